@@ -1,0 +1,5 @@
+//! Account.
+
+mod rows;
+
+pub use rows::*;

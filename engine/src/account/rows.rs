@@ -1,0 +1,289 @@
+//! The rows of every result table of a run.
+
+use crate::table::row;
+
+row! {
+    /// The whole run in one row.
+    SummaryRow => "summary" {
+        /// Scenario.
+        scenario: String,
+        /// Seed of every stream.
+        seed: u64,
+        /// Hosts simulated.
+        hosts: u32,
+        /// VFs simulated.
+        vfs: u64,
+        /// Simulated time from the start to the last completion, ns.
+        simulated_ns: f64,
+        /// DMAs intended, each with exactly one outcome.
+        dma_total: u64,
+        /// DMAs translated and performed.
+        dma_translated: u64,
+        /// DMAs blocked by the IOMMU.
+        dma_blocked: u64,
+        /// Read DMAs intended.
+        dma_reads: u64,
+        /// Write DMAs intended.
+        dma_writes: u64,
+        /// Bytes read from host memory.
+        read_bytes: u64,
+        /// Bytes written to host memory.
+        write_bytes: u64,
+        /// Payload read, Gb/s of simulated time, all adapters.
+        read_gbps: f64,
+        /// Payload written, Gb/s of simulated time, all adapters.
+        write_gbps: f64,
+        /// Share of simulated time the links to the hosts are busy, mean over adapters.
+        upstream_utilisation: f64,
+        /// Share of simulated time the links from the hosts are busy, mean over adapters.
+        downstream_utilisation: f64,
+        /// Mean latency from intention to completion, ns.
+        latency_mean_ns: f64,
+        /// Median latency, ns (within 1 %).
+        latency_p50_ns: u64,
+        /// 99th percentile of the latency, ns (within 1 %).
+        latency_p99_ns: u64,
+        /// 99.9th percentile of the latency, ns (within 1 %).
+        latency_p999_ns: u64,
+        /// Greatest latency, ns.
+        latency_max_ns: f64,
+        /// Mean service time from issue to completion, ns.
+        service_mean_ns: f64,
+        /// Greatest service time, ns.
+        service_max_ns: f64,
+        /// Requests that found their VF's queue full and waited in the source.
+        dma_source_stalled: u64,
+        /// IOTLB look-ups, one a leaf touched.
+        iotlb_lookups: u64,
+        /// Look-ups served by a cached entry.
+        iotlb_hits: u64,
+        /// Look-ups not served by a cached entry.
+        iotlb_misses: u64,
+        /// Misses that joined a walk under way.
+        iotlb_misses_joined: u64,
+        /// Hits as a share of look-ups; 0 without look-ups.
+        iotlb_hit_ratio: f64,
+        /// Valid entries replaced.
+        iotlb_evictions: u64,
+        /// Page-table walks started.
+        walks: u64,
+        /// Walks that ended in a fault.
+        walks_faulted: u64,
+        /// Share of simulated time the walkers are busy, mean over all walkers.
+        walker_utilisation: f64,
+        /// Mean wait of a walk for a walker, ns.
+        walk_wait_mean_ns: f64,
+        /// Look-ups that found the walkers' queue full and stalled the IOMMU.
+        walker_queue_stalls: u64,
+        /// Time the look-ups were stalled by a full walkers' queue, summed over IOMMUs, ns.
+        walker_stall_ns: f64,
+        /// DMAs blocked because their device has no domain.
+        blocked_no_context: u64,
+        /// DMAs blocked because no leaf maps a page.
+        blocked_not_mapped: u64,
+        /// DMAs blocked because a leaf does not grant the right.
+        blocked_no_permission: u64,
+        /// Fault records queued.
+        faults_recorded: u64,
+        /// Fault records lost to a full queue.
+        faults_lost: u64,
+        /// Whether a fault queue overflowed.
+        fault_overflow: bool,
+        /// Translations the owner map judged.
+        audited_total: u64,
+        /// Pages translated by an entry the table no longer holds.
+        stale_total: u64,
+        /// Translations that reached a frame of another owner: never, or the engine is wrong.
+        breach_total: u64,
+        /// DMAs that reached another tenant's frame through a shared domain.
+        cross_tenant_total: u64,
+        /// Events refused; 0 in a run.
+        refused_total: u64,
+        /// Jain's index of the tenants' throughput relative to what each intended: 1 is fair.
+        fairness_jain: f64,
+        /// Rows of the timeline that did not fit.
+        timeline_dropped: u64,
+        /// Host: building the world, s.
+        wall_build_s: f64,
+        /// Host: simulating, s.
+        wall_simulate_s: f64,
+        /// Host: DMAs simulated a second.
+        wall_dma_per_s: f64,
+        /// Host: peak resident memory, bytes.
+        wall_peak_memory_bytes: u64,
+    }
+}
+
+row! {
+    /// One VF and its tenant.
+    TenantRow => "tenants" {
+        /// Host.
+        host: u32,
+        /// Adapter within the host.
+        adapter: u32,
+        /// VF within the adapter.
+        vf: u32,
+        /// Requester ID with segment.
+        requester_id: u32,
+        /// Domain ID; absent where the VF is not attached.
+        domain: Option<u64>,
+        /// Tenant class.
+        class: String,
+        /// DMAs intended.
+        dma_total: u64,
+        /// DMAs translated and performed.
+        dma_translated: u64,
+        /// DMAs blocked by the IOMMU.
+        dma_blocked: u64,
+        /// Read DMAs intended.
+        dma_reads: u64,
+        /// Write DMAs intended.
+        dma_writes: u64,
+        /// Bytes read from host memory.
+        read_bytes: u64,
+        /// Bytes written to host memory.
+        write_bytes: u64,
+        /// Payload moved, Gb/s over the tenant's own span of activity.
+        throughput_gbps: f64,
+        /// Mean latency from intention to completion, ns.
+        latency_mean_ns: f64,
+        /// Median latency, ns (within 1 %).
+        latency_p50_ns: u64,
+        /// 99th percentile of the latency, ns (within 1 %).
+        latency_p99_ns: u64,
+        /// 99.9th percentile of the latency, ns (within 1 %).
+        latency_p999_ns: u64,
+        /// Greatest latency, ns.
+        latency_max_ns: f64,
+        /// Mean service time from issue to completion, ns.
+        service_mean_ns: f64,
+        /// Greatest service time, ns.
+        service_max_ns: f64,
+        /// Requests that found the VF's queue full and waited in the source.
+        dma_source_stalled: u64,
+        /// IOTLB hits.
+        iotlb_hits: u64,
+        /// IOTLB misses.
+        iotlb_misses: u64,
+        /// Misses that joined a walk under way.
+        iotlb_misses_joined: u64,
+        /// DMAs blocked because the VF has no domain.
+        blocked_no_context: u64,
+        /// DMAs blocked because no leaf maps a page.
+        blocked_not_mapped: u64,
+        /// DMAs blocked because a leaf does not grant the right.
+        blocked_no_permission: u64,
+        /// DMAs that reached another tenant's frame through a shared domain.
+        cross_tenant: u64,
+    }
+}
+
+row! {
+    /// One host in one window of simulated time; a DMA counts in the window it completes in.
+    WindowRow => "windows" {
+        /// Window, counted from 0.
+        window: u64,
+        /// Its start, ns.
+        start_ns: f64,
+        /// Its end, ns.
+        end_ns: f64,
+        /// Host.
+        host: u32,
+        /// DMAs translated and performed.
+        dma_translated: u64,
+        /// DMAs blocked by the IOMMU.
+        dma_blocked: u64,
+        /// Bytes read from host memory.
+        read_bytes: u64,
+        /// Bytes written to host memory.
+        write_bytes: u64,
+        /// IOTLB hits.
+        iotlb_hits: u64,
+        /// IOTLB misses.
+        iotlb_misses: u64,
+        /// Mean latency, ns; 0 without completions.
+        latency_mean_ns: f64,
+        /// Greatest latency, ns.
+        latency_max_ns: f64,
+    }
+}
+
+row! {
+    /// One thing that happened to a host.
+    TimelineRow => "timeline" {
+        /// When, ps.
+        time_ps: u64,
+        /// Host.
+        host: u32,
+        /// Adapter within the host.
+        adapter: u32,
+        /// VF within the adapter.
+        vf: u32,
+        /// What: `fault`.
+        kind: &'static str,
+        /// The fault's name.
+        detail: &'static str,
+        /// Address concerned.
+        iova: Option<u64>,
+        /// Direction of the DMA concerned.
+        op: Option<&'static str>,
+    }
+}
+
+row! {
+    /// One bucket of a latency histogram.
+    LatencyRow => "latency" {
+        /// `latency` (from intention) or `service` (from issue).
+        measure: &'static str,
+        /// `read` or `write`.
+        op: &'static str,
+        /// Least value of the bucket, ns.
+        low_ns: u64,
+        /// Greatest value of the bucket, ns.
+        high_ns: u64,
+        /// DMAs in it.
+        count: u64,
+    }
+}
+
+row! {
+    /// One DMA of a run.
+    RequestRow => "requests" {
+        /// Host.
+        host: u32,
+        /// Adapter within the host.
+        adapter: u32,
+        /// VF within the adapter.
+        vf: u32,
+        /// Which request of its VF, counted from 0.
+        sequence: u64,
+        /// First byte.
+        iova: u64,
+        /// Bytes.
+        length: u32,
+        /// `r` or `w`.
+        op: &'static str,
+        /// When the tenant intended it, ps.
+        intended_ps: u64,
+        /// When its first byte left on the link, ps.
+        issued_ps: u64,
+        /// When its translation or fault was known, ps.
+        translated_ps: u64,
+        /// When it was complete for the device, ps.
+        completed_ps: u64,
+        /// `translated` or `blocked`.
+        outcome: &'static str,
+        /// Why it was blocked.
+        fault: Option<&'static str>,
+        /// First byte in the leaf that faulted.
+        fault_iova: Option<u64>,
+        /// Physical address of the first byte, unless blocked.
+        pa: Option<u64>,
+        /// IOTLB hits.
+        iotlb_hits: u32,
+        /// IOTLB misses.
+        iotlb_misses: u32,
+        /// Pages translated by an entry the table no longer holds.
+        stale: u32,
+    }
+}

@@ -1,0 +1,5 @@
+//! Domain.
+
+mod leaf;
+
+pub use leaf::*;

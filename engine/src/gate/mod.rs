@@ -1,0 +1,5 @@
+//! Gate.
+
+mod spec;
+
+pub use spec::*;

@@ -1,0 +1,19 @@
+//! The Portcullis engine: tenants' DMAs through the IOMMUs of a fleet, as ECS components and systems.
+//!
+//! The engine knows nothing of files, command lines or report formats.
+
+pub mod account;
+pub mod domain;
+pub mod error;
+pub mod gate;
+pub mod ids;
+pub mod link;
+pub mod memory;
+pub mod plan;
+pub mod replay;
+pub mod request;
+pub mod table;
+pub mod topology;
+pub mod traffic;
+pub mod translation;
+pub mod units;

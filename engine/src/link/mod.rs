@@ -1,0 +1,5 @@
+//! Link.
+
+mod spec;
+
+pub use spec::*;

@@ -1,0 +1,117 @@
+//! The PCIe link of an adapter and the rate limits of its device.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::SpecError;
+
+/// `[link]`: PCIe between an adapter and its IOMMU, one FIFO server a direction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LinkSpec {
+    /// PCIe generation, 1 to 5. Default 4.
+    pub generation: u8,
+    /// Lanes: 1, 2, 4, 8 or 16. Default 16.
+    pub lanes: u8,
+    /// Maximum payload size of a TLP in bytes: 128 to 4,096, a power of two. Default 256 (common on servers).
+    pub mps: u32,
+    /// Maximum read request size in bytes: 128 to 4,096, a power of two. Default 512 (PCIe's own default).
+    pub mrrs: u32,
+    /// Bytes added to a memory write or read request, framing included. Default 24 (64-bit addresses, no ECRC).
+    pub tlp_header_bytes: u32,
+    /// Bytes added to a completion, framing included. Default 20.
+    pub completion_header_bytes: u32,
+    /// Share of the coded bandwidth left to TLPs by flow control and acknowledgements.
+    /// Default 0.9185 (57.88 of 63.02 Gb/s on Gen3 x8, pcie-bench).
+    pub tlp_share: f64,
+    /// One way through wires, switches and PHYs in nanoseconds. Default 100 (modelled).
+    pub propagation_ns: f64,
+    /// Requests an adapter may have sent that the IOMMU has not yet taken up; a spent credit comes
+    /// back one propagation after its request is taken up. Default 256 (modelled).
+    pub flow_credits: u32,
+}
+
+impl Default for LinkSpec {
+    fn default() -> Self {
+        Self {
+            generation: 4,
+            lanes: 16,
+            mps: 256,
+            mrrs: 512,
+            tlp_header_bytes: 24,
+            completion_header_bytes: 20,
+            tlp_share: 0.9185,
+            propagation_ns: 100.0,
+            flow_credits: 256,
+        }
+    }
+}
+
+impl LinkSpec {
+    /// Bandwidth after line coding, in gigabits a second a direction.
+    #[must_use]
+    pub fn coded_gbps(&self) -> f64 {
+        let lane = match self.generation {
+            1 => 2.5 * 0.8,
+            2 => 5.0 * 0.8,
+            3 => 8.0 * 128.0 / 130.0,
+            4 => 16.0 * 128.0 / 130.0,
+            _ => 32.0 * 128.0 / 130.0,
+        };
+        lane * f64::from(self.lanes)
+    }
+
+    /// Bandwidth left to TLPs, in gigabits a second a direction.
+    #[must_use]
+    pub fn tlp_gbps(&self) -> f64 {
+        self.coded_gbps() * self.tlp_share
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be built.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        SpecError::in_range("link.generation", self.generation, 1, 5)?;
+        if ![1, 2, 4, 8, 16].contains(&self.lanes) {
+            return Err(SpecError::new("link.lanes", format!("is {}; it must be 1, 2, 4, 8 or 16", self.lanes)));
+        }
+        for (key, bytes) in [("link.mps", self.mps), ("link.mrrs", self.mrrs)] {
+            SpecError::in_range(key, bytes, 128, 4_096)?;
+            if !bytes.is_power_of_two() {
+                return Err(SpecError::new(key, format!("is {bytes}; it must be a power of two")));
+            }
+        }
+        SpecError::in_range("link.tlp_header_bytes", self.tlp_header_bytes, 12, 64)?;
+        SpecError::in_range("link.completion_header_bytes", self.completion_header_bytes, 12, 64)?;
+        SpecError::in_range("link.tlp_share", self.tlp_share, 0.1, 1.0)?;
+        SpecError::in_range("link.propagation_ns", self.propagation_ns, 0.0, 1e6)?;
+        SpecError::in_range("link.flow_credits", self.flow_credits, 1, 65_536)
+    }
+}
+
+/// `[device]`: limits of the adapter itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceSpec {
+    /// Most reads the device starts, in millions a second; 0 for no limit. Default 0.
+    pub max_read_mops: f64,
+    /// Most writes the device starts, in millions a second; 0 for no limit. Default 0.
+    pub max_write_mops: f64,
+}
+
+impl DeviceSpec {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be built.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        for (key, mops) in
+            [("device.max_read_mops", self.max_read_mops), ("device.max_write_mops", self.max_write_mops)]
+        {
+            if mops != 0.0 {
+                SpecError::in_range(key, mops, 1e-6, 1e6)?;
+            }
+        }
+        Ok(())
+    }
+}

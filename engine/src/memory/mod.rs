@@ -1,0 +1,5 @@
+//! Memory.
+
+mod spec;
+
+pub use spec::*;

@@ -1,0 +1,195 @@
+//! What a run is asked to do: the machine, the tenants and how the work is cut.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{LeafSize, Permissions};
+use crate::error::SpecError;
+use crate::gate::SchedulerSpec;
+use crate::ids::{HostIndex, Iova, VfIndex};
+use crate::link::{DeviceSpec, LinkSpec};
+use crate::memory::MemorySpec;
+use crate::topology::TopologySpec;
+use crate::traffic::Source;
+use crate::translation::IommuSpec;
+use crate::units::Picoseconds;
+
+/// The hardware of a fleet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MachineSpec {
+    /// How many of everything.
+    pub topology: TopologySpec,
+    /// Queues before the link.
+    pub scheduler: SchedulerSpec,
+    /// The PCIe link of each adapter.
+    pub link: LinkSpec,
+    /// Limits of each adapter.
+    pub device: DeviceSpec,
+    /// The IOMMU of each host.
+    pub iommu: IommuSpec,
+    /// The memory of each host.
+    pub memory: MemorySpec,
+}
+
+impl MachineSpec {
+    /// Checks every value of every part.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be built.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        self.topology.validate()?;
+        self.scheduler.validate()?;
+        self.link.validate()?;
+        self.device.validate()?;
+        self.iommu.validate()?;
+        self.memory.validate()
+    }
+}
+
+/// `[engine]`: how the work is cut. Results do not depend on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchSpec {
+    /// Requests a host emits and translates as one batch. Default 2,048: its columns stay in L2.
+    pub batch_requests: u32,
+    /// Requests a host advances by while a thread visits it. Default 131,072: its tables are fetched once a visit.
+    pub visit_requests: u32,
+}
+
+impl Default for BatchSpec {
+    fn default() -> Self {
+        Self { batch_requests: 2_048, visit_requests: 131_072 }
+    }
+}
+
+impl BatchSpec {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be built.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        SpecError::in_range("engine.batch_requests", self.batch_requests, 1, 1 << 20)?;
+        SpecError::in_range("engine.visit_requests", self.visit_requests, 1, 1 << 30)
+    }
+}
+
+/// Which translations the owner map judges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Audit {
+    /// Every one.
+    #[default]
+    Full,
+    /// Every 64th request of each VF.
+    Sample,
+    /// None.
+    Off,
+}
+
+/// `[report]`: what a run records beside its totals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportSpec {
+    /// Windows the expected duration is cut into for the time series; longer runs get more. Default 100.
+    pub windows: u32,
+    /// Rows of the timeline a host may write; the rest are counted. Default 10,000.
+    pub timeline_rows_per_host: u32,
+}
+
+impl Default for ReportSpec {
+    fn default() -> Self {
+        Self { windows: 100, timeline_rows_per_host: 10_000 }
+    }
+}
+
+impl ReportSpec {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be built.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        SpecError::in_range("report.windows", self.windows, 1, 100_000)?;
+        SpecError::in_range("report.timeline_rows_per_host", self.timeline_rows_per_host, 0, 1 << 24)
+    }
+}
+
+/// How the frames behind a buffer lie in host memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FrameLayout {
+    /// One run of frames, in order.
+    #[default]
+    Contiguous,
+    /// The frames of one run, in an order drawn from the seed.
+    Scattered,
+}
+
+/// Memory that a tenant maps for its VF: one map call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BufferPlan {
+    /// First address; a multiple of the page size. Within a domain, buffers must not overlap: under
+    /// domain scope `adapter` the engine adds `VF index within the adapter x 2^40`.
+    pub iova: Iova,
+    /// Size of each leaf.
+    pub page_size: LeafSize,
+    /// Number of leaves.
+    pub pages: u64,
+    /// Rights of each leaf.
+    pub permissions: Permissions,
+    /// How the frames lie.
+    pub frames: FrameLayout,
+    /// Share of the pages left unmapped, drawn page by page from the seed: 0 for none.
+    pub hole_share: f64,
+}
+
+/// A tenant: its memory and its traffic.
+pub struct TenantPlan {
+    /// Index of its class in [`RunPlan::classes`].
+    pub class: u32,
+    /// Whether its VF is attached to a domain; the DMAs of one that is not are blocked.
+    pub attached: bool,
+    /// What it maps.
+    pub buffers: Vec<BufferPlan>,
+    /// What it sends. Under domain scope `adapter` the engine adds the same offset as to its buffers.
+    pub source: Box<dyn Source>,
+}
+
+/// Makes the tenant of a VF; a function of its arguments alone.
+pub type Tenants = dyn Fn(HostIndex, VfIndex) -> TenantPlan + Send + Sync;
+
+/// Everything a run needs.
+pub struct RunPlan {
+    /// The scenario's name.
+    pub name: String,
+    /// The seed of every stream.
+    pub seed: u64,
+    /// The hardware.
+    pub machine: MachineSpec,
+    /// How the work is cut.
+    pub batch: BatchSpec,
+    /// Which translations the owner map judges.
+    pub audit: Audit,
+    /// What is recorded.
+    pub report: ReportSpec,
+    /// Whether every request is logged.
+    pub log_requests: bool,
+    /// Names of the tenant classes.
+    pub classes: Vec<String>,
+    /// Makes the tenant of each VF.
+    pub tenants: Box<Tenants>,
+    /// How many DMAs the tenants intend in all, or an estimate where a duration is given.
+    pub expected_requests: u64,
+    /// Simulated time until the last is intended, or an estimate where a number is given.
+    pub expected_duration: Picoseconds,
+}
+
+impl RunPlan {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be built.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        self.machine.validate()?;
+        self.batch.validate()?;
+        self.report.validate()
+    }
+}

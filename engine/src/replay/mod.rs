@@ -1,0 +1,7 @@
+//! Replay.
+
+mod event;
+mod rows;
+
+pub use event::*;
+pub use rows::*;

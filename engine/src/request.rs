@@ -1,0 +1,108 @@
+//! A DMA request: the components that describe it from the tenant's intention to its completion.
+//!
+//! Requests are entities of a pool that is spawned once. A stage reads the columns of the stages
+//! before it and writes its own: the queries of the systems are the data-flow diagram.
+
+use bevy_ecs::component::Component;
+
+use crate::ids::Iova;
+use crate::units::Picoseconds;
+
+/// Direction of a DMA, seen from the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Op {
+    /// The device reads host memory: non-posted, completed by data.
+    #[default]
+    Read,
+    /// The device writes host memory: posted.
+    Write,
+}
+
+impl Op {
+    /// `"r"` or `"w"`.
+    #[must_use]
+    pub const fn letter(self) -> &'static str {
+        match self {
+            Self::Read => "r",
+            Self::Write => "w",
+        }
+    }
+
+    /// `"read"` or `"write"`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Why a DMA was blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Fault {
+    /// The device has no domain.
+    NoContext = 1,
+    /// The request is empty.
+    BadLength = 2,
+    /// The request runs over the end of the 64-bit address space.
+    AddressOverflow = 3,
+    /// No leaf maps the page.
+    NotMapped = 4,
+    /// The leaf does not grant the right.
+    NoPermission = 5,
+}
+
+impl Fault {
+    /// Every fault, in the order in which they are checked.
+    pub const ALL: [Self; 5] = [
+        Self::NoContext,
+        Self::BadLength,
+        Self::AddressOverflow,
+        Self::NotMapped,
+        Self::NoPermission,
+    ];
+
+    /// The name reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoContext => "no_context",
+            Self::BadLength => "bad_length",
+            Self::AddressOverflow => "address_overflow",
+            Self::NotMapped => "not_mapped",
+            Self::NoPermission => "no_permission",
+        }
+    }
+}
+
+/// Traffic: the VF that emits the request, by its index within the host.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct SourceVf(pub u32);
+
+/// Traffic: which request of its VF this is, counted from 0.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Sequence(pub u64);
+
+/// Traffic: when the tenant intended the request; latency counts from here.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Intended(pub Picoseconds);
+
+/// Traffic: the first byte's address.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Address(pub Iova);
+
+/// Traffic: how many bytes, and in which direction.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// Bytes; at least 1 in a run.
+    pub length_bytes: u32,
+    /// Direction.
+    pub op: Op,
+}

@@ -1,0 +1,5 @@
+//! Topology.
+
+mod spec;
+
+pub use spec::*;

@@ -1,0 +1,81 @@
+//! How many of everything there are, and who shares a domain.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::SpecError;
+
+/// Who shares an IOMMU domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DomainScope {
+    /// A domain a VF: SR-IOV, each VF has a requester ID of its own.
+    #[default]
+    Vf,
+    /// A domain an adapter: GPU-PV, all VFs of a logical adapter share one.
+    Adapter,
+}
+
+/// `[topology]`: the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopologySpec {
+    /// Hosts in the fleet. Default 1.
+    pub hosts: u32,
+    /// IOMMUs a host; only 1 can be built today. Default 1.
+    pub iommus_per_host: u32,
+    /// Adapters (GPUs) a host, all behind its IOMMU. Default 1.
+    pub adapters_per_host: u32,
+    /// Virtual functions an adapter. Default 31 (Intel Flex: 31, Xe SR-IOV documentation).
+    pub vfs_per_adapter: u32,
+    /// Who shares a domain: `vf` (SR-IOV) or `adapter` (GPU-PV). Default `vf`.
+    pub domain_scope: DomainScope,
+}
+
+impl Default for TopologySpec {
+    fn default() -> Self {
+        Self {
+            hosts: 1,
+            iommus_per_host: 1,
+            adapters_per_host: 1,
+            vfs_per_adapter: 31,
+            domain_scope: DomainScope::Vf,
+        }
+    }
+}
+
+impl TopologySpec {
+    /// VFs a host.
+    #[must_use]
+    pub fn vfs_per_host(&self) -> u32 {
+        self.adapters_per_host * self.vfs_per_adapter
+    }
+
+    /// VFs in the fleet.
+    #[must_use]
+    pub fn vfs(&self) -> u64 {
+        u64::from(self.hosts) * u64::from(self.vfs_per_host())
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be built.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        SpecError::in_range("topology.hosts", self.hosts, 1, 65_536)?;
+        if self.iommus_per_host != 1 {
+            return Err(SpecError::new(
+                "topology.iommus_per_host",
+                format!("is {}; several IOMMUs a host cannot be built yet, only 1", self.iommus_per_host),
+            ));
+        }
+        SpecError::in_range("topology.adapters_per_host", self.adapters_per_host, 1, 64)?;
+        SpecError::in_range("topology.vfs_per_adapter", self.vfs_per_adapter, 1, 2_048)?;
+        if self.vfs() > 1 << 20 {
+            return Err(SpecError::new(
+                "topology",
+                format!("asks for {} VFs in all; at most 1048576 can be built", self.vfs()),
+            ));
+        }
+        Ok(())
+    }
+}

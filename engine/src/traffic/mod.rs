@@ -1,0 +1,5 @@
+//! Traffic.
+
+mod source;
+
+pub use source::*;

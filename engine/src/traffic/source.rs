@@ -1,0 +1,42 @@
+//! The contract between a workload and the engine: a source emits the requests of one VF in the
+//! order of their intended times, and depends on nothing but its own seed.
+
+use crate::request::{Address, Intended, Transfer};
+use crate::units::Picoseconds;
+
+/// Free rows of the request pool for a source to fill: slices of one length, a row an index.
+pub struct SourceRows<'a> {
+    /// When the tenant intends each request, not decreasing.
+    pub intended: &'a mut [Intended],
+    /// The first byte's address.
+    pub address: &'a mut [Address],
+    /// Length and direction; the length must be at least 1.
+    pub transfer: &'a mut [Transfer],
+}
+
+impl SourceRows<'_> {
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.intended.len()
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.intended.is_empty()
+    }
+}
+
+/// The requests of one VF, in the order of their intended times.
+///
+/// A source is a function of its own seed and state alone. How its output is cut into calls of
+/// [`Source::emit`] must not change what it emits.
+pub trait Source: Send + Sync {
+    /// The intended time of the next request; `None` after the last.
+    fn peek(&self) -> Option<Picoseconds>;
+
+    /// Writes the requests intended before `until` into `rows` from the front, as many as fit, and
+    /// returns how many were written.
+    fn emit(&mut self, until: Picoseconds, rows: SourceRows<'_>) -> usize;
+}

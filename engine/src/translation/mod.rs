@@ -1,0 +1,6 @@
+//! Translation.
+
+pub mod replacement;
+mod spec;
+
+pub use spec::*;
