@@ -6,6 +6,7 @@ pub mod account;
 pub mod domain;
 pub mod error;
 pub mod gate;
+pub mod hash;
 pub mod ids;
 pub mod link;
 pub mod memory;
