@@ -1,0 +1,117 @@
+//! The tables of a report, and their description for people.
+
+use std::fmt::Write as _;
+
+use portcullis_engine::account::{LatencyRow, RequestRow, SummaryRow, TenantRow, TimelineRow, WindowRow};
+use portcullis_engine::replay::{RefusedRow, ReplayRequestRow, ReplaySummaryRow};
+use portcullis_engine::table::{Column, Table};
+
+use crate::manifest::MANIFEST_FILE;
+
+/// Version of the tables: raised when a column changes its name, type or meaning, or goes.
+pub const SCHEMA_VERSION: &str = "1";
+
+/// Rows of every row group but a table's last.
+pub const ROW_GROUP_ROWS: usize = 262_144;
+
+/// The tables of a run, without rows; with `log_requests`, also that of its requests.
+#[must_use]
+pub fn run_tables(log_requests: bool) -> Vec<Table> {
+    let mut tables = vec![
+        Table::new::<SummaryRow>(),
+        Table::new::<TenantRow>(),
+        Table::new::<WindowRow>(),
+        Table::new::<TimelineRow>(),
+        Table::new::<LatencyRow>(),
+    ];
+    if log_requests {
+        tables.push(Table::new::<RequestRow>());
+    }
+    tables
+}
+
+/// The tables of a replay, without rows.
+#[must_use]
+pub fn replay_tables() -> Vec<Table> {
+    vec![Table::new::<ReplaySummaryRow>(), Table::new::<ReplayRequestRow>(), Table::new::<RefusedRow>()]
+}
+
+/// The file of a table.
+pub(crate) fn table_file_name(table: &str) -> String {
+    format!("{table}.parquet")
+}
+
+/// Whether a report has a file of this name.
+pub(crate) fn is_report_file(name: &str) -> bool {
+    name == MANIFEST_FILE
+        || run_tables(true).iter().chain(&replay_tables()).any(|table| table_file_name(table.name) == name)
+}
+
+/// The Parquet type of a column, as readers show it, and whether cells may be null.
+const fn type_of(column: &Column) -> (&'static str, bool) {
+    match column {
+        Column::U32(_) => ("UInt32", false),
+        Column::U64(_) => ("UInt64", false),
+        Column::OptionalU64(_) => ("UInt64", true),
+        Column::F64(_) => ("Float64", false),
+        Column::Bool(_) => ("Boolean", false),
+        Column::Text(_) | Column::Name(_) => ("String", false),
+        Column::OptionalName(_) => ("String", true),
+    }
+}
+
+/// The unit of a column, from the end of its name.
+fn unit_of(name: &str, column: &Column) -> &'static str {
+    const BY_SUFFIX: [(&str, &str); 11] = [
+        ("_per_s", "1/s"),
+        ("_gbps", "Gb/s"),
+        ("_bytes", "bytes"),
+        ("_ps", "ps"),
+        ("_ns", "ns"),
+        ("_s", "s"),
+        ("_ratio", "0 to 1"),
+        ("_utilisation", "0 to 1"),
+        ("_jain", "0 to 1"),
+        ("iova", "address"),
+        ("pa", "address"),
+    ];
+    if let Some((_, unit)) = BY_SUFFIX.iter().find(|(suffix, _)| name.ends_with(suffix)) {
+        return unit;
+    }
+    match (name, column) {
+        ("length", _) => "bytes",
+        ("stale" | "stale_total", _) => "pages",
+        (_, Column::Text(_) | Column::Name(_) | Column::OptionalName(_) | Column::Bool(_)) => "",
+        ("seed" | "host" | "adapter" | "vf" | "requester_id" | "device" | "domain", _) => "",
+        ("window" | "row" | "sequence", _) => "index",
+        _ => "count",
+    }
+}
+
+/// The schema of every table, as the tables of `docs/schema.md`.
+#[must_use]
+pub fn schema_markdown() -> String {
+    let mut text = String::new();
+    for (command, tables) in [("run", run_tables(true)), ("replay", replay_tables())] {
+        let _ = writeln!(text, "## Tables of `{command}`\n");
+        for table in tables {
+            describe(&mut text, &table);
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+fn describe(text: &mut String, table: &Table) {
+    let _ = writeln!(text, "### `{}`\n", table_file_name(table.name));
+    let _ = writeln!(text, "| column | type | unit | meaning |\n|---|---|---|---|");
+    for (field, column) in table.fields.iter().zip(&table.columns) {
+        let (name, nullable) = type_of(column);
+        let null = if nullable { ", may be null" } else { "" };
+        let unit = unit_of(field.name, column);
+        let meaning = field.meaning.trim().replace('|', "\\|");
+        let _ = writeln!(text, "| `{}` | {name}{null} | {unit} | {meaning} |", field.name);
+    }
+    text.push('\n');
+}
