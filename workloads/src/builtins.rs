@@ -1,0 +1,45 @@
+//! The scenarios that come with Portcullis.
+
+/// A scenario that is built in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Builtin {
+    /// Its name.
+    pub name: &'static str,
+    /// The question it answers, in one line.
+    pub question: &'static str,
+    /// Its text, comments included.
+    pub toml: &'static str,
+}
+
+macro_rules! builtins {
+    ($($name:literal: $question:literal),+ $(,)?) => {
+        &[$(Builtin {
+            name: $name,
+            question: $question,
+            toml: include_str!(concat!("../scenarios/", $name, ".toml")),
+        }),+]
+    };
+}
+
+/// Names and questions stand here a second time so that a list needs no parsing; a test holds them
+/// against the texts.
+static BUILTINS: &[Builtin] = builtins! {
+    "default": "How do 31 VFs of mixed tenants share one GPU's link, IOTLB and walkers?",
+    "gpu-copy-2m": "How close do large copies over 2 MiB pages come to the link's bandwidth?",
+    "nic-rings": "What does translation cost small packets in descriptor and buffer rings?",
+    "noisy-neighbour": "What does one tenant that thrashes the IOTLB cost its quiet neighbours?",
+    "fleet-4096": "How do 4,096 VFs on 64 hosts fare with a hashed IOTLB at 60 % of the link?",
+    "dense-1024": "Can one adapter carry 1,024 VFs whose pages far outnumber the IOTLB's entries?",
+};
+
+/// Every scenario that is built in, in the order in which they are listed.
+#[must_use]
+pub fn builtins() -> &'static [Builtin] {
+    BUILTINS
+}
+
+/// The built-in scenario called `name`.
+#[must_use]
+pub fn builtin(name: &str) -> Option<&'static Builtin> {
+    BUILTINS.iter().find(|builtin| builtin.name == name)
+}

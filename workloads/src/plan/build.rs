@@ -1,0 +1,197 @@
+//! Building the plan.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use portcullis_engine::ids::{HostIndex, Iova, VfIndex};
+use portcullis_engine::plan::{BufferPlan, RunPlan, TenantPlan};
+use portcullis_engine::units::Picoseconds;
+
+use super::{ClassRate, Quotas};
+use crate::scenario::{ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass};
+use crate::source::{
+    AliasTable, Arrivals, Layout, Limit, Pattern, Stream, StreamRng, TenantSource, Transfers, permutation,
+    stream, zipf_table,
+};
+
+impl Scenario {
+    /// What the engine runs. The scenario must be valid, as [`Scenario::parse`] returns it.
+    ///
+    /// Requests are not logged; whoever wants that sets `log_requests` in the plan.
+    ///
+    /// # Panics
+    /// If [`Scenario::validate`] would return an error.
+    #[must_use]
+    pub fn plan(&self) -> RunPlan {
+        let fleet = Fleet::new(self);
+        let total_hz = ClassRate::total_hz(self);
+        let duration = self.duration_us.map(us_to_ps);
+        let expected_ps = |requests: u64| Picoseconds((requests as f64 / total_hz * 1e12 + 0.5) as u64);
+        let expected = |span: Picoseconds| (total_hz * span.as_seconds_f64() + 0.5) as u64;
+        let expected_requests = self.requests.or_else(|| duration.map(expected)).expect("a length is given");
+        RunPlan {
+            name: self.name.clone(),
+            seed: self.seed,
+            machine: self.machine(),
+            batch: self.engine.clone(),
+            audit: self.audit,
+            report: self.report.clone(),
+            log_requests: false,
+            classes: self.tenants.iter().map(|class| class.name.clone()).collect(),
+            tenants: Box::new(move |host, vf| fleet.tenant(host, vf)),
+            expected_requests,
+            expected_duration: duration.unwrap_or_else(|| expected_ps(expected_requests)),
+        }
+    }
+}
+
+fn us_to_ps(us: f64) -> Picoseconds {
+    Picoseconds((us * 1e6 + 0.5) as u64)
+}
+
+/// All that tenants are made of.
+struct Fleet {
+    seed: u64,
+    adapters_per_host: u64,
+    vfs_per_adapter: u32,
+    classes: Vec<Class>,
+    quotas: Option<Quotas>,
+    until: Picoseconds,
+}
+
+/// A class, with what its VFs share.
+struct Class {
+    /// Its first VF on every adapter, and how many there are.
+    first_vf: u32,
+    vfs: u32,
+    attached: bool,
+    buffer: BufferPlan,
+    rate_hz: f64,
+    arrivals: ArrivalsSpec,
+    pattern: Pattern,
+    layout: Layout,
+    transfers: Transfers,
+}
+
+impl Fleet {
+    fn new(scenario: &Scenario) -> Self {
+        let mut tables = Tables { seed: scenario.seed, ..Tables::default() };
+        let rates = ClassRate::of_scenario(scenario);
+        let topology = &scenario.topology;
+        let mut first_vf = 0;
+        let mut classes = Vec::with_capacity(rates.len());
+        for (class, rate) in scenario.tenants.iter().zip(&rates) {
+            classes.push(Class::new(class, *rate, first_vf, &mut tables));
+            first_vf += rate.vfs_per_adapter;
+        }
+        assert_eq!(first_vf, topology.vfs_per_adapter, "the counts of the classes add up");
+        let adapters = u64::from(topology.hosts) * u64::from(topology.adapters_per_host);
+        Self {
+            seed: scenario.seed,
+            adapters_per_host: u64::from(topology.adapters_per_host),
+            vfs_per_adapter: topology.vfs_per_adapter,
+            classes,
+            quotas: scenario.requests.map(|requests| Quotas::new(requests, &rates, adapters)),
+            until: scenario.duration_us.map_or(Picoseconds::MAX, us_to_ps),
+        }
+    }
+
+    fn tenant(&self, host: HostIndex, vf: VfIndex) -> TenantPlan {
+        let (adapter, in_adapter) = (vf.0 / self.vfs_per_adapter, vf.0 % self.vfs_per_adapter);
+        let index = self.classes.partition_point(|class| class.first_vf + class.vfs <= in_adapter);
+        let class = &self.classes[index];
+        let adapter = u64::from(host.0) * self.adapters_per_host + u64::from(adapter);
+        let ordinal = adapter * u64::from(class.vfs) + u64::from(in_adapter - class.first_vf);
+        let requests = self.quotas.as_ref().map_or(u64::MAX, |quotas| quotas.of(index, ordinal));
+        TenantPlan {
+            class: index as u32,
+            attached: class.attached,
+            buffers: vec![class.buffer.clone()],
+            source: Box::new(TenantSource::new(
+                (self.seed, host, vf),
+                class.arrivals(stream(self.seed, host, vf, Stream::Arrivals)),
+                (&class.pattern, class.layout),
+                class.transfers.clone(),
+                Limit { requests, until: self.until },
+            )),
+        }
+    }
+}
+
+impl Class {
+    fn new(class: &TenantClass, rate: ClassRate, first_vf: u32, tables: &mut Tables) -> Self {
+        let memory = &class.memory;
+        let pages = u32::try_from(memory.pages).expect("pages are bounded");
+        let iova = Iova(memory.iova);
+        Self {
+            first_vf,
+            vfs: rate.vfs_per_adapter,
+            attached: class.attached,
+            buffer: BufferPlan {
+                iova,
+                page_size: memory.page_size,
+                pages: memory.pages,
+                permissions: memory.permissions,
+                frames: memory.frames,
+                hole_share: memory.hole_share,
+            },
+            rate_hz: rate.per_vf_hz,
+            arrivals: class.arrivals.clone(),
+            pattern: tables.pattern(class, pages),
+            layout: Layout {
+                base: iova,
+                pages,
+                page_size: memory.page_size,
+                alignment: class.alignment,
+                cross_pages: class.cross_pages,
+            },
+            transfers: Transfers::new(&class.sizes, class.read_share),
+        }
+    }
+
+    fn arrivals(&self, rng: StreamRng) -> Arrivals {
+        let spec = &self.arrivals;
+        match spec.kind {
+            ArrivalKind::Constant => Arrivals::constant(self.rate_hz, rng),
+            ArrivalKind::Poisson => Arrivals::poisson(self.rate_hz, rng),
+            ArrivalKind::OnOff => {
+                let (on_us, off_us) = (spec.on_us.expect(FILLED_IN), spec.off_us.expect(FILLED_IN));
+                Arrivals::on_off(self.rate_hz, on_us, off_us, spec.durations == Some(Durations::Fixed), rng)
+            }
+        }
+    }
+}
+
+/// Tables by what they are made from, so that classes of equal patterns share them.
+#[derive(Default)]
+struct Tables {
+    seed: u64,
+    zipf: HashMap<(u32, u64), Arc<AliasTable>>,
+    orders: HashMap<u32, Arc<[u32]>>,
+}
+
+const FILLED_IN: &str = "parsing writes down the keys that a kind uses";
+
+impl Tables {
+    fn pattern(&mut self, class: &TenantClass, pages: u32) -> Pattern {
+        let (spec, seed) = (&class.pattern, self.seed);
+        match spec.kind {
+            PatternKind::Ring => Pattern::Ring,
+            PatternKind::Uniform => Pattern::Uniform,
+            PatternKind::Zipf => {
+                let exponent = spec.exponent.expect(FILLED_IN);
+                let table = self.zipf.entry((pages, exponent.to_bits()));
+                Pattern::Table(Arc::clone(table.or_insert_with(|| zipf_table(seed, pages, exponent))))
+            }
+            PatternKind::Strided => Pattern::Strided { stride_pages: spec.stride_pages.expect(FILLED_IN) },
+            PatternKind::HotCold => Pattern::HotCold {
+                order: Arc::clone(
+                    self.orders.entry(pages).or_insert_with(|| permutation(seed, pages).into()),
+                ),
+                hot_pages: spec.hot_pages(u64::from(pages)) as u32,
+                hot_access_share: spec.hot_access_share.expect(FILLED_IN),
+            },
+            PatternKind::Stream => Pattern::Stream { copy_pages: spec.copy_pages.expect(FILLED_IN) as u32 },
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! How often the VFs of a class send.
+
+use portcullis_engine::link::LinkSpec;
+
+use crate::scenario::{ArrivalsSpec, Scenario, TenantClass};
+
+/// The rate of a class.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassRate {
+    /// VFs of the class on every adapter.
+    pub vfs_per_adapter: u32,
+    /// DMAs a second of each VF, on average over bursts and pauses.
+    pub per_vf_hz: f64,
+}
+
+impl ClassRate {
+    /// The rates of all classes. The counts must add up.
+    #[must_use]
+    pub fn of_scenario(scenario: &Scenario) -> Vec<Self> {
+        let counts = scenario.class_counts().unwrap_or_else(|| vec![0; scenario.tenants.len()]);
+        let classes = scenario.tenants.iter().zip(counts);
+        classes.map(|(class, count)| Self::of_class(class, count, &scenario.link)).collect()
+    }
+
+    fn of_class(class: &TenantClass, vfs_per_adapter: u32, link: &LinkSpec) -> Self {
+        let per_vf_hz = match (class.arrivals.mops_per_vf, class.arrivals.link_load) {
+            (Some(mops), _) => mops * 1e6,
+            (None, Some(load)) => {
+                let bits = LinkBytes::mean(class, link).limiting() * 8.0;
+                load * link.tlp_gbps() * 1e9 / bits / f64::from(vfs_per_adapter.max(1))
+            }
+            (None, None) => 0.0,
+        };
+        Self { vfs_per_adapter, per_vf_hz }
+    }
+
+    /// DMAs a second of the whole fleet.
+    #[must_use]
+    pub fn total_hz(scenario: &Scenario) -> f64 {
+        let adapters = f64::from(scenario.topology.hosts) * f64::from(scenario.topology.adapters_per_host);
+        let per_adapter: f64 = Self::of_scenario(scenario)
+            .iter()
+            .map(|rate| f64::from(rate.vfs_per_adapter) * rate.per_vf_hz)
+            .sum();
+        adapters * per_adapter
+    }
+
+    /// DMAs a burst of `arrivals` holds on average.
+    #[must_use]
+    pub fn per_burst(&self, arrivals: &ArrivalsSpec) -> f64 {
+        let (on_us, off_us) = (arrivals.on_us.unwrap_or(0.0), arrivals.off_us.unwrap_or(0.0));
+        self.per_vf_hz * (on_us + off_us) * 1e-6
+    }
+}
+
+/// Bytes on the link that a DMA of a class takes on average, headers included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LinkBytes {
+    /// From the device to the host.
+    pub upstream: f64,
+    /// From the host to the device.
+    pub downstream: f64,
+}
+
+impl LinkBytes {
+    /// The mean over the sizes and directions of `class`. A write sends its bytes and a header for
+    /// each `mps` of them upstream; a read sends a header for each `mrrs` upstream, and its bytes
+    /// come back with a header for each `mps`.
+    #[must_use]
+    pub fn mean(class: &TenantClass, link: &LinkSpec) -> Self {
+        let mix = class.sizes.weighted();
+        let total: f64 = mix.iter().map(|(_, weight)| weight).sum();
+        let mut mean = Self { upstream: 0.0, downstream: 0.0 };
+        for (bytes, weight) in mix {
+            let share = weight / total;
+            let headers = |per: u32, header: u32| f64::from(bytes.div_ceil(per)) * f64::from(header);
+            let write = f64::from(bytes) + headers(link.mps, link.tlp_header_bytes);
+            let read = headers(link.mrrs, link.tlp_header_bytes);
+            let completion = f64::from(bytes) + headers(link.mps, link.completion_header_bytes);
+            mean.upstream += share * (class.read_share * read + (1.0 - class.read_share) * write);
+            mean.downstream += share * class.read_share * completion;
+        }
+        mean
+    }
+
+    /// The greater of the two directions.
+    #[must_use]
+    pub fn limiting(&self) -> f64 {
+        if self.upstream > self.downstream { self.upstream } else { self.downstream }
+    }
+}

@@ -1,0 +1,31 @@
+//! Scenarios: what is simulated, as a user writes it.
+//!
+//! A scenario is TOML. [`Scenario::parse`] reads it through four rooms:
+//! `document` (text to a tree that remembers lines), `overrides` (`--set` changes the tree),
+//! `deserialize` (the tree to specifications, by serde, with errors that know their key and line) and
+//! the `validate` of each specification. Invariant: printing a scenario and parsing the print gives
+//! the same scenario.
+
+mod class;
+mod deserialize;
+mod document;
+mod error;
+mod overrides;
+mod parse;
+mod pattern;
+mod replay_settings;
+mod sizes;
+mod spec;
+mod validate;
+
+pub use class::*;
+pub use error::*;
+pub use overrides::*;
+use parse::{is_name, nearest};
+pub use pattern::*;
+pub use replay_settings::*;
+pub use sizes::*;
+pub use spec::*;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Reading and printing scenarios.
+
+use super::deserialize::deserialize;
+use super::document::Document;
+use super::{Override, Scenario, ScenarioError};
+
+impl Scenario {
+    /// Reads the scenario `text`, called `origin` in errors, with `overrides` applied in order, and
+    /// checks every value of it.
+    ///
+    /// # Errors
+    /// The first mistake found, with its key and its line or `--set`.
+    pub fn parse(origin: &str, text: &str, overrides: &[Override]) -> Result<Self, ScenarioError> {
+        let mut document = Document::parse(origin, text)?;
+        document.apply(overrides)?;
+        let mut scenario: Self = deserialize(&document, &Self::known_keys)?;
+        scenario.fill_in();
+        scenario.validate().map_err(|error| ScenarioError::from_spec(&document, &error))?;
+        Ok(scenario)
+    }
+
+    /// The scenario in full, as TOML that [`Scenario::parse`] reads back to the same scenario.
+    ///
+    /// # Panics
+    /// Never: every scenario has a form in TOML.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a scenario has a form in TOML")
+    }
+
+    /// Every key a scenario can hold, dotted, in alphabetical order; a class stands as `tenants.N`.
+    #[must_use]
+    pub fn known_keys() -> Vec<String> {
+        let exemplar = Self::with_every_key();
+        let document = Document::parse("", &exemplar.to_toml()).expect("what is printed is TOML");
+        let mut keys = document.leaf_keys();
+        keys.sort();
+        keys
+    }
+}
+
+/// The candidate that is most like `word`.
+pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut best: Option<(f64, &str)> = None;
+    for candidate in candidates {
+        let likeness = strsim::normalized_damerau_levenshtein(word, candidate);
+        if best.is_none_or(|(most, _)| likeness > most) {
+            best = Some((likeness, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// Whether `name` can name a scenario or a class: letters, digits, `-` and `_`, not digits alone.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && !name.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -1,0 +1,133 @@
+//! The scenario itself.
+
+use portcullis_engine::gate::SchedulerSpec;
+use portcullis_engine::link::{DeviceSpec, LinkSpec};
+use portcullis_engine::memory::MemorySpec;
+use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec};
+use portcullis_engine::topology::TopologySpec;
+use portcullis_engine::translation::{IommuSpec, WalkersSpec};
+use serde::{Deserialize, Serialize};
+
+use super::TenantClass;
+
+/// What is simulated: the machine, the tenants, and for how long.
+///
+/// Every key with its unit, its default and where the default comes from: `docs/scenarios.md`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name: letters, digits, `-` and `_`. Required.
+    pub name: String,
+    /// The question it answers, in one line. Default empty.
+    #[serde(default)]
+    pub question: String,
+    /// DMAs all tenants intend together, shared in proportion to their rates; excludes `duration_us`.
+    /// One of the two is required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// Simulated time in microseconds in which tenants intend DMAs; excludes `requests`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_us: Option<f64>,
+    /// Seed of every stream of random numbers. Default 1.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Which translations the owner map judges: `full`, `sample` or `off`. Default `full`.
+    #[serde(default)]
+    pub audit: Audit,
+    /// How many of everything there are.
+    #[serde(default)]
+    pub topology: TopologySpec,
+    /// Queues before the link.
+    #[serde(default)]
+    pub scheduler: SchedulerSpec,
+    /// The PCIe link of each adapter.
+    #[serde(default)]
+    pub link: LinkSpec,
+    /// Limits of each adapter.
+    #[serde(default)]
+    pub device: DeviceSpec,
+    /// The IOMMU of each host.
+    #[serde(default)]
+    pub iommu: IommuSpec,
+    /// The memory of each host.
+    #[serde(default)]
+    pub memory: MemorySpec,
+    /// How the work is cut; results do not depend on it.
+    #[serde(default)]
+    pub engine: BatchSpec,
+    /// What is recorded beside the totals.
+    #[serde(default)]
+    pub report: ReportSpec,
+    /// Classes of tenants; at least one.
+    #[serde(default)]
+    pub tenants: Vec<TenantClass>,
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+impl Scenario {
+    /// The hardware it asks for.
+    #[must_use]
+    pub fn machine(&self) -> MachineSpec {
+        MachineSpec {
+            topology: self.topology.clone(),
+            scheduler: self.scheduler.clone(),
+            link: self.link.clone(),
+            device: self.device.clone(),
+            iommu: self.iommu.clone(),
+            memory: self.memory.clone(),
+        }
+    }
+
+    /// VFs of each class on every adapter, in the order of the classes: the class that leaves its
+    /// count out gets what the others leave. `None` if that does not come out.
+    #[must_use]
+    pub fn class_counts(&self) -> Option<Vec<u32>> {
+        let given: u64 = self.tenants.iter().filter_map(|class| class.count).map(u64::from).sum();
+        let open = self.tenants.iter().filter(|class| class.count.is_none()).count();
+        let rest = u64::from(self.topology.vfs_per_adapter).checked_sub(given)?;
+        if open > 1 || (open == 0 && rest != 0) {
+            return None;
+        }
+        let rest = u32::try_from(rest).ok()?;
+        Some(self.tenants.iter().map(|class| class.count.unwrap_or(rest)).collect())
+    }
+
+    /// Writes down the defaults that depend on other keys, so that a print shows them.
+    pub(super) fn fill_in(&mut self) {
+        let walkers = &mut self.iommu.walkers;
+        if walkers.walk_ns.is_none() {
+            walkers.memory_ns.get_or_insert(WalkersSpec::MEMORY_NS_DEFAULT);
+        }
+        for class in &mut self.tenants {
+            class.arrivals.fill_in();
+            class.pattern.fill_in(class.memory.pages);
+        }
+    }
+
+    /// A scenario in which every key is present, if not together buildable.
+    pub(super) fn with_every_key() -> Self {
+        let mut iommu = IommuSpec::default();
+        iommu.walkers.memory_ns = Some(1.0);
+        iommu.walkers.walk_ns = Some(1.0);
+        Self {
+            name: String::from("every-key"),
+            question: String::new(),
+            requests: Some(1),
+            duration_us: Some(1.0),
+            seed: default_seed(),
+            audit: Audit::default(),
+            topology: TopologySpec::default(),
+            scheduler: SchedulerSpec::default(),
+            link: LinkSpec::default(),
+            device: DeviceSpec::default(),
+            iommu,
+            memory: MemorySpec::default(),
+            engine: BatchSpec::default(),
+            report: ReportSpec::default(),
+            tenants: vec![TenantClass::with_every_key()],
+        }
+    }
+}

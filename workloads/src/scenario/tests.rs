@@ -1,0 +1,591 @@
+//! Parsing, overrides, errors and printing.
+
+use super::*;
+use crate::{builtin, builtins};
+
+fn set(changes: &[&str]) -> Vec<Override> {
+    changes.iter().map(|change| change.parse().expect("an override")).collect()
+}
+
+const SMALL: &str = r#"
+name = "small"
+requests = 1000
+
+[topology]
+vfs_per_adapter = 4
+
+[iommu.walkers]
+memory_ns = 50
+
+[[tenants]]
+name = "rings"
+count = 3
+arrivals = { kind = "poisson", mops_per_vf = 1.0 }
+
+[[tenants]]
+name = "rest"
+sizes = [[64, 3], [1500, 1]]
+
+[tenants.arrivals]
+kind = "constant"
+link_load = 0.1
+
+[tenants.pattern]
+kind = "zipf"
+exponent = 1.2
+"#;
+
+fn parse(text: &str, changes: &[&str]) -> Result<Scenario, ScenarioError> {
+    Scenario::parse("small.toml", text, &set(changes))
+}
+
+fn small(changes: &[&str]) -> Result<Scenario, ScenarioError> {
+    parse(SMALL, changes)
+}
+
+/// The error of `text`, which must begin with `place` and hold every one of `words`.
+#[track_caller]
+fn assert_error(result: Result<Scenario, ScenarioError>, place: &str, words: &[&str]) {
+    let message = result.expect_err("an error").to_string();
+    assert!(message.starts_with(&format!("{place}: ")), "at {place}: {message}");
+    for word in words {
+        assert!(message.contains(word), "{word:?} in: {message}");
+    }
+    assert!(!message.contains('\n'), "one sentence: {message}");
+}
+
+/// `SMALL` with one line replaced, and the number of that line.
+fn edited(old: &str, new: &str) -> (String, usize) {
+    assert_eq!(SMALL.matches(old).count(), 1, "{old:?} stands once");
+    let line = SMALL[..SMALL.find(old).expect("checked")].matches('\n').count() + 1;
+    (SMALL.replace(old, new), line)
+}
+
+#[track_caller]
+fn assert_edit_fails(old: &str, new: &str, words: &[&str]) {
+    let (text, line) = edited(old, new);
+    assert_error(parse(&text, &[]), &format!("small.toml:{line}"), words);
+}
+
+mod builtin_scenarios {
+    use super::*;
+
+    #[test]
+    fn all_parse_and_say_what_the_list_says() {
+        assert_eq!(builtins().len(), 6);
+        for listed in builtins() {
+            let scenario = Scenario::parse(listed.name, listed.toml, &[]).expect(listed.name);
+            assert_eq!(scenario.name, listed.name);
+            assert_eq!(scenario.question, listed.question);
+            assert_eq!(builtin(listed.name), Some(listed));
+        }
+        assert_eq!(builtin("no-such"), None);
+    }
+
+    #[test]
+    fn have_the_sizes_they_promise() {
+        let read = |name: &str| Scenario::parse(name, builtin(name).expect(name).toml, &[]).expect(name);
+        assert_eq!(read("default").requests, Some(1_000_000));
+        assert_eq!(read("default").topology.vfs(), 31);
+        let fleet = read("fleet-4096");
+        assert_eq!((fleet.topology.vfs(), fleet.requests), (4_096, Some(10_000_000)));
+        assert_eq!((fleet.iommu.iotlb.sets(), fleet.iommu.iotlb.ways()), (1_024, 8));
+        assert_eq!(fleet.tenants[0].memory.pages, 1_024);
+        let dense = read("dense-1024");
+        assert_eq!((dense.topology.vfs(), dense.requests), (1_024, Some(10_000_000)));
+        assert_eq!((dense.iommu.iotlb.sets(), dense.iommu.iotlb.ways()), (4_096, 8));
+        assert_eq!(dense.tenants[0].memory.pages, 4_096);
+    }
+}
+
+mod printing {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_reads_back_the_same() {
+        let mut scenarios: Vec<Scenario> = builtins()
+            .iter()
+            .map(|listed| Scenario::parse(listed.name, listed.toml, &[]).expect(listed.name))
+            .collect();
+        scenarios.push(
+            small(&["seed=18446744073709551615", "link.tlp_share=0.12345678901234567"]).expect("small"),
+        );
+        scenarios.push(small(&["duration_us=0.1", "iommu.iotlb.ways=full", "audit=off"]).expect("small"));
+        for scenario in scenarios {
+            let printed = scenario.to_toml();
+            let again = Scenario::parse("printed", &printed, &[]).expect(&printed);
+            assert_eq!(again, scenario, "{printed}");
+            assert_eq!(again.to_toml(), printed);
+        }
+    }
+
+    #[test]
+    fn defaults_that_depend_on_other_keys_are_written_down() {
+        let text = "name='a'\nrequests=1\n[topology]\nvfs_per_adapter=1\n[[tenants]]\nname='b'\narrivals.mops_per_vf=1\n";
+        let keys = |kind: &str| {
+            let scenario = parse(text, &[&format!("tenants.b.pattern.kind={kind}")]).expect(kind);
+            document::Document::parse("", &scenario.to_toml()).expect("printed").leaf_keys()
+        };
+        let has = |keys: &[String], key: &str| keys.iter().any(|known| known == key);
+        assert!(has(&keys("zipf"), "tenants.N.pattern.exponent"));
+        assert!(has(&keys("strided"), "tenants.N.pattern.stride_pages"));
+        assert!(has(&keys("hot_cold"), "tenants.N.pattern.hot_access_share"));
+        assert!(has(&keys("stream"), "tenants.N.pattern.copy_pages"));
+        assert!(!has(&keys("ring"), "tenants.N.pattern.copy_pages"));
+        assert!(has(&keys("ring"), "iommu.walkers.memory_ns"));
+        assert!(!has(&keys("ring"), "iommu.walkers.walk_ns"));
+    }
+
+    #[test]
+    fn every_key_is_documented_and_every_documented_key_exists() {
+        let docs = include_str!("../../../docs/scenarios.md");
+        let documented: std::collections::BTreeSet<String> = docs
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+            .map(|(key, _)| key.to_owned())
+            .filter(|key| !key.starts_with("--"))
+            .collect();
+        let known: std::collections::BTreeSet<String> = Scenario::known_keys().into_iter().collect();
+        assert_eq!(documented, known);
+        for builtin in builtins() {
+            assert!(docs.contains(&format!("`{}`", builtin.name)), "{} is listed", builtin.name);
+        }
+    }
+}
+
+mod overriding {
+    use super::*;
+
+    #[test]
+    fn values_are_toml_and_bare_words_are_text() {
+        let scenario = small(&[
+            "topology.hosts=0x10",
+            "iommu.iotlb.ways=full",
+            "tenants.rest.sizes=64..4096",
+            "tenants.0.pattern.kind=ring",
+            "tenants.rings.count = 2",
+            "question=\"a = b?\"",
+            "requests=2_000",
+            "tenants.rest.memory={pages=16, page_size='2m'}",
+        ])
+        .expect("valid");
+        assert_eq!(scenario.topology.hosts, 16);
+        assert_eq!(scenario.iommu.iotlb.ways(), scenario.iommu.iotlb.entries);
+        assert_eq!(scenario.tenants[1].sizes, SizeMix::PowersOfTwo { low: 64, high: 4096 });
+        assert_eq!(scenario.tenants[0].pattern.kind, PatternKind::Ring);
+        assert_eq!(scenario.class_counts(), Some(vec![2, 2]));
+        assert_eq!(scenario.question, "a = b?");
+        assert_eq!(scenario.requests, Some(2_000));
+        assert_eq!(scenario.tenants[1].memory.pages, 16);
+    }
+
+    #[test]
+    fn the_last_of_two_wins() {
+        assert_eq!(small(&["seed=3", "seed=4"]).expect("valid").seed, 4);
+    }
+
+    #[test]
+    fn one_of_two_keys_takes_the_place_of_the_other_in_the_file() {
+        let timed = small(&["duration_us=5"]).expect("valid");
+        assert_eq!((timed.requests, timed.duration_us), (None, Some(5.0)));
+        let walked = small(&["iommu.walkers.walk_ns=100"]).expect("valid");
+        assert_eq!((walked.iommu.walkers.memory_ns, walked.iommu.walkers.walk_ns), (None, Some(100.0)));
+        let rated = small(&["tenants.rest.arrivals.mops_per_vf=2"]).expect("valid");
+        assert_eq!(rated.tenants[1].arrivals.link_load, None);
+        let both = small(&["duration_us=5", "requests=7"]);
+        assert_error(both, "--set requests=7", &["`requests`", "`duration_us`", "exclude"]);
+        let both = small(&["iommu.walkers.memory_ns=5", "iommu.walkers.walk_ns=7"]);
+        assert_error(both, "--set iommu.walkers.walk_ns=7", &["`iommu.walkers.memory_ns`", "exclude"]);
+        let both = small(&["tenants.rest.arrivals.mops_per_vf=2", "tenants.1.arrivals.link_load=2"]);
+        assert_error(
+            both,
+            "--set tenants.1.arrivals.link_load=2",
+            &["`tenants.rest.arrivals.mops_per_vf`", "exclude"],
+        );
+    }
+
+    #[test]
+    fn a_new_kind_drops_what_it_does_not_use() {
+        let scenario = small(&["tenants.rest.pattern.kind=ring"]).expect("valid");
+        assert_eq!(scenario.tenants[1].pattern.exponent, None);
+        let given = small(&["tenants.rest.pattern.kind=ring", "tenants.rest.pattern.exponent=1"]);
+        assert_error(given, "--set tenants.rest.pattern.exponent=1", &["`tenants.rest.pattern.exponent`"]);
+    }
+
+    #[test]
+    fn mistakes_name_the_override() {
+        for (text, word) in [("requests", "key=value"), ("=1", "key"), ("a..b=1", "key"), ("a=", "value")] {
+            let error = text.parse::<Override>().expect_err(text).to_string();
+            assert!(error.starts_with(&format!("--set {text}: ")) && error.contains(word), "{error}");
+        }
+        assert_error(
+            small(&["topology.host=2"]),
+            "--set topology.host=2",
+            &["unknown key `topology.host`", "`topology.hosts`"],
+        );
+        assert_error(small(&["iotlb.entries=2"]), "--set iotlb.entries=2", &["unknown key `iotlb`"]);
+        assert_error(
+            small(&["tenants.ring.count=2"]),
+            "--set tenants.ring.count=2",
+            &["`tenants.ring`", "\"rings\""],
+        );
+        assert_error(small(&["tenants.2.count=2"]), "--set tenants.2.count=2", &["`tenants.2`"]);
+        assert_error(
+            small(&["tenants.rest.kount=2"]),
+            "--set tenants.rest.kount=2",
+            &["unknown key `tenants.rest.kount`", "`tenants.rest.count`"],
+        );
+        assert_error(small(&["requests.x=2"]), "--set requests.x=2", &["`requests.x`", "no keys"]);
+        assert_error(
+            small(&["topology.hosts=-1"]),
+            "--set topology.hosts=-1",
+            &["`topology.hosts` is -1", "whole number"],
+        );
+        assert_error(small(&["topology.hosts=0"]), "--set topology.hosts=0", &["`topology.hosts` is 0"]);
+    }
+}
+
+mod mistakes_in_files {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_get_the_nearest_name() {
+        assert_edit_fails("requests = 1000", "request = 1000", &["unknown key `request`", "`requests`"]);
+        assert_edit_fails(
+            "vfs_per_adapter = 4",
+            "vfs_per_adaptor = 4",
+            &["`topology.vfs_per_adaptor`", "mean `topology.vfs_per_adapter`?"],
+        );
+        assert_edit_fails("memory_ns = 50", "memory_nss = 50", &["mean `iommu.walkers.memory_ns`?"]);
+        assert_edit_fails(
+            "exponent = 1.2",
+            "exponant = 1.2",
+            &["`tenants.rest.pattern.exponant`", "mean `tenants.rest.pattern.exponent`?"],
+        );
+        // A key that lost its section, or stands in a wrong one.
+        assert_edit_fails("requests = 1000", "walk_ns = 4", &["`walk_ns`", "mean `iommu.walkers.walk_ns`?"]);
+        assert_edit_fails("vfs_per_adapter = 4", "ways = 4", &["mean `iommu.iotlb.ways`?"]);
+        assert_edit_fails(
+            "[iommu.walkers]",
+            "[iommu.wakers]",
+            &["unknown key `iommu.wakers`", "`iommu.walkers`"],
+        );
+    }
+
+    #[test]
+    fn wrong_types_negative_and_huge_numbers_name_key_and_line() {
+        for value in [
+            "\"many\"",
+            "true",
+            "1.5",
+            "-1",
+            "4294967296",
+            "1e400",
+            "99999999999999999999999",
+            "[1]",
+            "{}",
+            "1979-05-27",
+        ] {
+            assert_edit_fails(
+                "vfs_per_adapter = 4",
+                &format!("vfs_per_adapter = {value}"),
+                &["`topology.vfs_per_adapter` is ", "whole number"],
+            );
+        }
+        for value in ["0", "4294967295"] {
+            assert_edit_fails(
+                "vfs_per_adapter = 4",
+                &format!("vfs_per_adapter = {value}"),
+                &["`topology.vfs_per_adapter` is ", "between"],
+            );
+        }
+        for value in ["0", "1_000_000_000_000_001"] {
+            assert_edit_fails(
+                "requests = 1000",
+                &format!("requests = {value}"),
+                &["`requests` is ", "between"],
+            );
+        }
+        for value in ["\"50\"", "false", "[50]"] {
+            assert_edit_fails(
+                "memory_ns = 50",
+                &format!("memory_ns = {value}"),
+                &["memory_ns` is ", "a number"],
+            );
+        }
+        for value in ["-50", "nan", "inf", "0", "1e9", "1e400"] {
+            assert_edit_fails(
+                "memory_ns = 50",
+                &format!("memory_ns = {value}"),
+                &["memory_ns` is ", "between"],
+            );
+        }
+        assert_edit_fails("name = \"small\"", "name = 3", &["`name` is 3", "text"]);
+        assert_edit_fails("[topology]", "[[topology]]", &["`topology` is a list", "section"]);
+        assert_edit_fails("exponent = 1.2", "exponent = -0.1", &["`tenants.rest.pattern.exponent`"]);
+    }
+
+    #[test]
+    fn names_out_of_a_set_get_the_nearest() {
+        assert_edit_fails(
+            "kind = \"zipf\"",
+            "kind = \"zip\"",
+            &["`tenants.rest.pattern.kind` is \"zip\"", "ring, uniform", "mean \"zipf\"?"],
+        );
+        assert_error(
+            small(&["iommu.iotlb.replacement=lruu"]),
+            "--set iommu.iotlb.replacement=lruu",
+            &["`iommu.iotlb.replacement` is \"lruu\"", "mean \"lru\"?"],
+        );
+        assert_error(
+            small(&["iommu.iotlb.ways=half"]),
+            "--set iommu.iotlb.ways=half",
+            &["`iommu.iotlb.ways` is \"half\"", "\"full\""],
+        );
+        assert_error(small(&["audit=3"]), "--set audit=3", &["`audit` is 3", "name"]);
+    }
+
+    #[test]
+    fn two_keys_that_exclude_each_other() {
+        let (text, line) = edited("requests = 1000", "requests = 1000\nduration_us = 3");
+        let place = format!("small.toml:{}", line + 1);
+        assert_error(parse(&text, &[]), &place, &["`requests` and `duration_us` exclude"]);
+        assert_error(parse(&text, &["requests=3"]), &place, &["exclude"]);
+        let (text, line) = edited("memory_ns = 50", "memory_ns = 50\nwalk_ns = 3");
+        let place = format!("small.toml:{}", line + 1);
+        assert_error(parse(&text, &[]), &place, &["`iommu.walkers.memory_ns`", "exclude"]);
+        let (text, line) = edited("link_load = 0.1", "link_load = 0.1\nmops_per_vf = 1");
+        let place = format!("small.toml:{}", line + 1);
+        assert_error(parse(&text, &[]), &place, &["`tenants.rest.arrivals.link_load`", "exclude"]);
+    }
+
+    #[test]
+    fn what_is_missing() {
+        let (text, _) = edited("requests = 1000", "");
+        assert_error(parse(&text, &[]), "small.toml", &["`requests` is missing"]);
+        let (text, _) = edited("name = \"small\"", "");
+        assert_error(parse(&text, &[]), "small.toml", &["`name` is missing"]);
+        assert_error(parse("", &[]), "small.toml", &["`name` is missing"]);
+        assert_error(parse("name = 'a'\nrequests = 1", &[]), "small.toml", &["`tenants`", "at least one"]);
+        // What is missing in a section is reported at the section.
+        let (text, line) = edited("link_load = 0.1", "");
+        let place = format!("small.toml:{}", line - 2);
+        assert_error(parse(&text, &[]), &place, &["`tenants.rest.arrivals.mops_per_vf` is missing"]);
+        let (text, line) = edited("name = \"rest\"", "");
+        assert_error(
+            parse(&text, &[]),
+            &format!("small.toml:{}", line - 1),
+            &["`tenants.1.name` is missing"],
+        );
+    }
+
+    #[test]
+    fn what_is_no_toml() {
+        assert_edit_fails("requests = 1000", "requests = = 1", &["no TOML"]);
+        let (text, line) = edited("requests = 1000", "requests = 1\nname = 3");
+        assert_error(parse(&text, &[]), &format!("small.toml:{}", line + 1), &["duplicate key"]);
+        let error = parse("\u{0}\u{1}\u{2}", &[]).expect_err("junk").to_string();
+        assert!(error.starts_with("small.toml:1: ") && !error.contains('\n'), "{error}");
+    }
+}
+
+mod validation {
+    use super::*;
+
+    /// Each change breaks one rule; the error names the key, and a neighbour of the value passes.
+    #[test]
+    fn bounds_at_t_and_t_minus_1() {
+        for (good, bad, key) in [
+            ("tenants.rest.read_share=1.0", "tenants.rest.read_share=1.0000001", "tenants.rest.read_share"),
+            ("tenants.rest.read_share=0", "tenants.rest.read_share=-0.0000001", "tenants.rest.read_share"),
+            ("tenants.rest.memory.pages=1", "tenants.rest.memory.pages=0", "tenants.rest.memory.pages"),
+            (
+                "tenants.rest.memory.hole_share=1",
+                "tenants.rest.memory.hole_share=1.1",
+                "tenants.rest.memory.hole_share",
+            ),
+            ("tenants.rest.memory.iova=4096", "tenants.rest.memory.iova=4097", "tenants.rest.memory.iova"),
+            ("tenants.rest.sizes=1", "tenants.rest.sizes=0", "tenants.rest.sizes"),
+            ("tenants.rest.sizes=4096", "tenants.rest.sizes=4097", "tenants.rest.sizes"),
+            ("tenants.rest.sizes=[1, 64]", "tenants.rest.sizes=[]", "tenants.rest.sizes"),
+            ("tenants.rest.sizes=[[64, 0.1]]", "tenants.rest.sizes=[[64, 0]]", "tenants.rest.sizes"),
+            ("tenants.rest.sizes=[[64, 1]]", "tenants.rest.sizes=[[64, -1], [32, 2]]", "tenants.rest.sizes"),
+            ("tenants.rest.alignment=4096", "tenants.rest.alignment=8192", "tenants.rest.alignment"),
+            ("tenants.rest.alignment=1", "tenants.rest.alignment=3", "tenants.rest.alignment"),
+            (
+                "tenants.rest.pattern.exponent=10",
+                "tenants.rest.pattern.exponent=10.1",
+                "tenants.rest.pattern.exponent",
+            ),
+            (
+                "tenants.rest.arrivals.mops_per_vf=1e4",
+                "tenants.rest.arrivals.mops_per_vf=10001",
+                "tenants.rest.arrivals.mops_per_vf",
+            ),
+            (
+                "tenants.rest.arrivals.link_load=0.1",
+                "tenants.rest.arrivals.link_load=0",
+                "tenants.rest.arrivals.link_load",
+            ),
+            ("tenants.rest.count=1", "tenants.rest.count=2", "topology.vfs_per_adapter"),
+            ("tenants.rings.count=4", "tenants.rings.count=5", "topology.vfs_per_adapter"),
+            ("tenants.rest.name=other", "tenants.rest.name=rings", "tenants.1.name"),
+            ("tenants.rest.name=o1", "tenants.rest.name='11'", "tenants.1.name"),
+            ("name=a-B_1", "name=a/b", "name"),
+            ("question=one", "question=\"one\\ntwo\"", "question"),
+            ("engine.batch_requests=1", "engine.batch_requests=0", "engine.batch_requests"),
+            ("report.windows=1", "report.windows=0", "report.windows"),
+            ("duration_us=8.64e12", "duration_us=8.65e12", "duration_us"),
+        ] {
+            small(&[good]).unwrap_or_else(|error| panic!("{good}: {error}"));
+            let error = small(&[bad]).expect_err(bad);
+            assert_eq!(error.key, key, "{bad}: {error}");
+            assert!(error.to_string().contains(&format!("`{key}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn kinds_and_their_keys() {
+        for (good, bad, key) in [
+            (
+                ["tenants.rest.pattern.kind=strided", "tenants.rest.pattern.stride_pages=1"],
+                ["tenants.rest.pattern.kind=strided", "tenants.rest.pattern.stride_pages=0"],
+                "tenants.rest.pattern.stride_pages",
+            ),
+            (
+                ["tenants.rest.pattern.kind=stream", "tenants.rest.pattern.copy_pages=1024"],
+                ["tenants.rest.pattern.kind=stream", "tenants.rest.pattern.copy_pages=1025"],
+                "tenants.rest.pattern.copy_pages",
+            ),
+            (
+                ["tenants.rest.pattern.kind=hot_cold", "tenants.rest.memory.pages=2"],
+                ["tenants.rest.pattern.kind=hot_cold", "tenants.rest.memory.pages=1"],
+                "tenants.rest.pattern.kind",
+            ),
+            (
+                ["tenants.rest.pattern.kind=zipf", "tenants.rest.memory.pages=16777216"],
+                ["tenants.rest.pattern.kind=zipf", "tenants.rest.memory.pages=16777217"],
+                "tenants.rest.pattern.kind",
+            ),
+            (
+                ["tenants.rest.arrivals.kind=onoff", "tenants.rest.arrivals.on_us=0.001"],
+                ["tenants.rest.arrivals.kind=onoff", "tenants.rest.arrivals.on_us=0"],
+                "tenants.rest.arrivals.on_us",
+            ),
+            (
+                ["tenants.rest.arrivals.kind=onoff", "tenants.rest.arrivals.off_us=0"],
+                ["tenants.rest.arrivals.kind=poisson", "tenants.rest.arrivals.off_us=0"],
+                "tenants.rest.arrivals.off_us",
+            ),
+            (
+                ["tenants.rest.cross_pages=true", "tenants.rest.sizes=4194304"],
+                ["tenants.rest.cross_pages=true", "tenants.rest.sizes=4194305"],
+                "tenants.rest.sizes",
+            ),
+        ] {
+            small(&good).unwrap_or_else(|error| panic!("{good:?}: {error}"));
+            let error = small(&bad).expect_err(bad[1]);
+            assert_eq!(error.key, key, "{bad:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_one_class_leaves_its_count_out() {
+        let (text, _) = edited("count = 3\n", "");
+        let error = parse(&text, &[]).expect_err("two counts are open");
+        assert_eq!(error.key, "tenants.rest.count");
+        assert_eq!(parse(&text, &["tenants.rest.count=0"]).expect("valid").class_counts(), Some(vec![4, 0]));
+    }
+
+    #[test]
+    fn buffers_stay_in_their_address_space() {
+        // 3 levels address 2^39 bytes, a shared domain gives each VF 2^40 of 2^48.
+        let end = |bits: u32| format!("tenants.rest.memory.iova={}", (1_u64 << bits) - 1024 * 4096);
+        let after = |bits: u32| format!("tenants.rest.memory.iova={}", (1_u64 << bits) - 1023 * 4096);
+        for (setting, bits) in [
+            ("iommu.page_table_levels=3", 39),
+            ("iommu.page_table_levels=4", 48),
+            ("topology.domain_scope=adapter", 40),
+        ] {
+            small(&[setting, &end(bits)]).unwrap_or_else(|error| panic!("{setting}: {error}"));
+            let error = small(&[setting, &after(bits)]).expect_err(setting);
+            assert_eq!(error.key, "tenants.rest.memory.pages", "{error}");
+        }
+        let shared = |vfs: u32| {
+            let vfs =
+                [String::from("topology.domain_scope=adapter"), format!("topology.vfs_per_adapter={vfs}")];
+            small(&[&vfs[0], &vfs[1]])
+        };
+        shared(256).expect("256 x 2^40 = 2^48");
+        assert_eq!(shared(257).expect_err("too many").key, "topology.domain_scope");
+    }
+
+    #[test]
+    fn rates_and_lengths_stay_buildable() {
+        let fast = [
+            "link.generation=5",
+            "tenants.rest.sizes=1",
+            "tenants.rest.alignment=1",
+            "tenants.rest.arrivals.link_load=1000",
+        ];
+        assert_eq!(small(&fast).expect_err("too fast").key, "tenants.rest.arrivals.link_load");
+        let slow = ["tenants.rings.arrivals.mops_per_vf=1e-6", "tenants.rest.arrivals.mops_per_vf=1e-6"];
+        small(&[&slow[..], &["requests=34_560_000"]].concat()).expect("4 VFs at 1 Hz take 100 days");
+        let error = small(&[&slow[..], &["requests=34_560_001"]].concat()).expect_err("more than 100 days");
+        assert_eq!(error.key, "requests");
+        let specks = [
+            "tenants.rest.arrivals.kind=onoff",
+            "tenants.rest.arrivals.mops_per_vf=0.001",
+            "tenants.rest.arrivals.on_us=0.001",
+            "tenants.rest.arrivals.off_us=1",
+        ];
+        assert_eq!(small(&specks).expect_err("bursts of nothing").key, "tenants.rest.arrivals.on_us");
+    }
+}
+
+mod replay_settings {
+    use super::*;
+
+    #[test]
+    fn what_a_replay_takes() {
+        assert_eq!(ReplaySettings::parse(&[]), Ok(ReplaySettings::default()));
+        let settings = ReplaySettings::parse(&set(&[
+            "seed=7",
+            "audit=sample",
+            "iommu.iotlb.entries=64",
+            "iommu.iotlb.ways=full",
+            "iommu.iotlb.replacement=fifo",
+            "iommu.iotlb.index=iova",
+        ]))
+        .expect("valid");
+        assert_eq!((settings.seed, settings.iotlb.entries, settings.iotlb.ways()), (7, 64, 64));
+        assert_eq!(settings.audit, portcullis_engine::plan::Audit::Sample);
+        assert_eq!(
+            settings.iotlb.replacement,
+            portcullis_engine::translation::replacement::ReplacementPolicy::Fifo
+        );
+        assert_eq!(settings.iotlb.index, portcullis_engine::translation::IotlbIndex::Iova);
+    }
+
+    #[test]
+    fn what_it_refuses() {
+        for (change, words) in [
+            ("iommu.walkers.count=4", ["functional", "iommu.iotlb.entries", "--set iommu.walkers.count=4: "]),
+            ("iommu.iotlb.hit_ns=4", ["functional", "iommu.iotlb.ways", "`iommu.iotlb.hit_ns`"]),
+            ("iommu.iotlb.entry=4", ["mean `iommu.iotlb.entries`", "audit", "seed"]),
+            (
+                "iommu.iotlb.entries=0",
+                ["`iommu.iotlb.entries` is 0", "between", "--set iommu.iotlb.entries=0: "],
+            ),
+            ("iommu.iotlb.entries=-1", ["`iommu.iotlb.entries` is -1", "whole number", "--set"]),
+            ("iommu.iotlb.entries=12", ["`iommu.iotlb.entries` is 12", "multiple", "--set"]),
+            ("iommu.iotlb.replacement=mru", ["`iommu.iotlb.replacement` is \"mru\"", "lru", "--set"]),
+            ("seed=-1", ["`seed` is -1", "64 bits", "--set seed=-1: "]),
+        ] {
+            let error = ReplaySettings::parse(&set(&[change])).expect_err(change).to_string();
+            for word in words {
+                assert!(error.contains(word), "{word:?} in: {error}");
+            }
+        }
+    }
+}

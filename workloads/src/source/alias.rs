@@ -1,0 +1,81 @@
+//! Draws from a discrete distribution in constant time.
+
+/// Walker's alias table, built by Vose's method: a draw takes one line of 8 bytes.
+#[derive(Debug)]
+pub struct AliasTable {
+    lines: Box<[Line]>,
+}
+
+/// One column of the table: itself below the threshold, its alias above.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    threshold: u32,
+    alias: u32,
+}
+
+impl AliasTable {
+    /// A table that draws `index` in proportion to `weights[index]`, exact to 2^-32 of a mean weight.
+    ///
+    /// # Panics
+    /// If there are no weights or more than 2^32, or their sum is no positive number.
+    #[must_use]
+    pub fn new(weights: &[f64]) -> Self {
+        let count = weights.len();
+        assert!(count >= 1 && count <= 1 << 32, "an alias table has 1 to 2^32 lines");
+        let sum: f64 = weights.iter().sum();
+        assert!(sum > 0.0 && sum.is_finite(), "weights have a positive sum");
+        // Scaled so that the mean weight is 1: columns below it are filled up from those above.
+        let scale = count as f64 / sum;
+        let mut share: Vec<f64> = weights.iter().map(|weight| weight * scale).collect();
+        let (mut small, mut large): (Vec<u32>, Vec<u32>) =
+            (0..count as u32).partition(|index| share[*index as usize] < 1.0);
+        // What rounding leaves over fills its own column: the alias is the column itself.
+        let mut lines: Box<[Line]> =
+            (0..count as u32).map(|alias| Line { threshold: u32::MAX, alias }).collect();
+        while let (Some(poor), Some(rich)) = (small.pop(), large.last().copied()) {
+            let (have, rich_share) = (share[poor as usize], &mut share[rich as usize]);
+            lines[poor as usize] = Line { threshold: (have * 4_294_967_296.0) as u32, alias: rich };
+            *rich_share -= 1.0 - have;
+            if *rich_share < 1.0 {
+                large.pop();
+                small.push(rich);
+            }
+        }
+        Self { lines }
+    }
+
+    /// How many indices it draws from.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Never: a table has at least one line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The index that 64 random bits draw: the upper half chooses a line, the lower half throws its coin.
+    #[inline]
+    #[must_use]
+    pub fn draw(&self, bits: u64) -> u32 {
+        let index = ((bits >> 32) * self.lines.len() as u64) >> 32;
+        self.choose(index as u32, bits as u32)
+    }
+
+    /// The index that 32 random bits draw: the remainder of choosing the line throws its coin. For
+    /// small tables: the coin has as many steps as 2^32 over the number of lines.
+    #[inline]
+    #[must_use]
+    pub fn draw_narrow(&self, bits: u32) -> u32 {
+        let scaled = u64::from(bits) * self.lines.len() as u64;
+        self.choose((scaled >> 32) as u32, scaled as u32)
+    }
+
+    #[inline]
+    fn choose(&self, index: u32, coin: u32) -> u32 {
+        let line = self.lines[index as usize];
+        if coin < line.threshold { index } else { line.alias }
+    }
+}
