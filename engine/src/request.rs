@@ -3,9 +3,14 @@
 //! Requests are entities of a pool that is spawned once. A stage reads the columns of the stages
 //! before it and writes its own: the queries of the systems are the data-flow diagram.
 
+use bevy_ecs::bundle::Bundle;
 use bevy_ecs::component::Component;
 
 use crate::ids::Iova;
+use crate::link::Issued;
+use crate::memory::Completed;
+use crate::traffic::Live;
+use crate::translation::{LookedUpAt, LookupCounts, Resolution, Translated};
 use crate::units::Picoseconds;
 
 /// Direction of a DMA, seen from the device.
@@ -105,4 +110,21 @@ pub struct Transfer {
     pub length_bytes: u32,
     /// Direction.
     pub op: Op,
+}
+
+/// A row of the request pool: everything any stage knows of a request.
+#[derive(Bundle, Clone, Copy, Default)]
+pub struct DmaRequest {
+    live: Live,
+    source: SourceVf,
+    sequence: Sequence,
+    intended: Intended,
+    address: Address,
+    transfer: Transfer,
+    issued: Issued,
+    looked_up_at: LookedUpAt,
+    translated: Translated,
+    resolution: Resolution,
+    counts: LookupCounts,
+    completed: Completed,
 }

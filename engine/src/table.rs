@@ -38,6 +38,24 @@ impl Column {
         }
     }
 
+    /// Appends the cells of a column of the same type.
+    ///
+    /// # Panics
+    /// If the types differ.
+    pub fn extend(&mut self, other: Self) {
+        match (self, other) {
+            (Self::U32(cells), Self::U32(more)) => cells.extend(more),
+            (Self::U64(cells), Self::U64(more)) => cells.extend(more),
+            (Self::OptionalU64(cells), Self::OptionalU64(more)) => cells.extend(more),
+            (Self::F64(cells), Self::F64(more)) => cells.extend(more),
+            (Self::Bool(cells), Self::Bool(more)) => cells.extend(more),
+            (Self::Text(cells), Self::Text(more)) => cells.extend(more),
+            (Self::Name(cells), Self::Name(more)) => cells.extend(more),
+            (Self::OptionalName(cells), Self::OptionalName(more)) => cells.extend(more),
+            _ => panic!("the columns are of different types"),
+        }
+    }
+
     /// Whether the column holds no cell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -122,6 +140,17 @@ impl Table {
         row.append(&mut self.columns);
     }
 
+    /// Appends the rows of a table of the same row type.
+    ///
+    /// # Panics
+    /// If the row types differ.
+    pub fn extend(&mut self, other: Self) {
+        assert_eq!(self.name, other.name, "rows of one type");
+        for (column, more) in self.columns.iter_mut().zip(other.columns) {
+            column.extend(more);
+        }
+    }
+
     /// How many rows the table holds.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -154,7 +183,7 @@ macro_rules! row {
         }
     ) => {
         $(#[doc = $about])+
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, Default, PartialEq)]
         pub struct $name {
             $($(#[doc = $meaning])+ pub $field: $type,)+
         }

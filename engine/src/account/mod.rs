@@ -1,5 +1,17 @@
-//! Account.
+//! Account: every request ends in exactly one outcome, and the books balance.
+//!
+//! Invariants: intended = held + in flight + translated + blocked, for each VF; every translation
+//! that is audited is judged by the owner map, which knows nothing of page tables; sums are integers,
+//! so that no order of adding shows in a result.
 
+mod components;
+mod log;
+mod metrics;
 mod rows;
+mod systems;
 
+pub use components::*;
+pub use log::*;
+pub use metrics::*;
 pub use rows::*;
+pub use systems::*;

@@ -79,6 +79,10 @@ row! {
         walker_stall_ns: f64,
         /// DMAs blocked because their device has no domain.
         blocked_no_context: u64,
+        /// DMAs blocked because they are empty.
+        blocked_bad_length: u64,
+        /// DMAs blocked because they run over the end of the address space.
+        blocked_address_overflow: u64,
         /// DMAs blocked because no leaf maps a page.
         blocked_not_mapped: u64,
         /// DMAs blocked because a leaf does not grant the right.
@@ -169,6 +173,10 @@ row! {
         iotlb_misses_joined: u64,
         /// DMAs blocked because the VF has no domain.
         blocked_no_context: u64,
+        /// DMAs blocked because they are empty.
+        blocked_bad_length: u64,
+        /// DMAs blocked because they run over the end of the address space.
+        blocked_address_overflow: u64,
         /// DMAs blocked because no leaf maps a page.
         blocked_not_mapped: u64,
         /// DMAs blocked because a leaf does not grant the right.

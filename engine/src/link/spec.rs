@@ -90,13 +90,22 @@ impl LinkSpec {
 }
 
 /// `[device]`: limits of the adapter itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeviceSpec {
+    /// Reads an adapter may have under way; a read without a tag holds up what is behind it.
+    /// Default 768 (10-bit tags, PCIe 4.0).
+    pub read_tags: u32,
     /// Most reads the device starts, in millions a second; 0 for no limit. Default 0.
     pub max_read_mops: f64,
     /// Most writes the device starts, in millions a second; 0 for no limit. Default 0.
     pub max_write_mops: f64,
+}
+
+impl Default for DeviceSpec {
+    fn default() -> Self {
+        Self { read_tags: 768, max_read_mops: 0.0, max_write_mops: 0.0 }
+    }
 }
 
 impl DeviceSpec {
@@ -105,6 +114,7 @@ impl DeviceSpec {
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
+        SpecError::in_range("device.read_tags", self.read_tags, 1, 65_536)?;
         for (key, mops) in
             [("device.max_read_mops", self.max_read_mops), ("device.max_write_mops", self.max_write_mops)]
         {

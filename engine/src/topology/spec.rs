@@ -70,6 +70,12 @@ impl TopologySpec {
         }
         SpecError::in_range("topology.adapters_per_host", self.adapters_per_host, 1, 64)?;
         SpecError::in_range("topology.vfs_per_adapter", self.vfs_per_adapter, 1, 2_048)?;
+        if self.vfs_per_host() >= 1 << 16 {
+            return Err(SpecError::new(
+                "topology.vfs_per_adapter",
+                format!("makes {} VFs a host; domain IDs have 16 bits, so at most 65535 can be told apart", self.vfs_per_host()),
+            ));
+        }
         if self.vfs() > 1 << 20 {
             return Err(SpecError::new(
                 "topology",

@@ -1,5 +1,16 @@
-//! Traffic.
+//! Traffic: what the tenants intend.
+//!
+//! Each VF has a source; a batch takes from it what is intended before the batch's horizon. The rows
+//! of requests that are over are reused: those that live on move to the front of the pool first.
+//! Invariants: rows of a VF are in the order of their intended times; a batch holds everything
+//! intended before its adapter's horizon, but for what lies behind a stalled row of the same VF.
 
+mod components;
+mod kernel;
 mod source;
+mod systems;
 
+pub use components::*;
+pub use kernel::*;
 pub use source::*;
+pub use systems::*;

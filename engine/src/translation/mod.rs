@@ -1,6 +1,24 @@
-//! Translation.
+//! Translation: context look-up, IOTLB, walkers, check and fault queue of an IOMMU.
+//!
+//! Everything that has an order happens in one ordered pass over the arrivals of all links of an
+//! IOMMU. Invariants: a walk that faults fills nothing and evicts nothing; an entry is filled when
+//! its walk ends; a miss on a page under walk joins that walk; the page table is read at the
+//! look-up's place in the order; look-ups never go back in time.
 
+mod components;
+mod faults;
+mod iotlb;
+mod kernel;
 pub mod replacement;
 mod spec;
+mod systems;
+mod walkers;
 
+pub use components::*;
+pub use faults::*;
+pub use iotlb::*;
+pub use kernel::*;
+pub use replacement::AnyIotlb;
 pub use spec::*;
+pub use systems::*;
+pub use walkers::*;

@@ -1,0 +1,236 @@
+//! What is counted, on VFs, IOMMUs and hosts.
+
+use std::collections::VecDeque;
+
+use bevy_ecs::component::Component;
+use hdrhistogram::Histogram;
+
+use super::rows::TimelineRow;
+use crate::plan::Audit;
+use crate::table::Table;
+use crate::translation::FaultNote;
+use crate::units::Picoseconds;
+
+/// Which requests the owner map judges, on the IOMMU.
+#[derive(Component, Clone, Copy, Debug, Default)]
+pub struct AuditPolicy(pub Audit);
+
+impl AuditPolicy {
+    /// Whether the request of this sequence number is judged.
+    #[inline]
+    #[must_use]
+    pub fn judges(self, sequence: u64) -> bool {
+        match self.0 {
+            Audit::Full => true,
+            Audit::Sample => sequence.is_multiple_of(64),
+            Audit::Off => false,
+        }
+    }
+}
+
+/// Latencies in nanoseconds, within 1 %.
+pub struct Latencies {
+    recent: Histogram<u32>,
+    /// What no longer fits into 32-bit counts.
+    older: Option<Box<Histogram<u64>>>,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self { recent: Histogram::new(2).expect("two digits are possible"), older: None }
+    }
+}
+
+impl Latencies {
+    /// Counts one latency.
+    #[inline]
+    pub fn record(&mut self, span: Picoseconds) {
+        self.recent.saturating_record(span.as_ns());
+        if self.recent.len() == u64::from(u32::MAX) {
+            let mut older = self.older.take().unwrap_or_else(|| Box::new(new_histogram()));
+            add(&self.recent, &mut older);
+            self.older = Some(older);
+            self.recent.reset();
+        }
+    }
+
+    /// Adds everything to a histogram of all.
+    pub fn add_to(&self, total: &mut Histogram<u64>) {
+        add(&self.recent, total);
+        if let Some(older) = &self.older {
+            total.add(&**older).expect("the histogram grows");
+        }
+    }
+}
+
+fn add(counts: &Histogram<u32>, total: &mut Histogram<u64>) {
+    for bucket in counts.iter_recorded() {
+        total.record_n(bucket.value_iterated_to(), u64::from(bucket.count_at_value())).expect("the histogram grows");
+    }
+}
+
+/// An empty histogram of nanoseconds, within 1 %, that grows.
+#[must_use]
+pub fn new_histogram() -> Histogram<u64> {
+    Histogram::new(2).expect("two digits are possible")
+}
+
+/// The books of a VF.
+#[derive(Component, Default)]
+pub struct VfBooks {
+    /// DMAs translated and performed, by direction.
+    pub translated: [u64; 2],
+    /// DMAs blocked, by direction.
+    pub blocked: [u64; 2],
+    /// DMAs blocked, by fault.
+    pub faults: [u64; 6],
+    /// Bytes of the DMAs performed, by direction.
+    pub bytes: [u64; 2],
+    /// IOTLB hits.
+    pub hits: u64,
+    /// IOTLB misses.
+    pub misses: u64,
+    /// Misses that joined a walk under way.
+    pub joined: u64,
+    /// Translations the owner map judged.
+    pub audited: u64,
+    /// Translations that reached a frame of another owner.
+    pub breaches: u64,
+    /// DMAs that reached another tenant's frame through a shared domain.
+    pub cross_tenant: u64,
+    /// First intended time.
+    pub first_intended: Option<Picoseconds>,
+    /// Last intended time of what is over.
+    pub last_intended: Picoseconds,
+    /// Last completion.
+    pub last_completed: Picoseconds,
+    /// Sum of latencies.
+    pub latency_sum_ps: u128,
+    /// Greatest latency.
+    pub latency_max: Picoseconds,
+    /// Sum of service times.
+    pub service_sum_ps: u128,
+    /// Greatest service time.
+    pub service_max: Picoseconds,
+    /// Latencies, by direction.
+    pub latencies: [Latencies; 2],
+}
+
+impl VfBooks {
+    /// Requests that are over.
+    #[must_use]
+    pub fn over(&self) -> u64 {
+        self.translated.iter().chain(&self.blocked).sum()
+    }
+}
+
+/// Service times of a host, by direction.
+#[derive(Component, Default)]
+pub struct ServiceTimes(pub [Latencies; 2]);
+
+/// What completed in one window.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Window {
+    /// DMAs translated and performed.
+    pub translated: u64,
+    /// DMAs blocked.
+    pub blocked: u64,
+    /// Bytes, by direction.
+    pub bytes: [u64; 2],
+    /// IOTLB hits.
+    pub hits: u64,
+    /// IOTLB misses.
+    pub misses: u64,
+    /// Sum of latencies.
+    pub latency_sum_ps: u128,
+    /// Greatest latency.
+    pub latency_max: Picoseconds,
+}
+
+/// The windows of a host that are still open.
+#[derive(Component, Clone, Debug)]
+pub struct Windows {
+    /// Length of a window.
+    pub length: Picoseconds,
+    /// Number of the first open window.
+    pub first: u64,
+    /// The open windows.
+    pub open: VecDeque<Window>,
+    /// Where the last used window begins and ends.
+    last_used: (u64, Picoseconds, Picoseconds),
+}
+
+impl Windows {
+    /// Windows of `length`.
+    #[must_use]
+    pub fn new(length: Picoseconds) -> Self {
+        Self { length, first: 0, open: VecDeque::new(), last_used: (0, Picoseconds::ZERO, Picoseconds::ZERO) }
+    }
+
+    /// The window of a completion at `time`.
+    #[inline]
+    pub fn at(&mut self, time: Picoseconds) -> &mut Window {
+        let (mut number, start, end) = self.last_used;
+        if time < start || time >= end {
+            number = time.0 / self.length.0;
+            let start = Picoseconds(number * self.length.0);
+            self.last_used = (number, start, start.saturating_add(self.length));
+        }
+        let at = usize::try_from(number - self.first).expect("open windows are few");
+        if at >= self.open.len() {
+            self.open.resize(at + 1, Window::default());
+        }
+        &mut self.open[at]
+    }
+
+    /// Takes every window that ends at or before `until`, with its number.
+    pub fn close_until(&mut self, until: Picoseconds) -> impl Iterator<Item = (u64, Window)> + '_ {
+        let first = self.first;
+        let closing = usize::try_from((until.0 / self.length.0).saturating_sub(first)).unwrap_or(usize::MAX);
+        let closing = closing.min(self.open.len());
+        self.first += closing as u64;
+        (first..).zip(self.open.drain(..closing))
+    }
+}
+
+/// What happened to a host, bounded.
+#[derive(Component, Clone, Debug)]
+pub struct Timeline {
+    /// Rows not yet taken.
+    pub rows: Table,
+    /// Rows the host may still write.
+    pub room: u32,
+    /// Rows that did not fit.
+    pub dropped: u64,
+    /// The host.
+    pub host: u32,
+    /// VFs an adapter.
+    pub vfs_per_adapter: u32,
+}
+
+impl Timeline {
+    /// An empty timeline with room for `room` rows.
+    #[must_use]
+    pub fn new(host: u32, vfs_per_adapter: u32, room: u32) -> Self {
+        Self { rows: Table::new::<TimelineRow>(), room, dropped: 0, host, vfs_per_adapter }
+    }
+
+    /// A fault that was recorded.
+    pub fn fault(&mut self, note: &FaultNote) {
+        if self.room == 0 {
+            self.dropped += 1;
+            return;
+        }
+        self.room -= 1;
+        self.rows.push(TimelineRow {
+            time_ps: note.time.0,
+            host: self.host,
+            adapter: note.vf / self.vfs_per_adapter,
+            vf: note.vf % self.vfs_per_adapter,
+            kind: "fault",
+            detail: note.fault.name(),
+            iova: Some(note.iova.0),
+            op: Some(note.op.letter()),
+        });
+    }
+}

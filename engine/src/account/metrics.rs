@@ -1,0 +1,268 @@
+//! The results of a run, from the books of its hosts.
+
+use bevy_ecs::prelude::*;
+use hdrhistogram::Histogram;
+
+use super::components::{ServiceTimes, Timeline, VfBooks, new_histogram};
+use super::rows::{LatencyRow, SummaryRow, TenantRow};
+use crate::gate::{Uplink, VfQueue};
+use crate::memory::Downlink;
+use crate::request::{Fault, Op};
+use crate::table::Table;
+use crate::topology::{AdapterOfVf, Host, TenantOf, Vf, Vm};
+use crate::traffic::TrafficSource;
+use crate::translation::{ContextEntry, FaultQueue, IotlbState, Walkers, replacement::with_iotlb};
+use crate::units::Picoseconds;
+
+/// A ratio; 0 where there is nothing to divide by.
+#[must_use]
+pub fn ratio(part: f64, whole: f64) -> f64 {
+    if whole == 0.0 { 0.0 } else { part / whole }
+}
+
+/// Jain's fairness index of what each got: (sum x)^2 / (n x sum x^2). 1 where nobody got anything.
+#[must_use]
+pub fn jain(shares: &[f64]) -> f64 {
+    let sum: f64 = shares.iter().sum();
+    let squares: f64 = shares.iter().map(|share| share * share).sum();
+    if squares == 0.0 { 1.0 } else { sum * sum / (shares.len() as f64 * squares) }
+}
+
+/// Sums over all hosts, added in the order of hosts and VFs.
+pub struct Totals {
+    latencies: [Histogram<u64>; 2],
+    services: [Histogram<u64>; 2],
+    latency_sum_ps: u128,
+    service_sum_ps: u128,
+    shares: Vec<f64>,
+    uplink_busy_ps: u128,
+    downlink_busy_ps: u128,
+    walker_busy_ps: u128,
+    walk_wait_ps: u128,
+    stall_ps: u128,
+    last_completed: Picoseconds,
+    /// The summary; its ratios and quantiles are set by [`Totals::finish`].
+    summary: SummaryRow,
+    tenants: Table,
+}
+
+impl Totals {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(scenario: String, seed: u64) -> Self {
+        Self {
+            latencies: [new_histogram(), new_histogram()],
+            services: [new_histogram(), new_histogram()],
+            latency_sum_ps: 0,
+            service_sum_ps: 0,
+            shares: Vec::new(),
+            uplink_busy_ps: 0,
+            downlink_busy_ps: 0,
+            walker_busy_ps: 0,
+            walk_wait_ps: 0,
+            stall_ps: 0,
+            last_completed: Picoseconds::ZERO,
+            summary: SummaryRow { scenario, seed, ..SummaryRow::default() },
+            tenants: Table::new::<TenantRow>(),
+        }
+    }
+
+    /// Adds a host; hosts must come in order.
+    pub fn add_host(&mut self, world: &mut World, classes: &[String]) {
+        self.summary.hosts += 1;
+        self.add_hardware(world);
+        let host = world.query::<&Host>().single(world).expect("one host").0.0;
+        let classes: Vec<String> =
+            world.query::<&Vm>().iter(world).map(|vm| classes[vm.class as usize].clone()).collect();
+        let mut vfs = world.query::<(
+            &Vf,
+            &AdapterOfVf,
+            &TenantOf,
+            &ContextEntry,
+            &VfQueue,
+            &VfBooks,
+            &TrafficSource,
+        )>();
+        let mut vf_of_adapter = 0;
+        let mut adapter_before = 0;
+        for (vf, adapter, tenant, context, queue, books, source) in vfs.iter(world) {
+            if adapter.0 != adapter_before {
+                (vf_of_adapter, adapter_before) = (0, adapter.0);
+            }
+            assert_eq!(books.over(), source.emitted, "every request has one outcome");
+            let identity = TenantRow {
+                host,
+                adapter: adapter.0,
+                vf: vf_of_adapter,
+                requester_id: vf.requester_id.0,
+                domain: context.0.map(|context| u64::from(context.domain.0)),
+                class: classes[tenant.vm as usize].clone(),
+                ..TenantRow::default()
+            };
+            vf_of_adapter += 1;
+            self.add_tenant(identity, queue, books);
+        }
+    }
+
+    fn add_hardware(&mut self, world: &mut World) {
+        let summary = &mut self.summary;
+        for (uplink, downlink) in world.query::<(&Uplink, &Downlink)>().iter(world) {
+            self.uplink_busy_ps += u128::from(uplink.busy_ps);
+            self.downlink_busy_ps += u128::from(downlink.busy_ps);
+        }
+        for (iotlb, walkers, faults) in world.query::<(&IotlbState, &Walkers, &FaultQueue)>().iter(world) {
+            summary.iotlb_evictions += with_iotlb!(&iotlb.0, |iotlb| iotlb.counters().evictions);
+            let counters = walkers.counters();
+            summary.walks += counters.walks;
+            summary.walks_faulted += counters.faulted;
+            summary.walker_queue_stalls += counters.stalls;
+            self.walker_busy_ps += u128::from(counters.busy_ps);
+            self.walk_wait_ps += u128::from(counters.wait_ps);
+            self.stall_ps += u128::from(counters.stall_ps);
+            summary.faults_recorded += faults.recorded;
+            summary.faults_lost += faults.lost;
+        }
+        let timeline = world.query::<&Timeline>().single(world).expect("one host");
+        summary.timeline_dropped += timeline.dropped;
+        let services = world.query::<&ServiceTimes>().single(world).expect("one host");
+        for (times, total) in services.0.iter().zip(&mut self.services) {
+            times.add_to(total);
+        }
+    }
+
+    fn add_tenant(&mut self, identity: TenantRow, queue: &VfQueue, books: &VfBooks) {
+        let mut latencies = new_histogram();
+        for (own, total) in books.latencies.iter().zip(&mut self.latencies) {
+            own.add_to(total);
+            own.add_to(&mut latencies);
+        }
+        let over = books.over();
+        let [reads, writes] = [Op::Read, Op::Write].map(|op| books.translated[op as usize] + books.blocked[op as usize]);
+        let first = books.first_intended.unwrap_or_default();
+        let active = books.last_completed.saturating_sub(first);
+        let bytes: u64 = books.bytes.iter().sum();
+        let row = TenantRow {
+            dma_total: over,
+            dma_translated: books.translated.iter().sum(),
+            dma_blocked: books.blocked.iter().sum(),
+            dma_reads: reads,
+            dma_writes: writes,
+            read_bytes: books.bytes[Op::Read as usize],
+            write_bytes: books.bytes[Op::Write as usize],
+            throughput_gbps: ratio(bytes as f64 * 8e3, active.0 as f64),
+            latency_mean_ns: ratio(books.latency_sum_ps as f64 / 1e3, over as f64),
+            latency_p50_ns: latencies.value_at_quantile(0.5),
+            latency_p99_ns: latencies.value_at_quantile(0.99),
+            latency_p999_ns: latencies.value_at_quantile(0.999),
+            latency_max_ns: books.latency_max.as_ns_f64(),
+            service_mean_ns: ratio(books.service_sum_ps as f64 / 1e3, over as f64),
+            service_max_ns: books.service_max.as_ns_f64(),
+            dma_source_stalled: queue.stalls,
+            iotlb_hits: books.hits,
+            iotlb_misses: books.misses,
+            iotlb_misses_joined: books.joined,
+            blocked_no_context: books.faults[Fault::NoContext as usize],
+            blocked_bad_length: books.faults[Fault::BadLength as usize],
+            blocked_address_overflow: books.faults[Fault::AddressOverflow as usize],
+            blocked_not_mapped: books.faults[Fault::NotMapped as usize],
+            blocked_no_permission: books.faults[Fault::NoPermission as usize],
+            cross_tenant: books.cross_tenant,
+            ..identity
+        };
+        self.add_to_summary(&row, books);
+        if over > 0 {
+            let intended_over = books.last_intended.saturating_sub(first);
+            self.shares.push(ratio(intended_over.0 as f64, active.0 as f64));
+        }
+        self.tenants.push(row);
+    }
+
+    fn add_to_summary(&mut self, row: &TenantRow, books: &VfBooks) {
+        let summary = &mut self.summary;
+        summary.vfs += 1;
+        summary.dma_total += row.dma_total;
+        summary.dma_translated += row.dma_translated;
+        summary.dma_blocked += row.dma_blocked;
+        summary.dma_reads += row.dma_reads;
+        summary.dma_writes += row.dma_writes;
+        summary.read_bytes += row.read_bytes;
+        summary.write_bytes += row.write_bytes;
+        summary.latency_max_ns = summary.latency_max_ns.max(row.latency_max_ns);
+        summary.service_max_ns = summary.service_max_ns.max(row.service_max_ns);
+        summary.dma_source_stalled += row.dma_source_stalled;
+        summary.iotlb_hits += row.iotlb_hits;
+        summary.iotlb_misses += row.iotlb_misses;
+        summary.iotlb_misses_joined += row.iotlb_misses_joined;
+        summary.blocked_no_context += row.blocked_no_context;
+        summary.blocked_bad_length += row.blocked_bad_length;
+        summary.blocked_address_overflow += row.blocked_address_overflow;
+        summary.blocked_not_mapped += row.blocked_not_mapped;
+        summary.blocked_no_permission += row.blocked_no_permission;
+        summary.audited_total += books.audited;
+        summary.breach_total += books.breaches;
+        summary.cross_tenant_total += row.cross_tenant;
+        self.latency_sum_ps += books.latency_sum_ps;
+        self.service_sum_ps += books.service_sum_ps;
+        self.last_completed = self.last_completed.max(books.last_completed);
+    }
+
+    /// The summary, the tenants and the histograms; `adapters` and `walkers` are those of the fleet.
+    #[must_use]
+    pub fn finish(self, adapters: u64, walkers: u64) -> (SummaryRow, Table, Table) {
+        let mut all = new_histogram();
+        for latencies in &self.latencies {
+            all.add(latencies).expect("the histogram grows");
+        }
+        let simulated = self.last_completed;
+        let share = |busy: u128, servers: u64| ratio(busy as f64, servers as f64 * simulated.0 as f64);
+        let gbps = |bytes: u64| ratio(bytes as f64 * 8e3, simulated.0 as f64);
+        let summary = &self.summary;
+        let lookups = summary.iotlb_hits + summary.iotlb_misses;
+        let mean_ns = |sum: u128| ratio(sum as f64 / 1e3, summary.dma_total as f64);
+        let summary = SummaryRow {
+            simulated_ns: simulated.as_ns_f64(),
+            read_gbps: gbps(summary.read_bytes),
+            write_gbps: gbps(summary.write_bytes),
+            upstream_utilisation: share(self.uplink_busy_ps, adapters),
+            downstream_utilisation: share(self.downlink_busy_ps, adapters),
+            latency_mean_ns: mean_ns(self.latency_sum_ps),
+            latency_p50_ns: all.value_at_quantile(0.5),
+            latency_p99_ns: all.value_at_quantile(0.99),
+            latency_p999_ns: all.value_at_quantile(0.999),
+            service_mean_ns: mean_ns(self.service_sum_ps),
+            iotlb_lookups: lookups,
+            iotlb_hit_ratio: ratio(summary.iotlb_hits as f64, lookups as f64),
+            walker_utilisation: share(self.walker_busy_ps, walkers),
+            walk_wait_mean_ns: ratio(self.walk_wait_ps as f64 / 1e3, summary.walks as f64),
+            walker_stall_ns: self.stall_ps as f64 / 1e3,
+            fault_overflow: summary.faults_lost > 0,
+            fairness_jain: jain(&self.shares),
+            ..self.summary
+        };
+        let rows = [("latency", &self.latencies), ("service", &self.services)];
+        let latency = rows
+            .into_iter()
+            .flat_map(|(measure, histograms)| {
+                [Op::Read, Op::Write].into_iter().flat_map(move |op| buckets(measure, op, &histograms[op as usize]))
+            })
+            .collect();
+        (summary, self.tenants, latency)
+    }
+}
+
+fn buckets<'a>(
+    measure: &'static str,
+    op: Op,
+    histogram: &'a Histogram<u64>,
+) -> impl Iterator<Item = LatencyRow> + 'a {
+    histogram.iter_recorded().map(move |bucket| {
+        let value = bucket.value_iterated_to();
+        LatencyRow {
+            measure,
+            op: op.name(),
+            low_ns: histogram.lowest_equivalent(value),
+            high_ns: histogram.highest_equivalent(value),
+            count: bucket.count_at_value(),
+        }
+    })
+}

@@ -1,0 +1,150 @@
+//! State of the gate, on VFs and adapters.
+
+use std::collections::VecDeque;
+
+use bevy_ecs::component::Component;
+
+use crate::link::{RateLimits, WireTimes};
+use crate::units::Picoseconds;
+
+/// A VF's queue.
+#[derive(Component, Clone, Debug, Default)]
+pub struct VfQueue {
+    /// Requests it holds at most.
+    pub entries: u32,
+    /// Requests of the VF in the adapter's FIFO.
+    pub queued: u32,
+    /// Rows that wait in the source because the queue is full, in order.
+    pub stalled: VecDeque<u32>,
+    /// Whether the source still holds requests intended before the batch's horizon.
+    pub lagging: bool,
+    /// Requests that found the queue full.
+    pub stalls: u64,
+}
+
+/// The new rows of a batch, on an adapter: in the order of (intended time, VF, sequence).
+#[derive(Component, Clone, Debug, Default)]
+pub struct Candidates {
+    /// Rows.
+    pub rows: VecDeque<u32>,
+    /// Everything intended before this time is among the rows, or behind a stalled row of its VF.
+    pub horizon: Picoseconds,
+}
+
+/// Why an adapter issued no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Halt {
+    /// What comes next starts at or after the horizon.
+    #[default]
+    Horizon,
+    /// The link has no flow credit.
+    Credits,
+    /// The device has no read tag.
+    Tags,
+}
+
+/// A request on its way to the IOMMU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it arrives.
+    pub time: Picoseconds,
+    /// Its row.
+    pub row: u32,
+}
+
+/// The upstream direction of an adapter's link and what feeds it.
+#[derive(Component, Clone, Debug)]
+pub struct Uplink {
+    /// Rows in the VFs' queues with the time they became eligible, the first first.
+    pub fifo: VecDeque<(Picoseconds, u32)>,
+    /// When the link is free.
+    pub free_at: Picoseconds,
+    /// The device's rate limits.
+    pub limits: RateLimits,
+    /// Times on the wire.
+    pub wires: WireTimes,
+    /// Requests that have left, in order, and have not reached the IOMMU's look-ups.
+    pub in_flight: VecDeque<Arrival>,
+    /// Requests that have left since the start.
+    pub sent: u64,
+    /// Reads that have left since the start.
+    pub reads_sent: u64,
+    /// Why it issued no more the last time.
+    pub halt: Halt,
+    /// Time the link was busy, summed.
+    pub busy_ps: u64,
+}
+
+/// The last times at which something was given back, by a running count: what comes back first, a
+/// credit or tag, is what the request that many later waits for.
+#[derive(Component, Clone, Debug)]
+pub struct Refunds<Kind: Send + Sync + 'static> {
+    times: Vec<Picoseconds>,
+    given_back: u64,
+    kind: core::marker::PhantomData<Kind>,
+}
+
+/// Flow credits: given back when the IOMMU takes a request up.
+#[derive(Clone, Copy, Debug)]
+pub struct Credit;
+
+/// Read tags: given back when the read completes.
+#[derive(Clone, Copy, Debug)]
+pub struct Tag;
+
+/// What the nth taker must wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// It may go from this time on.
+    From(Picoseconds),
+    /// It waits for something whose time is not known yet.
+    Unknown,
+}
+
+impl<Kind: Send + Sync + 'static> Refunds<Kind> {
+    /// `count` of them, all there at the start.
+    #[must_use]
+    pub fn new(count: u32) -> Self {
+        Self { times: vec![Picoseconds::ZERO; count as usize], given_back: 0, kind: core::marker::PhantomData }
+    }
+
+    /// The next one comes back at `time`; times do not decrease.
+    #[inline]
+    pub fn give_back(&mut self, time: Picoseconds) {
+        let count = self.times.len() as u64;
+        self.times[(self.given_back % count) as usize] = time;
+        self.given_back += 1;
+    }
+
+    /// When the taker number `taken` (from 0) gets one.
+    #[inline]
+    #[must_use]
+    pub fn grant(&self, taken: u64) -> Grant {
+        let count = self.times.len() as u64;
+        if taken < count {
+            return Grant::From(Picoseconds::ZERO);
+        }
+        if taken - count >= self.given_back {
+            return Grant::Unknown;
+        }
+        Grant::From(self.times[(taken % count) as usize])
+    }
+}
+
+impl Uplink {
+    /// An idle link.
+    #[must_use]
+    pub fn new(wires: WireTimes, limits: RateLimits) -> Self {
+        Self {
+            fifo: VecDeque::new(),
+            free_at: Picoseconds::ZERO,
+            limits,
+            wires,
+            in_flight: VecDeque::new(),
+            sent: 0,
+            reads_sent: 0,
+            halt: Halt::Horizon,
+            busy_ps: 0,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! How long a DMA occupies the link, and what the device's rate limit makes of it.
+
+use super::spec::{DeviceSpec, LinkSpec};
+use crate::request::{Op, Transfer};
+use crate::units::Picoseconds;
+
+/// Times on the wire, from the bytes of TLPs.
+///
+/// A write of s bytes puts s + h x ceil(s / MPS) bytes upstream; a read puts h x ceil(s / MRRS)
+/// upstream and s + c x ceil(s / MPS) downstream, with h the header of a request and c that of a
+/// completion (the PCIe model of pcie-bench, Neugebauer et al., SIGCOMM 2018).
+#[derive(Clone, Copy, Debug)]
+pub struct WireTimes {
+    /// Picoseconds a byte, as a 32.32 fixed-point number.
+    ps_per_byte: u64,
+    mps_shift: u32,
+    mrrs_shift: u32,
+    request_header: u64,
+    completion_header: u64,
+    /// One way.
+    pub propagation: Picoseconds,
+}
+
+impl WireTimes {
+    /// From a valid specification.
+    #[must_use]
+    pub fn new(spec: &LinkSpec) -> Self {
+        let ps_per_byte = 8e3 / spec.tlp_gbps();
+        Self {
+            ps_per_byte: (ps_per_byte * (1_u64 << 32) as f64) as u64,
+            mps_shift: spec.mps.trailing_zeros(),
+            mrrs_shift: spec.mrrs.trailing_zeros(),
+            request_header: u64::from(spec.tlp_header_bytes),
+            completion_header: u64::from(spec.completion_header_bytes),
+            propagation: Picoseconds::from_ns_f64(spec.propagation_ns),
+        }
+    }
+
+    #[inline]
+    fn wire(&self, bytes: u64) -> Picoseconds {
+        Picoseconds((u128::from(bytes) * u128::from(self.ps_per_byte) + (1 << 31) >> 32) as u64)
+    }
+
+    /// How long the request occupies the upstream direction.
+    #[inline]
+    #[must_use]
+    pub fn upstream(&self, transfer: Transfer) -> Picoseconds {
+        let bytes = u64::from(transfer.length_bytes);
+        match transfer.op {
+            Op::Write => self.wire(bytes + self.request_header * tlps(bytes, self.mps_shift)),
+            Op::Read => self.wire(self.request_header * tlps(bytes, self.mrrs_shift)),
+        }
+    }
+
+    /// How long a read's data occupies the downstream direction; one without data where it faulted.
+    #[inline]
+    #[must_use]
+    pub fn downstream(&self, length_bytes: u32, with_data: bool) -> Picoseconds {
+        let bytes = if with_data { u64::from(length_bytes) } else { 0 };
+        self.wire(bytes + self.completion_header * tlps(bytes, self.mps_shift))
+    }
+
+    /// The least time from a request's start on the link to its arrival.
+    #[must_use]
+    pub fn least_upstream(&self) -> Picoseconds {
+        self.wire(self.request_header) + self.propagation
+    }
+
+    /// The least time from a completion's start on the link to its arrival.
+    #[must_use]
+    pub fn least_downstream(&self) -> Picoseconds {
+        self.wire(self.completion_header) + self.propagation
+    }
+}
+
+/// TLPs that carry `bytes` bytes; one where there are none.
+#[inline]
+fn tlps(bytes: u64, payload_shift: u32) -> u64 {
+    (bytes.max(1) - 1 >> payload_shift) + 1
+}
+
+/// Least time between two starts of a kind: the device's own rate limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RateLimits {
+    interval: [Picoseconds; 2],
+    next: [Picoseconds; 2],
+}
+
+impl RateLimits {
+    /// From a valid specification; 0 is no limit.
+    #[must_use]
+    pub fn new(spec: &DeviceSpec) -> Self {
+        let interval =
+            |mops: f64| if mops == 0.0 { Picoseconds::ZERO } else { Picoseconds::from_ns_f64(1e3 / mops) };
+        Self {
+            interval: [interval(spec.max_read_mops), interval(spec.max_write_mops)],
+            next: [Picoseconds::ZERO; 2],
+        }
+    }
+
+    /// When the next request of this kind may start.
+    #[inline]
+    #[must_use]
+    pub fn earliest(&self, op: Op) -> Picoseconds {
+        self.next[op as usize]
+    }
+
+    /// A request of this kind starts at `start`.
+    #[inline]
+    pub fn start(&mut self, op: Op, start: Picoseconds) {
+        self.next[op as usize] = start + self.interval[op as usize];
+    }
+}
+
+/// Link: when the request's first byte left the device.
+#[derive(bevy_ecs::component::Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Issued(pub Picoseconds);

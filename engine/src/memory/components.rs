@@ -1,0 +1,72 @@
+//! The downstream direction of a link, and completion times.
+
+use bevy_ecs::component::Component;
+
+use super::spec::MemorySpec;
+use crate::units::Picoseconds;
+
+/// Memory: when the request was complete for the device.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Completed(pub Picoseconds);
+
+/// The latencies of a host's memory.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct MemoryTimes {
+    /// From translation to data at the root port.
+    pub read: Picoseconds,
+    /// From translation until memory holds the data.
+    pub write: Picoseconds,
+    /// From a read's fault to its status at the root port.
+    pub unsupported_request: Picoseconds,
+}
+
+impl MemoryTimes {
+    /// From a valid specification.
+    #[must_use]
+    pub fn new(spec: &MemorySpec) -> Self {
+        Self {
+            read: Picoseconds::from_ns_f64(spec.read_ns),
+            write: Picoseconds::from_ns_f64(spec.write_ns),
+            unsupported_request: Picoseconds::from_ns_f64(spec.unsupported_request_ns),
+        }
+    }
+
+    /// The least time from a translation to a completion at the root port. A fault skips memory.
+    #[must_use]
+    pub fn least_read(&self) -> Picoseconds {
+        self.read.min(self.unsupported_request)
+    }
+}
+
+/// A read's completion that waits for the downstream link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// When its data is at the root port.
+    pub ready: Picoseconds,
+    /// Its row.
+    pub row: u32,
+}
+
+/// The downstream direction of an adapter's link.
+#[derive(Component, Clone, Debug, Default)]
+pub struct Downlink {
+    /// Completions to come, in the order of the look-ups until they are sorted.
+    pub pending: Vec<Return>,
+    /// When the link is free.
+    pub free_at: Picoseconds,
+    /// Time the link was busy, summed.
+    pub busy_ps: u64,
+}
+
+impl Downlink {
+    /// When the first of the pending completions can be on the link.
+    #[must_use]
+    pub fn earliest_start(&self) -> Option<Picoseconds> {
+        self.pending.iter().map(|pending| pending.ready).min().map(|ready| ready.max(self.free_at))
+    }
+}
+
+/// Rows that were completed in this batch and are still to be accounted, on the IOMMU.
+#[derive(Component, Clone, Debug, Default)]
+pub struct CompletedRows(pub Vec<u32>);

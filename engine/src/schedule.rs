@@ -1,0 +1,116 @@
+//! The whole engine in one place: what a host does in a batch, in order.
+
+use bevy_ecs::prelude::*;
+use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor};
+
+use crate::{account, gate, memory, traffic, translation};
+
+/// The stages of a batch, in the order in which they run.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// `traffic`: rows of finished requests are reused.
+    Reuse,
+    /// `traffic`: the sources emit what is intended before the horizon, in order.
+    Traffic,
+    /// `gate` and `link`: requests leave through the VFs' queues and the upstream link.
+    Issue,
+    /// `translation`: context, IOTLB, walkers and check, in the order of arrival.
+    Translate,
+    /// `memory` and `link`: writes complete, reads return on the downstream link.
+    Complete,
+    /// `translation`: fault records enter the fault queue, in the order of time.
+    Faults,
+    /// `account`: the owner map judges what was reached.
+    Audit,
+    /// `account`: every finished request ends in exactly one outcome.
+    Account,
+    /// `account`: finished requests are logged in the order of their look-ups.
+    Log,
+}
+
+/// What the systems of [`Flow`] did in their last run: requests moved on.
+#[derive(Resource, Clone, Copy, Debug, Default)]
+pub struct Progress(pub u64);
+
+/// Begins a batch.
+#[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Begin;
+
+/// Moves requests through the hardware; runs until nothing moves, since credits and tags feed back
+/// from later stages to earlier ones.
+#[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Flow;
+
+/// Ends a batch.
+#[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct End;
+
+/// The schedules of a host.
+pub struct Stages {
+    begin: Schedule,
+    flow: Schedule,
+    end: Schedule,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Stages {
+    /// The schedules, not yet bound to a world.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut begin = schedule(Begin);
+        begin.configure_sets((Stage::Reuse, Stage::Traffic).chain());
+        begin.add_systems((
+            (traffic::reuse_rows, traffic::grow_pool).chain().in_set(Stage::Reuse),
+            traffic::emit.in_set(Stage::Traffic),
+        ));
+
+        let mut flow = schedule(Flow);
+        flow.configure_sets((Stage::Issue, Stage::Translate, Stage::Complete).chain());
+        flow.add_systems((
+            gate::issue_requests.in_set(Stage::Issue),
+            (translation::translate, account::note_order).chain().in_set(Stage::Translate),
+            memory::complete.in_set(Stage::Complete),
+        ));
+
+        let mut end = schedule(End);
+        end.configure_sets((Stage::Faults, Stage::Audit, Stage::Account, Stage::Log).chain());
+        end.add_systems((
+            translation::record_faults.in_set(Stage::Faults),
+            account::audit.in_set(Stage::Audit),
+            account::account.in_set(Stage::Account),
+            account::log_requests.in_set(Stage::Log),
+        ));
+        Self { begin, flow, end }
+    }
+
+    /// Runs one batch.
+    pub fn run(&mut self, world: &mut World) {
+        self.begin.run(world);
+        loop {
+            world.resource_mut::<Progress>().0 = 0;
+            self.flow.run(world);
+            if world.resource::<Progress>().0 == 0 {
+                break;
+            }
+        }
+        self.end.run(world);
+        world.clear_trackers();
+    }
+}
+
+/// An empty schedule on one thread, in which two systems that could conflict must be ordered:
+/// hosts run in parallel, not the stages of one.
+fn schedule(label: impl ScheduleLabel) -> Schedule {
+    let mut schedule = Schedule::new(label);
+    schedule.set_executor(SingleThreadedExecutor::new());
+    schedule.set_build_settings(ScheduleBuildSettings {
+        ambiguity_detection: LogLevel::Error,
+        ..ScheduleBuildSettings::default()
+    });
+    schedule
+}

@@ -1,0 +1,63 @@
+//! What stands where.
+
+use bevy_ecs::component::Component;
+
+use crate::ids::{HostIndex, RequesterId};
+
+/// A host.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct Host(pub HostIndex);
+
+/// An IOMMU; it serves every adapter of its host.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct Iommu;
+
+/// An adapter, by its index within the host.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct Adapter(pub u32);
+
+/// The VFs of an adapter, by their indices within the host.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct AdapterVfs {
+    /// The first.
+    pub first: u32,
+    /// Behind the last.
+    pub end: u32,
+}
+
+/// A virtual function.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct Vf {
+    /// What it is called on the bus.
+    pub requester_id: RequesterId,
+}
+
+/// The adapter of a VF, by its index within the host.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct AdapterOfVf(pub u32);
+
+/// The tenant that a VF is given to.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct TenantOf {
+    /// Its VM, by its index within the host: the owner of its frames.
+    pub vm: u32,
+    /// VMs whose VFs share its domain: from this one on.
+    pub sharing_first: u32,
+    /// VMs whose VFs share its domain: up to this one, excluded.
+    pub sharing_end: u32,
+}
+
+impl TenantOf {
+    /// Whether the VF of another VM is attached to the same domain.
+    #[must_use]
+    pub fn shares_domain_with(&self, vm: u32) -> bool {
+        (self.sharing_first..self.sharing_end).contains(&vm)
+    }
+}
+
+/// A tenant: a VM of a class.
+#[derive(Component, Clone, Copy, Debug)]
+pub struct Vm {
+    /// Index of its class.
+    pub class: u32,
+}

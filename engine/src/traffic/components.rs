@@ -1,0 +1,45 @@
+//! Components and resources of traffic.
+
+use bevy_ecs::component::Component;
+use bevy_ecs::resource::Resource;
+
+use super::source::Source;
+use crate::units::Picoseconds;
+
+/// The traffic source of a VF.
+#[derive(Component)]
+pub struct TrafficSource {
+    /// What it emits.
+    pub source: Box<dyn Source>,
+    /// Requests it has emitted.
+    pub emitted: u64,
+    /// Added to every address: the VF's place in a shared domain.
+    pub iova_offset: u64,
+}
+
+/// Whether a row of the pool holds a request that is not over.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Live(pub bool);
+
+/// How a host's work is cut.
+#[derive(Resource, Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// How far the horizon advances a batch.
+    pub span: Picoseconds,
+    /// Rows a VF may emit a batch.
+    pub rows_per_vf: u32,
+}
+
+/// The batch under way.
+#[derive(Resource, Clone, Copy, Debug, Default)]
+pub struct Batch {
+    /// Rows in use, from the front of the pool.
+    pub rows: u32,
+    /// Everything intended before this is emitted at least.
+    pub horizon: Picoseconds,
+    /// Rows emitted by this batch.
+    pub emitted: u64,
+    /// Whether every source is exhausted.
+    pub exhausted: bool,
+}

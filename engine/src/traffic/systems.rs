@@ -1,0 +1,179 @@
+//! Begins a batch: reuses rows, takes what the sources intend, orders it.
+
+use bevy_ecs::prelude::*;
+
+use super::components::{Batch, BatchLimits, Live, TrafficSource};
+use super::kernel::{compact, compaction, order};
+use super::source::SourceRows;
+use crate::account::RequestLog;
+use crate::gate::{Candidates, Uplink, VfQueue};
+use crate::link::Issued;
+use crate::memory::{Completed, Downlink};
+use crate::request::{Address, DmaRequest, Intended, Sequence, SourceVf, Transfer};
+use crate::topology::{AdapterVfs, columns_mut};
+use crate::translation::{LookedUpAt, LookupCounts, Resolution, Translated};
+use crate::units::Picoseconds;
+
+/// Buffers the stage keeps from batch to batch.
+#[derive(Default)]
+pub struct Scratch {
+    renumbered: Vec<u32>,
+    moves: Vec<(u32, u32)>,
+    keys: Vec<u64>,
+}
+
+/// Moves the requests that are not over to the front of the pool.
+#[expect(clippy::type_complexity, reason = "the query is the stage's data flow")]
+pub fn reuse_rows(
+    mut batch: ResMut<Batch>,
+    mut scratch: Local<Scratch>,
+    mut requests: Query<(
+        &mut Live,
+        &mut SourceVf,
+        &mut Sequence,
+        &mut Intended,
+        &mut Address,
+        &mut Transfer,
+        &mut Issued,
+        &mut LookedUpAt,
+        &mut Translated,
+        &mut Resolution,
+        &mut LookupCounts,
+        &mut Completed,
+    )>,
+    mut adapters: Query<(&mut Candidates, &mut Uplink, &mut Downlink)>,
+    mut vfs: Query<&mut VfQueue>,
+    mut log: Single<&mut RequestLog>,
+) {
+    let Scratch { renumbered, moves, .. } = &mut *scratch;
+    let (mut live, mut source, mut sequence, mut intended, mut address, mut transfer, mut issued, mut looked_up_at, mut translated, mut resolution, mut counts, mut completed) =
+        columns_mut!(requests);
+    let live = &mut live.bypass_change_detection()[..batch.rows as usize];
+    let kept = compaction(live, renumbered);
+    moves.clear();
+    moves.extend(
+        renumbered.iter().zip(0_u32..).filter(|(to, from)| **to != u32::MAX && *to != from).map(|(to, from)| (from, *to)),
+    );
+    live[..kept as usize].fill(Live(true));
+    live[kept as usize..].fill(Live(false));
+    batch.rows = kept;
+    if moves.is_empty() {
+        return;
+    }
+    compact(source.bypass_change_detection(), moves);
+    compact(sequence.bypass_change_detection(), moves);
+    compact(intended.bypass_change_detection(), moves);
+    compact(address.bypass_change_detection(), moves);
+    compact(transfer.bypass_change_detection(), moves);
+    compact(issued.bypass_change_detection(), moves);
+    compact(looked_up_at.bypass_change_detection(), moves);
+    compact(translated.bypass_change_detection(), moves);
+    compact(resolution.bypass_change_detection(), moves);
+    compact(counts.bypass_change_detection(), moves);
+    compact(completed.bypass_change_detection(), moves);
+    let renumber = |row: &mut u32| *row = renumbered[*row as usize];
+    for (mut candidates, mut uplink, mut downlink) in &mut adapters {
+        candidates.rows.iter_mut().for_each(renumber);
+        uplink.fifo.iter_mut().for_each(|(_, row)| renumber(row));
+        uplink.in_flight.iter_mut().for_each(|arrival| renumber(&mut arrival.row));
+        downlink.pending.iter_mut().for_each(|pending| renumber(&mut pending.row));
+    }
+    for mut queue in &mut vfs {
+        queue.stalled.iter_mut().for_each(renumber);
+    }
+    log.rows.iter_mut().for_each(renumber);
+}
+
+/// Grows the pool, where more requests are under way than ever before: the only place a request
+/// entity is made.
+pub fn grow_pool(world: &mut World) {
+    let batch = *world.resource::<Batch>();
+    let limits = *world.resource::<BatchLimits>();
+    let vfs = world.query::<&TrafficSource>().iter(world).len() as u32;
+    let wanted = (batch.rows + vfs * limits.rows_per_vf) as usize;
+    let there = world.query::<&Live>().iter(world).len();
+    if there < wanted {
+        // A quarter more than wanted: growth is rare.
+        world.spawn_batch((there..wanted + wanted / 4).map(|_| DmaRequest::default()));
+    }
+}
+
+/// Takes from every source what it intends before the new horizon, and puts it in order.
+pub fn emit(
+    mut batch: ResMut<Batch>,
+    limits: Res<BatchLimits>,
+    mut scratch: Local<Scratch>,
+    mut vfs: Query<(&mut TrafficSource, &mut VfQueue)>,
+    mut adapters: Query<(&AdapterVfs, &mut Candidates)>,
+    mut requests: Query<(&mut Live, &mut SourceVf, &mut Sequence, &mut Intended, &mut Address, &mut Transfer)>,
+) {
+    let (mut sources, mut queues) = columns_mut!(vfs);
+    let (sources, queues) = (sources.bypass_change_detection(), queues.bypass_change_detection());
+    let (adapter_vfs, mut candidates) = columns_mut!(adapters);
+    let candidates = candidates.bypass_change_detection();
+    let (mut live, mut source, mut sequence, mut intended, mut address, mut transfer) = columns_mut!(requests);
+    let live = live.bypass_change_detection();
+    let source = source.bypass_change_detection();
+    let sequence = sequence.bypass_change_detection();
+    let intended = intended.bypass_change_detection();
+    let address = address.bypass_change_detection();
+    let transfer = transfer.bypass_change_detection();
+
+    let reached = candidates.iter().map(|candidates| candidates.horizon).min().expect("an adapter");
+    // Requests that live on are moved once a batch: the more there are, the longer the batch.
+    let spans = 1 + u64::from(batch.rows) / u64::from(limits.rows_per_vf * sources.len() as u32);
+    batch.horizon = reached.saturating_add(Picoseconds(limits.span.0.saturating_mul(spans)));
+    let before = batch.rows;
+    let mut exhausted = true;
+    for (vfs, candidates) in adapter_vfs.iter().zip(&mut *candidates) {
+        candidates.horizon = batch.horizon;
+        let first_row = batch.rows;
+        for vf in vfs.first..vfs.end {
+            let (from, queue) = (&mut sources[vf as usize], &mut queues[vf as usize]);
+            if from.source.peek().is_none() {
+                queue.lagging = false;
+                continue;
+            }
+            let start = batch.rows as usize;
+            if (queue.stalled.len() as u32) < limits.rows_per_vf {
+                let end = start + limits.rows_per_vf as usize;
+                let emitted = from.source.emit(
+                    batch.horizon,
+                    SourceRows {
+                        intended: &mut intended[start..end],
+                        address: &mut address[start..end],
+                        transfer: &mut transfer[start..end],
+                    },
+                );
+                let rows = start..start + emitted;
+                live[rows.clone()].fill(Live(true));
+                source[rows.clone()].fill(SourceVf(vf));
+                for (sequence, number) in sequence[rows.clone()].iter_mut().zip(from.emitted..) {
+                    *sequence = Sequence(number);
+                }
+                if from.iova_offset != 0 {
+                    address[rows].iter_mut().for_each(|address| address.0.0 += from.iova_offset);
+                }
+                from.emitted += emitted as u64;
+                batch.rows += emitted as u32;
+            }
+            let next = from.source.peek();
+            exhausted &= next.is_none();
+            queue.lagging = false;
+            if let Some(next) = next.filter(|next| *next < batch.horizon) {
+                // Behind a full queue nothing enters before a place is vacated, which the gate watches.
+                queue.lagging = !queue.stalled.is_empty() || queue.queued >= queue.entries;
+                if !queue.lagging {
+                    candidates.horizon = candidates.horizon.min(next);
+                }
+            }
+        }
+        order(&mut candidates.rows, first_row..batch.rows, intended, source, &mut scratch.keys);
+    }
+    batch.emitted = u64::from(batch.rows - before);
+    batch.exhausted = exhausted;
+    if exhausted {
+        batch.horizon = Picoseconds::MAX;
+        candidates.iter_mut().for_each(|candidates| candidates.horizon = Picoseconds::MAX);
+    }
+}

@@ -1,0 +1,26 @@
+//! First in, first out.
+
+use super::Replacement;
+use super::recency::Recency;
+
+/// FIFO: only fills make an entry the youngest.
+pub struct Fifo(Recency);
+
+impl Replacement for Fifo {
+    fn new(sets: u32, ways: u32, _seed: u64) -> Self {
+        Self(Recency::new(sets, ways))
+    }
+
+    #[inline]
+    fn on_hit(&mut self, _set: u32, _way: u32) {}
+
+    #[inline]
+    fn on_fill(&mut self, set: u32, way: u32) {
+        self.0.to_front(set, way);
+    }
+
+    #[inline]
+    fn victim(&mut self, set: u32) -> u32 {
+        self.0.back(set)
+    }
+}

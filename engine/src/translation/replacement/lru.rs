@@ -1,0 +1,28 @@
+//! Least recently used.
+
+use super::Replacement;
+use super::recency::Recency;
+
+/// True LRU: hits and fills make an entry the youngest.
+pub struct Lru(Recency);
+
+impl Replacement for Lru {
+    fn new(sets: u32, ways: u32, _seed: u64) -> Self {
+        Self(Recency::new(sets, ways))
+    }
+
+    #[inline]
+    fn on_hit(&mut self, set: u32, way: u32) {
+        self.0.to_front(set, way);
+    }
+
+    #[inline]
+    fn on_fill(&mut self, set: u32, way: u32) {
+        self.0.to_front(set, way);
+    }
+
+    #[inline]
+    fn victim(&mut self, set: u32) -> u32 {
+        self.0.back(set)
+    }
+}

@@ -1,0 +1,79 @@
+//! The ways of each set in an order that moves one to the front: what LRU and FIFO are made of.
+
+/// A set of at most this many ways keeps its order in one word, four bits a way.
+const WAYS_PER_WORD: u32 = 16;
+const ONES: u64 = 0x1111_1111_1111_1111;
+
+/// The order of the ways of every set, the front first.
+pub(super) enum Recency {
+    /// One word a set; the lowest four bits name the way in front.
+    Words { orders: Vec<u64>, back_shift: u32 },
+    /// A doubly linked ring a set, through all ways.
+    Rings { links: Vec<Link>, fronts: Vec<u32>, ways: u32 },
+}
+
+/// Neighbours of a way in its ring, as indices over all sets.
+#[derive(Clone, Copy)]
+pub(super) struct Link {
+    before: u32,
+    after: u32,
+}
+
+impl Recency {
+    pub fn new(sets: u32, ways: u32) -> Self {
+        if ways <= WAYS_PER_WORD {
+            let orders = vec![0xFEDC_BA98_7654_3210; sets as usize];
+            return Self::Words { orders, back_shift: 4 * (ways - 1) };
+        }
+        let links = (0..sets * ways)
+            .map(|at| {
+                let (first, way) = (at - at % ways, at % ways);
+                Link { before: first + (way + ways - 1) % ways, after: first + (way + 1) % ways }
+            })
+            .collect();
+        Self::Rings { links, fronts: (0..sets).map(|set| set * ways).collect(), ways }
+    }
+
+    /// Moves `way` to the front of its set.
+    #[inline]
+    pub fn to_front(&mut self, set: u32, way: u32) {
+        match self {
+            Self::Words { orders, .. } => {
+                let order = orders[set as usize];
+                // The four bits that equal `way` become zero; the lowest zero nibble is found by borrow.
+                let differences = order ^ (ONES * u64::from(way));
+                let zeros = differences.wrapping_sub(ONES) & !differences & (ONES << 3);
+                let shift = zeros.trailing_zeros() - 3;
+                let nearer = order & ((1 << shift) - 1);
+                let farther = (order >> shift >> 4) << shift << 4;
+                orders[set as usize] = farther | nearer << 4 | u64::from(way);
+            }
+            Self::Rings { links, fronts, ways } => {
+                let at = set * *ways + way;
+                let front = fronts[set as usize];
+                if at == front {
+                    return;
+                }
+                let Link { before, after } = links[at as usize];
+                links[before as usize].after = after;
+                links[after as usize].before = before;
+                let back = links[front as usize].before;
+                links[at as usize] = Link { before: back, after: front };
+                links[back as usize].after = at;
+                links[front as usize].before = at;
+                fronts[set as usize] = at;
+            }
+        }
+    }
+
+    /// The way at the back of the set.
+    #[inline]
+    pub fn back(&self, set: u32) -> u32 {
+        match self {
+            Self::Words { orders, back_shift } => (orders[set as usize] >> back_shift) as u32 & 15,
+            Self::Rings { links, fronts, ways } => {
+                links[fronts[set as usize] as usize].before - set * ways
+            }
+        }
+    }
+}

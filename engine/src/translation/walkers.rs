@@ -1,0 +1,182 @@
+//! The walkers of an IOMMU: a pool of servers behind a bounded FIFO queue, and the walks under way
+//! that later misses join.
+
+use std::collections::VecDeque;
+
+use bevy_ecs::component::Component;
+use hashbrown::HashMap;
+
+use super::spec::{IommuSpec, WalkersSpec};
+use crate::domain::{Leaf, LeafSize};
+use crate::hash::MixBuildHasher;
+use crate::ids::DomainId;
+use crate::units::Picoseconds;
+
+/// What a walk is for: the domain, and the code of the leaf (or of the 4 KiB page that no leaf maps).
+pub type WalkKey = (DomainId, u64);
+
+/// A walk that waits or is under way.
+#[derive(Clone, Copy, Debug)]
+pub struct PendingWalk {
+    /// When it ends.
+    pub end: Picoseconds,
+    /// What it will fill into the IOTLB; nothing where the DMA that started it faults.
+    pub fills: Option<Leaf>,
+}
+
+/// What the walkers counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalkerCounters {
+    /// Walks started.
+    pub walks: u64,
+    /// Walks that ended in a fault.
+    pub faulted: u64,
+    /// Time all walkers were busy, summed.
+    pub busy_ps: u64,
+    /// Time walks waited for a walker, summed.
+    pub wait_ps: u64,
+    /// Look-ups that found the queue full.
+    pub stalls: u64,
+    /// Time look-ups were stalled by a full queue, summed.
+    pub stall_ps: u64,
+}
+
+/// How long a walk takes, by what it finds.
+#[derive(Clone, Copy, Debug)]
+pub struct WalkCosts {
+    by_size: [Picoseconds; 3],
+    unmapped: Picoseconds,
+}
+
+impl WalkCosts {
+    /// One access a level down to the leaf, or one time for all. A walk that finds nothing costs as
+    /// much as one to a 4 KiB leaf.
+    #[must_use]
+    pub fn new(spec: &IommuSpec) -> Self {
+        let levels = f64::from(spec.page_table_levels);
+        let walkers = &spec.walkers;
+        let memory_ns = walkers.memory_ns.unwrap_or(WalkersSpec::MEMORY_NS_DEFAULT);
+        let of_levels = |levels: f64| Picoseconds::from_ns_f64(walkers.walk_ns.unwrap_or(levels * memory_ns));
+        Self {
+            by_size: [of_levels(levels), of_levels(levels - 1.0), of_levels(levels - 2.0)],
+            unmapped: of_levels(levels),
+        }
+    }
+
+    /// The cost of a walk that finds a leaf of this size, or none.
+    #[inline]
+    #[must_use]
+    pub fn of(&self, found: Option<LeafSize>) -> Picoseconds {
+        found.map_or(self.unmapped, |size| self.by_size[size as usize])
+    }
+}
+
+/// The walkers, their queue and the walks under way.
+#[derive(Component)]
+pub struct Walkers {
+    /// When each walker is free, the first first.
+    free_at: VecDeque<Picoseconds>,
+    /// Starts of the last walks, as many as the queue has entries; not decreasing.
+    starts: VecDeque<Picoseconds>,
+    queue_entries: usize,
+    pending: HashMap<WalkKey, PendingWalk, MixBuildHasher>,
+    /// Ends of the pending walks, in order; ties as admitted.
+    ends: VecDeque<(Picoseconds, WalkKey)>,
+    counters: WalkerCounters,
+}
+
+impl Walkers {
+    /// Idle walkers.
+    #[must_use]
+    pub fn new(spec: &WalkersSpec) -> Self {
+        Self {
+            free_at: vec![Picoseconds::ZERO; spec.count as usize].into(),
+            starts: VecDeque::with_capacity(spec.queue_entries as usize),
+            queue_entries: spec.queue_entries as usize,
+            pending: HashMap::default(),
+            ends: VecDeque::new(),
+            counters: WalkerCounters::default(),
+        }
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> WalkerCounters {
+        self.counters
+    }
+
+    /// Walks that wait or are under way.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The next walk to end at or before `now`, which is no longer pending.
+    #[inline]
+    pub fn pop_ended(&mut self, now: Picoseconds) -> Option<(WalkKey, PendingWalk)> {
+        let (end, key) = *self.ends.front()?;
+        if end > now {
+            return None;
+        }
+        self.ends.pop_front();
+        let walk = self.pending.remove(&key).expect("every end has its walk");
+        Some((key, walk))
+    }
+
+    /// The walk for `key`, if one waits or is under way.
+    #[inline]
+    #[must_use]
+    pub fn under_way(&self, key: &WalkKey) -> Option<&PendingWalk> {
+        self.pending.get(key)
+    }
+
+    /// When a look-up at `now` can put a walk into the queue: `now`, or when an entry becomes free.
+    #[inline]
+    pub fn admission(&mut self, now: Picoseconds) -> Picoseconds {
+        if self.starts.len() < self.queue_entries {
+            return now;
+        }
+        let vacated = self.starts[0];
+        if vacated <= now {
+            return now;
+        }
+        self.counters.stalls += 1;
+        self.counters.stall_ps += (vacated - now).0;
+        vacated
+    }
+
+    /// Puts a walk of length `cost` into the queue at `now`, an admission time, and returns its end.
+    pub fn start(
+        &mut self,
+        now: Picoseconds,
+        key: WalkKey,
+        fills: Option<Leaf>,
+        cost: Picoseconds,
+    ) -> Picoseconds {
+        let free = self.free_at.pop_front().expect("at least one walker");
+        let start = now.max(free);
+        let end = start + cost;
+        insert_in_order(&mut self.free_at, end, |at| *at);
+        if self.starts.len() == self.queue_entries {
+            self.starts.pop_front();
+        }
+        self.starts.push_back(start);
+        insert_in_order(&mut self.ends, (end, key), |(at, _)| *at);
+        self.pending.insert(key, PendingWalk { end, fills });
+        self.counters.walks += 1;
+        self.counters.faulted += u64::from(fills.is_none());
+        self.counters.busy_ps += cost.0;
+        self.counters.wait_ps += (start - now).0;
+        end
+    }
+}
+
+/// Inserts behind every element that is not later; the new one is mostly the last.
+#[inline]
+fn insert_in_order<T>(queue: &mut VecDeque<T>, item: T, time: impl Fn(&T) -> Picoseconds) {
+    let mut at = queue.len();
+    while at > 0 && time(&queue[at - 1]) > time(&item) {
+        at -= 1;
+    }
+    queue.insert(at, item);
+}
