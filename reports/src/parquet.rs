@@ -15,6 +15,7 @@ use std::sync::Once;
 use polars_arrow::array::Array;
 use polars_arrow::datatypes::ArrowSchema;
 use polars_buffer::Buffer;
+use polars_parquet::parquet::page::CompressedPage;
 use polars_parquet::read::schema::parquet_to_arrow_schema;
 use polars_parquet::read::{
     BasicDecompressor, ColumnChunkMetadata, FileMetadata, Filter, PageReader, RowGroupMetadata,
@@ -79,7 +80,28 @@ impl ParquetFile {
             .seek(SeekFrom::Start(range.start))
             .and_then(|_| self.file.read_exact(&mut bytes))
             .map_err(|error| ReportError::read(&self.path, error))?;
-        Ok(Chunk { row_group, column, bytes: Buffer::from_vec(bytes) })
+        let chunk = Chunk { row_group, column, bytes: Buffer::from_vec(bytes) };
+        guarded(|| self.check_pages(&chunk)).map_err(|problem| self.corrupt(&problem))?;
+        Ok(chunk)
+    }
+
+    /// Checks that the chunk's pages hold the rows of its row group. Polars reserves memory by
+    /// what the page headers say: a damaged one would end the process.
+    fn check_pages(&self, chunk: &Chunk) -> Result<(), String> {
+        let rows = self.metadata.row_groups[chunk.row_group].num_rows();
+        let mut left = rows;
+        for page in self.pages(chunk) {
+            if let CompressedPage::Data(page) = page.map_err(|error| error.to_string())? {
+                left = left.checked_sub(page.num_values()).ok_or("a column has too many values")?;
+            }
+        }
+        if left == 0 { Ok(()) } else { Err("a column has too few values".into()) }
+    }
+
+    /// The pages of a chunk, from the first.
+    fn pages(&self, chunk: &Chunk) -> PageReader {
+        let metadata = self.column(chunk.row_group, chunk.column);
+        PageReader::new(Cursor::new(chunk.bytes.clone()), metadata, Vec::new(), usize::MAX)
     }
 
     /// The cells of `rows`, counted within the chunk's row group.
@@ -87,11 +109,9 @@ impl ParquetFile {
         let (_, field) = self.schema.get_at_index(chunk.column).expect("a chunk of this file");
         let wanted = rows.len();
         let array = guarded(|| {
-            let reader = Cursor::new(chunk.bytes.clone());
             let metadata = self.column(chunk.row_group, chunk.column);
-            let pages = PageReader::new(reader, metadata, Vec::new(), usize::MAX);
             let (mut arrays, _) = column_iter_to_arrays(
-                vec![BasicDecompressor::new(pages, Vec::new())],
+                vec![BasicDecompressor::new(self.pages(chunk), Vec::new())],
                 vec![&metadata.descriptor().descriptor.primitive_type],
                 field.clone(),
                 Some(Filter::new_ranged(rows.start, rows.end)),
