@@ -1,0 +1,50 @@
+# Every command a developer uses. Each recipe is one command that works without just.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Simulates a scenario: `just run fleet-4096 --set requests=10000000`.
+run *arguments:
+    cargo run --release -- run {{arguments}}
+
+# Replays a trace: `just replay tests/fixtures/sriov-small.events.parquet`.
+replay *arguments:
+    cargo run --release -- replay {{arguments}}
+
+# Every test, in the profile that `run` uses; `just test iotlb` only those with that in their name.
+test *filter:
+    cargo test --release --workspace --locked {{filter}}
+
+# The tests with many more random cases.
+test-long *filter:
+    PROPTEST_CASES=20000 cargo test --release --workspace --locked {{filter}}
+
+# The engine's and the workloads' tests with debug assertions and overflow checks; no polars.
+test-debug *filter:
+    cargo test -p portcullis-engine -p portcullis-workloads --locked {{filter}}
+
+# Formats every file.
+format:
+    cargo fmt --all
+
+# What a review would say about form.
+lint:
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets --locked -- -D warnings
+
+# The API's documentation, under target/doc.
+doc:
+    RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps --locked
+
+# Measures; `just bench translation` only the benches with that in their name.
+bench *filter:
+    cargo bench -p portcullis-benches --locked -- {{filter}}
+
+# Runs each bench once, to see that it works.
+bench-once:
+    cargo bench -p portcullis-benches --locked -- --test
+
+# Everything that must hold before a change lands.
+ci:
+    .ci/run
