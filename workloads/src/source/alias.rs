@@ -1,5 +1,7 @@
 //! Draws from a discrete distribution in constant time.
 
+use std::hint::select_unpredictable;
+
 /// Walker's alias table, built by Vose's method: a draw takes one line of 8 bytes.
 #[derive(Debug)]
 pub struct AliasTable {
@@ -61,21 +63,23 @@ impl AliasTable {
     #[must_use]
     pub fn draw(&self, bits: u64) -> u32 {
         let index = ((bits >> 32) * self.lines.len() as u64) >> 32;
-        self.choose(index as u32, bits as u32)
+        let line = self.lines[index as usize];
+        select_unpredictable((bits as u32) < line.threshold, index as u32, line.alias)
     }
 
-    /// The index that 32 random bits draw: the remainder of choosing the line throws its coin. For
-    /// small tables: the coin has as many steps as 2^32 over the number of lines.
+    /// The index that 32 random bits draw: their product with the number of lines chooses a line by what
+    /// is above 2^32 and throws its coin by what is below. The coin has as many steps as 2^32 over the
+    /// number of lines, so this is for tables that are not long.
     #[inline]
     #[must_use]
     pub fn draw_narrow(&self, bits: u32) -> u32 {
         let scaled = u64::from(bits) * self.lines.len() as u64;
-        self.choose((scaled >> 32) as u32, scaled as u32)
+        let line = self.lines[(scaled >> 32) as usize];
+        select_unpredictable((scaled as u32) < line.threshold, (scaled >> 32) as u32, line.alias)
     }
 
-    #[inline]
-    fn choose(&self, index: u32, coin: u32) -> u32 {
-        let line = self.lines[index as usize];
-        if coin < line.threshold { index } else { line.alias }
+    /// Its lines: a coin of 32 bits below the threshold means the line's own index, above it the alias.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.lines.iter().map(|line| (line.threshold, line.alias))
     }
 }

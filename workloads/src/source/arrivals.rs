@@ -4,22 +4,22 @@ use portcullis_engine::units::Picoseconds;
 use rand_pcg::rand_core::Rng;
 
 use super::Exponential;
-use super::rng::{StreamRng, unit};
+use super::rng::{StreamRng, round, unit};
 
 /// A rate as the mean gap between requests, and how finely time is counted.
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     /// Mean gap in steps.
     steps: f64,
-    /// A picosecond is 2^`bits` steps: as many as keep a gap near 2^43 steps, 24 at most. Cutting a gap to
-    /// whole steps then shifts a rate by less than 1e-9 of itself, up to the fastest a VF can have.
+    /// A picosecond is 2^`bits` steps: as many as keep a mean gap below 2^34 steps, 24 at most. Rounding a
+    /// gap to whole steps then shifts a rate by less than 1e-9 of itself, even the fastest a VF can have.
     bits: u32,
 }
 
 impl Gap {
     fn new(rate_hz: f64) -> Self {
         let mut gap = Self { steps: 1e12 / rate_hz, bits: 0 };
-        while gap.bits < 24 && gap.steps < (1_u64 << 43) as f64 {
+        while gap.bits < 24 && gap.steps < (1_u64 << 33) as f64 {
             gap.steps *= 2.0;
             gap.bits += 1;
         }
@@ -37,12 +37,42 @@ struct Clock {
     bits: u32,
 }
 
+/// Requests a clock may run through before its steps are made picoseconds: the slowest VF has gaps of
+/// 10^12 ps, less than 46 times as much by any draw, so their sum stays below 2^60 steps.
+const STRIDE: usize = 1 << 14;
+
 impl Clock {
-    #[inline]
     fn advance(&mut self, steps: u64) {
         let steps = self.carry + steps;
-        self.now = self.now.saturating_add(Picoseconds(steps >> self.bits));
+        self.now += Picoseconds(steps >> self.bits);
         self.carry = steps & ((1 << self.bits) - 1);
+    }
+
+    /// Writes the times before `until` through `write`, at most `room` of them, with a gap drawn after
+    /// each; returns how many.
+    #[inline]
+    fn run(
+        &mut self,
+        until: Picoseconds,
+        room: usize,
+        mut draw_steps: impl FnMut() -> u64,
+        mut write: impl FnMut(usize, Picoseconds),
+    ) -> usize {
+        let mut written = 0;
+        while written < room && self.now < until {
+            let (now, bits) = (self.now, self.bits);
+            let span = until.saturating_sub(now).0;
+            let stride_end = room.min(written + STRIDE);
+            let mut steps = self.carry;
+            while written < stride_end && steps >> bits < span {
+                write(written, now + Picoseconds(steps >> bits));
+                steps += draw_steps();
+                written += 1;
+            }
+            self.carry = 0;
+            self.advance(steps);
+        }
+        written
     }
 }
 
@@ -87,7 +117,7 @@ impl Arrivals {
     #[must_use]
     pub fn poisson(rate_hz: f64, mut rng: StreamRng) -> Self {
         let gap = Gap::new(rate_hz);
-        let start = (Exponential::tables().draw(&mut rng) * gap.steps) as u64;
+        let start = round(Exponential::tables().draw(&mut rng) * gap.steps);
         Self::new(gap, rng, Process::Poisson, Picoseconds::ZERO, start)
     }
 
@@ -134,44 +164,34 @@ impl Arrivals {
         room: usize,
         mut write: impl FnMut(usize, Picoseconds),
     ) -> usize {
-        let mut written = 0;
-        let mut clock = self.clock;
         let (gap, exponential) = (self.gap_steps, self.exponential);
         match self.process {
             Process::Constant => {
-                let gap = gap as u64;
-                while written < room && clock.now < until {
-                    write(written, clock.now);
-                    clock.advance(gap);
-                    written += 1;
-                }
-                self.clock = clock;
+                let gap = round(gap);
+                self.clock.run(until, room, || gap, write)
             }
             Process::Poisson => {
                 let mut rng = self.rng.clone();
-                while written < room && clock.now < until {
-                    write(written, clock.now);
-                    clock.advance((exponential.draw(&mut rng) * gap) as u64);
-                    written += 1;
-                }
-                self.clock = clock;
+                let written = self.clock.run(until, room, || round(exponential.draw(&mut rng) * gap), write);
                 self.rng = rng;
+                written
             }
             Process::OnOff(_) => {
+                let mut written = 0;
                 while written < room && self.clock.now < until {
                     write(written, self.clock.now);
                     self.step();
                     written += 1;
                 }
+                written
             }
         }
-        written
     }
 
     /// On to the next time of a process with bursts.
     fn step(&mut self) {
         let Process::OnOff(bursts) = &mut self.process else { unreachable!("only bursts step") };
-        let gap = (self.exponential.draw(&mut self.rng) * self.gap_steps) as u64;
+        let gap = round(self.exponential.draw(&mut self.rng) * self.gap_steps);
         let mut rest = u128::from(gap);
         let mut pauses = Picoseconds::ZERO;
         while rest >= bursts.left_steps {

@@ -64,7 +64,7 @@ impl Exponential {
 
     /// One draw.
     #[inline]
-    pub fn draw<R: Rng>(&self, rng: &mut R) -> f64 {
+    pub fn draw<R: Rng + Clone>(&self, rng: &mut R) -> f64 {
         loop {
             // The low 8 bits choose the layer, the high 53 the place in it.
             let bits = rng.next_u64();
@@ -73,22 +73,26 @@ impl Exponential {
             if x < layer.inner {
                 return x;
             }
-            if let Some(x) = self.draw_at_edge(bits, x, rng) {
+            let (edge, after) = self.draw_at_edge(bits, x, rng.clone());
+            *rng = after;
+            if let Some(x) = edge {
                 return x;
             }
         }
     }
 
-    /// The 1 % of draws that do not fall wholly under the curve.
+    /// The 1 % of draws that do not fall wholly under the curve. The generator goes in and out by value:
+    /// a reference to it would keep it in memory all through the caller's loop.
     #[cold]
-    fn draw_at_edge<R: Rng>(&self, bits: u64, x: f64, rng: &mut R) -> Option<f64> {
+    fn draw_at_edge<R: Rng>(&self, bits: u64, x: f64, mut rng: R) -> (Option<f64>, R) {
         let index = (bits & 0xFF) as usize;
+        let unit = unit(rng.next_u64());
         if index == 0 {
-            // The tail of an exponential is an exponential; 1 - u is never 0.
-            return Some(TAIL_START - libm::log(1.0 - unit(rng.next_u64())));
+            // The tail of an exponential is an exponential; 1 - unit is never 0.
+            return (Some(TAIL_START - libm::log(1.0 - unit)), rng);
         }
         let layer = &self.layers[index];
-        let y = layer.low + (layer.high - layer.low) * unit(rng.next_u64());
-        (y < libm::exp(-x)).then_some(x)
+        let y = layer.low + (layer.high - layer.low) * unit;
+        ((y < libm::exp(-x)).then_some(x), rng)
     }
 }

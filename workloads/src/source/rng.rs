@@ -14,12 +14,10 @@ pub enum Stream {
     Arrivals = 1,
     /// Which page they touch.
     Pattern = 2,
-    /// Their size and direction.
+    /// Their size and direction, and where in the page they start.
     Transfers = 3,
-    /// Where in the page they start.
-    Offsets = 4,
     /// The order of a class's pages, drawn once for all its VFs.
-    Permutation = 5,
+    Permutation = 4,
 }
 
 /// The stream of one VF for one purpose.
@@ -58,6 +56,17 @@ pub(super) const fn below(bits: u32, bound: u32) -> u32 {
 #[inline]
 pub(super) fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+}
+
+/// The nearest whole number to `value`, which must lie in `0.0..2^52`; ties to even.
+///
+/// In the binade of 2^52 the last bit of an `f64` is worth 1: adding 2^52 rounds, and the bits are the
+/// number. A conversion by `as` checks three bounds more.
+#[inline]
+pub(super) fn round(value: f64) -> u64 {
+    const BINADE: f64 = (1_u64 << 52) as f64;
+    debug_assert!((0.0..BINADE).contains(&value), "{value} is out of range");
+    (value + BINADE).to_bits() ^ BINADE.to_bits()
 }
 
 /// The share of 2^32 that 32 random bits must lie below to hit with probability `share`.

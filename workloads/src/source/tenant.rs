@@ -1,14 +1,13 @@
 //! The source of one VF: arrivals, pattern and transfers put together.
 
-use portcullis_engine::ids::{HostIndex, VfIndex};
+use portcullis_engine::ids::{HostIndex, Iova, VfIndex};
 use portcullis_engine::request::{Address, Intended, Transfer};
 use portcullis_engine::traffic::{Source, SourceRows};
 use portcullis_engine::units::Picoseconds;
 use rand_pcg::rand_core::Rng;
 
-use super::pattern::{DrawPage, InPage, Pages, Place};
+use super::pattern::{ChoosePage, InPage, Pages, Place, Turns};
 use super::rng::{Stream, StreamRng, stream};
-use super::transfers::{DrawSize, Sizes, draw_transfer};
 use super::{Arrivals, Layout, Pattern, Transfers};
 
 /// When a source ends.
@@ -45,7 +44,7 @@ impl TenantSource {
         let stream = |purpose| stream(seed, host, vf, purpose);
         Self {
             arrivals,
-            place: Place::new(pattern, &layout, stream(Stream::Pattern), stream(Stream::Offsets)),
+            place: Place::new(pattern, &layout, stream(Stream::Pattern)),
             layout,
             transfers,
             transfer_rng: stream(Stream::Transfers),
@@ -55,60 +54,82 @@ impl TenantSource {
     }
 
     /// Places and transfers of `address.len()` requests.
+    ///
+    /// Generators and cursors are copied out, worked on and copied back, so that they stay in registers
+    /// through the loop.
     fn fill(&mut self, address: &mut [Address], transfer: &mut [Transfer]) {
-        let sizes = self.transfers.sizes.clone();
-        match &sizes {
-            Sizes::Fixed(bytes) => self.fill_sized(bytes, address, transfer),
-            Sizes::Mixed(table) => self.fill_sized(&**table, address, transfer),
-        }
-    }
-
-    fn fill_sized<S: DrawSize>(&mut self, sizes: &S, address: &mut [Address], transfer: &mut [Transfer]) {
-        let read_below = self.transfers.read_below;
-        let mut rng = self.transfer_rng.clone();
-        let rows = Rows { sizes, read_below, rng: &mut rng, address, transfer };
-        match &mut self.place {
+        let layout = self.layout;
+        let rows = Rows { transfers: &self.transfers, address, transfer };
+        let rng = self.transfer_rng.clone();
+        self.transfer_rng = match &mut self.place {
             Place::Sequential(sequential) => {
-                let layout = self.layout;
-                rows.fill(|length| sequential.draw(&layout, length));
+                let mut local = sequential.clone();
+                let rng = rows.fill(rng, |draw| local.draw(&layout, draw.length));
+                *sequential = local;
+                rng
             }
-            Place::Paged { pages, offsets } => match pages {
-                Pages::Uniform(pages) => rows.fill_paged(&self.layout, pages, offsets),
-                Pages::Table(pages) => rows.fill_paged(&self.layout, pages, offsets),
-                Pages::Strided(pages) => rows.fill_paged(&self.layout, pages, offsets),
-                Pages::HotCold(pages) => rows.fill_paged(&self.layout, pages, offsets),
+            Place::Paged { pages, turns } => match pages {
+                Pages::Uniform(pages) => rows.fill_paged(rng, &layout, pages, turns),
+                Pages::Table(pages) => rows.fill_paged(rng, &layout, pages, turns),
+                Pages::UniformWide(pages) => rows.fill_paged(rng, &layout, pages, turns),
+                Pages::TableWide(pages) => rows.fill_paged(rng, &layout, pages, turns),
+                Pages::Strided(pages) => rows.fill_paged(rng, &layout, pages, turns),
+                Pages::HotCold(pages) => rows.fill_paged(rng, &layout, pages, turns),
             },
-        }
-        self.transfer_rng = rng;
+        };
     }
 }
 
-/// Rows to fill and what every one of them draws from, whatever the pattern.
-struct Rows<'a, S> {
-    sizes: &'a S,
-    read_below: u64,
-    rng: &'a mut StreamRng,
+/// What the place of a request is drawn from: its length, and random bits for page and offset.
+struct PlaceDraw {
+    length: u32,
+    page: u32,
+    offset: u32,
+}
+
+/// Rows to fill, and what their transfers are drawn from.
+struct Rows<'a> {
+    transfers: &'a Transfers,
     address: &'a mut [Address],
     transfer: &'a mut [Transfer],
 }
 
-impl<S: DrawSize> Rows<'_, S> {
-    /// Draws a transfer for each row and asks `place` for the address of so many bytes.
+impl Rows<'_> {
+    /// Draws a transfer for each row and asks `place` for the address of so many bytes; returns the
+    /// generator for the rows after these. The upper 32 bits of a draw are for the page, the lower ones
+    /// choose the transfer and the offset.
     #[inline]
-    fn fill(self, mut place: impl FnMut(u32) -> portcullis_engine::ids::Iova) {
+    fn fill(self, mut rng: StreamRng, mut place: impl FnMut(PlaceDraw) -> Iova) -> StreamRng {
         for (address, transfer) in self.address.iter_mut().zip(self.transfer) {
-            *transfer = draw_transfer(self.sizes, self.read_below, self.rng.next_u64());
-            *address = Address(place(transfer.length_bytes));
+            let bits = rng.next_u64();
+            let (drawn, offset_bits) = self.transfers.draw(bits as u32);
+            *transfer = drawn;
+            let draw =
+                PlaceDraw { length: drawn.length_bytes, page: (bits >> 32) as u32, offset: offset_bits };
+            *address = Address(place(draw));
         }
+        rng
     }
 
-    fn fill_paged<P: DrawPage>(self, layout: &Layout, pages: &mut P, offsets: &mut StreamRng) {
+    fn fill_paged<P: ChoosePage>(
+        self,
+        rng: StreamRng,
+        layout: &Layout,
+        pages: &P,
+        turns: &mut Turns,
+    ) -> StreamRng {
         let in_page = InPage::new(layout);
-        if layout.cross_pages {
-            self.fill(|length| in_page.across(pages.draw(), length, (offsets.next_u64() >> 32) as u32));
-        } else {
-            self.fill(|length| in_page.within(pages.draw(), length, (offsets.next_u64() >> 32) as u32));
-        }
+        let mut local = turns.clone();
+        let rng = match layout.cross_pages {
+            false => self.fill(rng, |draw| {
+                in_page.within(pages.choose(draw.page, &mut local), draw.length, draw.offset)
+            }),
+            true => self.fill(rng, |draw| {
+                in_page.across(pages.choose(draw.page, &mut local), draw.length, draw.offset)
+            }),
+        };
+        *turns = local;
+        rng
     }
 }
 
