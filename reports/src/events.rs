@@ -12,14 +12,18 @@ use portcullis_engine::replay::{Event, EventClock, RawEvent};
 use crate::error::ReportError;
 use crate::parquet::{Chunk, ParquetFile};
 
-/// Most rows that are decoded at once.
-const BATCH_ROWS: usize = 131_072;
+/// Most rows that are decoded at once. Each time a row group is entered its dictionaries are decoded
+/// anew, and its pages passed over: few, large slices.
+const SLICE_ROWS: usize = 524_288;
+
+/// Most events that are handed out at once.
+const BATCH_EVENTS: usize = 65_536;
 
 /// A trace in a Parquet file, read in file order.
 ///
 /// Columns are those of [`RawEvent::COLUMNS`], in any order; one that is missing is empty in every
 /// row. Numbers may be of any integer type, or text, decimal or `0x`. Memory is bounded by one row
-/// group as it lies in the file and [`BATCH_ROWS`] decoded rows.
+/// group as it lies in the file and 524,288 decoded rows of it.
 pub struct ParquetEvents {
     path: PathBuf,
     file: ParquetFile,
@@ -30,7 +34,9 @@ pub struct ParquetEvents {
     row_group: usize,
     chunks: Option<[Option<Chunk>; RawEvent::COLUMNS.len()]>,
     next: usize,
-    /// Rows read so far.
+    /// The rows that were decoded last, and how many of them were handed out.
+    slice: Option<(Slice, usize)>,
+    /// Events handed out so far.
     row: u64,
     clock: EventClock,
 }
@@ -48,7 +54,10 @@ impl ParquetEvents {
             let name = field.name.as_str();
             let Some(place) = RawEvent::COLUMNS.iter().position(|column| *column == name) else {
                 let known = RawEvent::COLUMNS.join(", ");
-                return Err(ReportError::read(path, format!("unknown column `{name}`; known are {known}")));
+                return Err(ReportError::read(
+                    path,
+                    format!("unknown column `{}`; known are {known}", name.escape_debug()),
+                ));
             };
             check_type(name, &field.dtype).map_err(|problem| ReportError::read(path, problem))?;
             columns[place] = Some(index);
@@ -65,6 +74,7 @@ impl ParquetEvents {
             row_group: 0,
             chunks: None,
             next: 0,
+            slice: None,
             row: 0,
             clock: EventClock::default(),
         })
@@ -88,18 +98,25 @@ impl ParquetEvents {
     /// If the file is damaged, or names the first row that has no meaning.
     pub fn next_batch(&mut self, events: &mut Vec<Event>) -> Result<bool, ReportError> {
         events.clear();
-        let Some(rows) = self.next_rows()? else { return Ok(false) };
-        let batch = self.decode(rows.clone())?;
-        events.reserve(rows.len());
-        for index in 0..rows.len() {
-            let event = batch.event(index, &mut self.clock).map_err(|problem| ReportError::Row {
+        let (slice, used) = match self.slice.take() {
+            Some((slice, used)) if used < slice.rows => (slice, used),
+            _ => match self.next_rows()? {
+                Some(rows) => (self.decode(rows)?, 0),
+                None => return Ok(false),
+            },
+        };
+        let end = slice.rows.min(used + BATCH_EVENTS);
+        events.reserve(end - used);
+        for index in used..end {
+            let event = slice.event(index, &mut self.clock).map_err(|problem| ReportError::Row {
                 path: self.path.clone(),
-                row: self.row + index as u64,
+                row: self.row + (index - used) as u64,
                 problem,
             })?;
             events.push(event);
         }
-        self.row += rows.len() as u64;
+        self.row += (end - used) as u64;
+        self.slice = Some((slice, end));
         Ok(true)
     }
 
@@ -109,7 +126,7 @@ impl ParquetEvents {
             let Some(&rows) = self.row_groups.get(self.row_group) else { return Ok(None) };
             if self.next < rows {
                 let start = self.next;
-                self.next = rows.min(start + BATCH_ROWS);
+                self.next = rows.min(start + SLICE_ROWS);
                 if self.chunks.is_none() {
                     self.chunks = Some(self.read_chunks()?);
                 }
@@ -131,7 +148,7 @@ impl ParquetEvents {
         Ok(chunks)
     }
 
-    fn decode(&self, rows: Range<usize>) -> Result<Batch, ReportError> {
+    fn decode(&self, rows: Range<usize>) -> Result<Slice, ReportError> {
         let chunks = self.chunks.as_ref().expect("read with the row group");
         let array = |column: usize| match &chunks[column] {
             Some(chunk) => self.file.decode(chunk, rows.clone()),
@@ -145,7 +162,8 @@ impl ParquetEvents {
             })
         };
         let texts = |column: usize| Ok::<_, ReportError>(Texts::new(array(column)?));
-        Ok(Batch {
+        Ok(Slice {
+            rows: rows.len(),
             time_ns: numbers(TIME_NS)?,
             event: texts(EVENT)?,
             device: numbers(DEVICE)?,
@@ -218,7 +236,8 @@ fn check_type(name: &str, dtype: &Type) -> Result<(), String> {
 }
 
 /// The decoded columns of some rows.
-struct Batch {
+struct Slice {
+    rows: usize,
     time_ns: Numbers,
     event: Texts,
     device: Numbers,
@@ -231,7 +250,7 @@ struct Batch {
     op: Texts,
 }
 
-impl Batch {
+impl Slice {
     fn event(&self, row: usize, clock: &mut EventClock) -> Result<Event, String> {
         let raw = RawEvent {
             time_ns: self.time_ns.get(row),

@@ -47,7 +47,8 @@ impl StoredTable {
         let mut columns = Vec::with_capacity(fields.len());
         for (index, field) in fields.iter().enumerate() {
             let mut cells = Cells::of_type(&field.dtype).ok_or_else(|| {
-                ReportError::read(path, format!("column `{}` has type {:?}", field.name, field.dtype))
+                let name = field.name.escape_debug();
+                ReportError::read(path, format!("column `{name}` has type {:?}", field.dtype))
             })?;
             for (row_group, &rows) in row_groups.iter().enumerate() {
                 let chunk = file.read_chunk(row_group, index)?;

@@ -170,6 +170,7 @@ fn refused(column: impl Into<Column>, words: &[&str]) {
 #[test]
 fn what_has_no_meaning_is_refused_with_its_row() {
     refused(Series::new("colour".into(), [1_u64, 2, 3]), &["`colour`", "time_ns, event"]);
+    refused(Series::new("io\nva".into(), [1_u64, 2, 3]), &["`io\\nva`"]);
     refused(Series::new("iova".into(), [4096.0, 0.0, 1.0]), &["`iova`", "Float64", "integers"]);
     refused(Series::new("event".into(), [1_u32, 2, 3]), &["`event`", "text"]);
     refused(Series::new("op".into(), [None, None, Some(true)]), &["`op`", "Boolean"]);
@@ -195,10 +196,10 @@ fn the_greatest_numbers_are_read_exactly() {
 #[test]
 fn a_trace_may_be_empty_or_cut_in_any_row_groups() {
     assert_eq!(read(columns().iter().map(|column| column.head(Some(0))).collect()).expect("a trace"), []);
-    // More rows than a batch, in one row group and in many.
+    // More rows than are decoded at once, in one row group and in many.
     let root = tempfile::tempdir().expect("a temporary directory");
     let path = root.path().join("trace.parquet");
-    let many: u64 = 300_001;
+    let many: u64 = 600_001;
     let long = |name: &str, cell: &dyn Fn(u64) -> u64| -> Column {
         Series::new(name.into(), (0..many).map(cell).collect::<Vec<_>>()).into()
     };
@@ -217,16 +218,16 @@ fn a_trace_may_be_empty_or_cut_in_any_row_groups() {
             op: Op::Write,
         })
         .collect();
-    for row_group in [many as usize, 100_000, 70_001] {
+    for row_group in [many as usize, 100_000, 65_536] {
         write(&path, columns.clone(), row_group);
         assert!(events(&path).expect("a trace") == wanted, "{row_group}");
     }
     // A row is counted over the whole file.
     let mut bad: Vec<u64> = vec![1; many as usize];
-    bad[290_000] = 1 << 24;
-    write(&path, replaced(columns, Series::new("device".into(), bad).into()), 70_001);
+    bad[590_000] = 1 << 24;
+    write(&path, replaced(columns, Series::new("device".into(), bad).into()), 550_000);
     let error = events(&path).expect_err("no such device");
-    assert!(matches!(error, ReportError::Row { row: 290_000, .. }), "{error}");
+    assert!(matches!(error, ReportError::Row { row: 590_000, .. }), "{error}");
 }
 
 /// One clear sentence for every file that is no trace.
