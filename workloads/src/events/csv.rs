@@ -1,8 +1,8 @@
 //! Traces as CSV.
 
-use std::io::Read;
+use std::io::{Chain, Read};
 
-use csv::{ByteRecord, ErrorKind, ReaderBuilder, Trim};
+use csv::{ByteRecord, ReaderBuilder, Terminator};
 use portcullis_engine::replay::{Event, EventClock, RawEvent};
 
 use super::EventError;
@@ -14,18 +14,12 @@ use super::EventError;
 /// value there is an error, for it is most often a value in the wrong column. Numbers are decimal or
 /// begin with `0x`. Blanks around a cell do not count, nor do empty lines.
 pub struct CsvEvents<R: Read> {
-    origin: String,
-    reader: csv::Reader<R>,
+    lines: Lines<R>,
     columns: Columns,
     clock: EventClock,
-    record: ByteRecord,
     /// Whether an error was returned; nothing is read after one.
     failed: bool,
 }
-
-/// Where each column stands, in the order of [`RawEvent::COLUMNS`].
-#[derive(Clone, Copy, Debug, Default)]
-struct Columns([Option<usize>; RawEvent::COLUMNS.len()]);
 
 impl<R: Read> CsvEvents<R> {
     /// Reads the header of a trace called `origin` in errors.
@@ -33,18 +27,13 @@ impl<R: Read> CsvEvents<R> {
     /// # Errors
     /// An empty file, or a header that is none.
     pub fn new(origin: &str, input: R) -> Result<Self, EventError> {
-        let mut reader = ReaderBuilder::new().has_headers(true).trim(Trim::All).from_reader(input);
-        let header = reader.byte_headers().map_err(|error| describe(origin, &error))?;
-        let columns = Columns::parse(header)
-            .map_err(|problem| EventError::at(origin, (!header.is_empty()).then_some(1), problem))?;
-        Ok(Self {
-            origin: origin.to_owned(),
-            reader,
-            columns,
-            clock: EventClock::default(),
-            record: ByteRecord::new(),
-            failed: false,
-        })
+        let mut lines = Lines::new(origin, input);
+        if !lines.read()? {
+            let problem = "the file is empty; a trace begins with a line of column names";
+            return Err(EventError::at(origin, None, problem));
+        }
+        let columns = Columns::parse(&lines.record).map_err(|problem| lines.error(problem))?;
+        Ok(Self { lines, columns, clock: EventClock::default(), failed: false })
     }
 
     /// Appends at most `max` events to `events`; returns whether there may be more.
@@ -62,17 +51,68 @@ impl<R: Read> CsvEvents<R> {
     }
 
     fn read(&mut self) -> Result<Option<Event>, EventError> {
-        let more = self.reader.read_byte_record(&mut self.record);
-        if !more.map_err(|error| describe(&self.origin, &error))? {
+        if !self.lines.read()? {
             return Ok(None);
         }
-        let event = self.columns.raw_event(&self.record).and_then(|raw| {
+        let event = self.columns.raw_event(&self.lines.record).and_then(|raw| {
             self.clock.check(raw.time_ns)?;
             raw.parse()
         });
-        let line = self.record.position().map(csv::Position::line);
-        event.map(Some).map_err(|problem| EventError::at(&self.origin, line, problem))
+        event.map(Some).map_err(|problem| self.lines.error(problem))
     }
+}
+
+/// The rows of a file with the lines they stand on.
+///
+/// The reader's own position of a row is where it began to look for it: before empty lines, and before
+/// the second half of a line end of two bytes. So rows end at `\n` alone (a `\r` before it is a blank
+/// around the last cell), the last row too, and a row's line is counted back from the reader's place
+/// behind it.
+struct Lines<R: Read> {
+    origin: String,
+    reader: csv::Reader<Chain<R, &'static [u8]>>,
+    record: ByteRecord,
+}
+
+impl<R: Read> Lines<R> {
+    fn new(origin: &str, input: R) -> Self {
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .terminator(Terminator::Any(b'\n'))
+            .from_reader(input.chain(&b"\n"[..]));
+        Self { origin: origin.to_owned(), reader, record: ByteRecord::new() }
+    }
+
+    /// Reads the next row that is not empty; `false` after the last.
+    fn read(&mut self) -> Result<bool, EventError> {
+        loop {
+            let more = self.reader.read_byte_record(&mut self.record).map_err(|error| {
+                EventError::at(&self.origin, None, format!("the trace cannot be read: {error}"))
+            })?;
+            if !more || self.record.len() > 1 || !self.record[0].trim_ascii().is_empty() {
+                return Ok(more);
+            }
+        }
+    }
+
+    /// An error in the row that was read last.
+    fn error(&self, problem: String) -> EventError {
+        let within = self.record.iter().flatten().filter(|byte| **byte == b'\n').count();
+        // A quote that nobody closes swallows every line end to the last byte of the file.
+        let unclosed = self.record.as_slice().ends_with(b"\n");
+        let behind = self.reader.position().line() - within as u64;
+        let line = if unclosed { behind } else { behind - 1 };
+        EventError::at(&self.origin, Some(line), problem)
+    }
+}
+
+/// Where each column stands, in the order of [`RawEvent::COLUMNS`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Columns {
+    places: [Option<usize>; RawEvent::COLUMNS.len()],
+    /// Cells of a row.
+    count: usize,
 }
 
 impl<R: Read> Iterator for CsvEvents<R> {
@@ -90,28 +130,32 @@ impl<R: Read> Iterator for CsvEvents<R> {
 
 impl Columns {
     fn parse(header: &ByteRecord) -> Result<Self, String> {
-        if header.is_empty() {
-            return Err(String::from("the file is empty; a trace begins with a line of column names"));
-        }
-        let mut columns = Self::default();
+        let mut columns = Self { count: header.len(), ..Self::default() };
         for (position, name) in header.iter().enumerate() {
-            let name = text(name, "the header")?;
+            let name = text(name.trim_ascii(), "the header")?;
             let Some(column) = RawEvent::COLUMNS.iter().position(|column| *column == name) else {
                 return Err(unknown_column(name));
             };
-            if columns.0[column].replace(position).is_some() {
+            if columns.places[column].replace(position).is_some() {
                 return Err(format!("the column `{name}` stands twice in the header"));
             }
         }
-        if columns.0[EVENT].is_none() {
+        if columns.places[EVENT].is_none() {
             return Err(String::from("the header has no column `event`"));
         }
         Ok(columns)
     }
 
     fn raw_event<'r>(&self, record: &'r ByteRecord) -> Result<RawEvent<'r>, String> {
+        if record.len() != self.count {
+            return Err(format!(
+                "the row has {} cells; the header names {} columns",
+                record.len(),
+                self.count
+            ));
+        }
         let cell = |column: usize| {
-            let cell = self.0[column].and_then(|position| record.get(position));
+            let cell = self.places[column].and_then(|position| record.get(position)).map(<[u8]>::trim_ascii);
             cell.filter(|cell| !cell.is_empty())
         };
         let name = |column: usize| cell(column).map(|cell| text(cell, RawEvent::COLUMNS[column])).transpose();
@@ -182,18 +226,4 @@ fn digits_of(digits: &[u8], base: u32) -> Option<u64> {
 fn shown(cell: &[u8]) -> String {
     let dots = if cell.len() > 40 { "..." } else { "" };
     format!("\"{}\"{dots}", cell[..cell.len().min(40)].escape_ascii())
-}
-
-/// An error of the CSV reader in a sentence.
-fn describe(origin: &str, error: &csv::Error) -> EventError {
-    let line = error.position().map(csv::Position::line);
-    match error.kind() {
-        ErrorKind::Io(error) => EventError::at(origin, None, format!("cannot be read: {error}")),
-        ErrorKind::UnequalLengths { expected_len, len, .. } => EventError::at(
-            origin,
-            line,
-            format!("the row has {len} cells; the header names {expected_len} columns"),
-        ),
-        _ => EventError::at(origin, line, format!("this is no CSV: {error}")),
-    }
 }

@@ -1,1 +1,243 @@
-//! Tests.
+//! Rates, shares and tenants.
+
+use portcullis_engine::ids::{HostIndex, VfIndex};
+use portcullis_engine::plan::{RunPlan, TenantPlan};
+use portcullis_engine::request::{Address, Intended, Transfer};
+use portcullis_engine::traffic::{Source, SourceRows};
+use portcullis_engine::units::Picoseconds;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Override, Scenario, builtin, builtins};
+
+fn read(name: &str, changes: &[&str]) -> Scenario {
+    let changes: Vec<Override> = changes.iter().map(|change| change.parse().expect("an override")).collect();
+    Scenario::parse(name, builtin(name).expect(name).toml, &changes).expect(name)
+}
+
+fn tenants(scenario: &Scenario) -> Vec<(u32, u32, TenantPlan)> {
+    let plan = scenario.plan();
+    (0..scenario.topology.hosts)
+        .flat_map(|host| (0..scenario.topology.vfs_per_host()).map(move |vf| (host, vf)))
+        .map(|(host, vf)| (host, vf, (plan.tenants)(HostIndex(host), VfIndex(vf))))
+        .collect()
+}
+
+/// Everything `source` emits: times, addresses, transfers.
+fn drain(source: &mut dyn Source) -> Vec<(u64, u64, Transfer)> {
+    let mut all = Vec::new();
+    while source.peek().is_some() {
+        let mut intended = vec![Intended::default(); 512];
+        let mut address = vec![Address::default(); 512];
+        let mut transfer = vec![Transfer::default(); 512];
+        let rows = SourceRows { intended: &mut intended, address: &mut address, transfer: &mut transfer };
+        let count = source.emit(Picoseconds::MAX, rows);
+        all.extend((0..count).map(|row| (intended[row].0.0, address[row].0.0, transfer[row])));
+    }
+    all
+}
+
+#[test]
+fn every_builtin_plans() {
+    for listed in builtins() {
+        let scenario = read(listed.name, &[]);
+        let plan: RunPlan = scenario.plan();
+        plan.validate().expect(listed.name);
+        assert_eq!(plan.name, listed.name);
+        assert_eq!(Some(plan.expected_requests), scenario.requests);
+        assert!(plan.expected_duration > Picoseconds::ZERO);
+        assert_eq!(plan.classes.len(), scenario.tenants.len());
+        let first = (plan.tenants)(HostIndex(0), VfIndex(0));
+        assert!(first.source.peek().is_some());
+        assert_eq!(first.buffers.len(), 1);
+    }
+}
+
+#[test]
+fn all_vfs_together_intend_what_is_asked() {
+    for (name, requests) in
+        [("default", 10_007), ("fleet-4096", 5_000), ("nic-rings", 1), ("dense-1024", 3_000)]
+    {
+        let scenario = read(name, &[&format!("requests={requests}")]);
+        let total: usize =
+            tenants(&scenario).iter_mut().map(|(.., tenant)| drain(&mut *tenant.source).len()).sum();
+        assert_eq!(total, requests, "{name}");
+    }
+}
+
+#[test]
+fn the_expected_duration_is_about_right() {
+    let scenario = read("default", &["requests=200000"]);
+    let expected = scenario.plan().expected_duration.0 as f64;
+    let last = tenants(&scenario)
+        .iter_mut()
+        .map(|(.., tenant)| drain(&mut *tenant.source).last().expect("requests").0)
+        .max()
+        .expect("tenants") as f64;
+    assert!((0.9..2.0).contains(&(last / expected)), "{last} of {expected}");
+}
+
+#[test]
+fn a_duration_ends_every_vf() {
+    let scenario = read("default", &["duration_us=1000"]);
+    let plan = scenario.plan();
+    assert_eq!(plan.expected_duration, Picoseconds::from_us(1_000));
+    let mut total = 0;
+    for (.., mut tenant) in tenants(&scenario) {
+        let requests = drain(&mut *tenant.source);
+        assert!(requests.iter().all(|(time, ..)| *time < 1_000_000_000));
+        total += requests.len();
+    }
+    let ratio = total as f64 / plan.expected_requests as f64;
+    assert!((0.9..1.1).contains(&ratio), "{total} of {}", plan.expected_requests);
+}
+
+#[test]
+fn classes_take_the_vfs_of_every_adapter_in_order() {
+    let scenario = read("default", &["topology.hosts=2", "topology.adapters_per_host=2"]);
+    for (_, vf, tenant) in tenants(&scenario) {
+        let class = match vf % 31 {
+            0..12 => 0,
+            12..20 => 1,
+            20..26 => 2,
+            _ => 3,
+        };
+        assert_eq!(tenant.class, class, "VF {vf}");
+        assert_eq!(tenant.buffers[0].pages, scenario.tenants[class as usize].memory.pages);
+    }
+    let emptied = read("default", &["tenants.training.count=0", "tenants.inference.count=20"]);
+    assert!(tenants(&emptied).iter().all(|(.., tenant)| tenant.class != 1));
+    let detached = read("default", &["tenants.training.attached=false"]);
+    assert!(tenants(&detached).iter().all(|(.., tenant)| tenant.attached == (tenant.class != 1)));
+}
+
+/// A VF's requests are a function of the seed and its own place: other classes and hosts do not matter.
+#[test]
+fn vfs_are_independent() {
+    let requests = |changes: &[&str], host, vf| {
+        let scenario = read("noisy-neighbour", changes);
+        let mut tenant = (scenario.plan().tenants)(HostIndex(host), VfIndex(vf));
+        drain(&mut *tenant.source)
+    };
+    let base = ["duration_us=200"];
+    let one = requests(&base, 0, 3);
+    assert!(!one.is_empty());
+    let others = ["duration_us=200", "topology.hosts=3", "tenants.noisy.arrivals.mops_per_vf=1"];
+    assert_eq!(requests(&others, 0, 3), one);
+    assert_ne!(requests(&others, 1, 3), one);
+    assert_ne!(requests(&base, 0, 4), one);
+    assert_ne!(requests(&["duration_us=200", "seed=2"], 0, 3), one);
+}
+
+#[test]
+fn link_bytes_by_hand() {
+    // 1,000 bytes: 4 TLPs of 256, 2 reads of 512. Write 1,000 + 4 x 24 = 1,096 up; read 2 x 24 = 48 up and
+    // 1,000 + 4 x 20 = 1,080 down. A quarter reads: .25 x 48 + .75 x 1,096 = 834 up, 270 down.
+    let scenario = read("gpu-copy-2m", &["tenants.copy.sizes=1000", "tenants.copy.read_share=0.25"]);
+    let bytes = LinkBytes::mean(&scenario.tenants[0], &scenario.link);
+    assert_eq!(bytes, LinkBytes { upstream: 834.0, downstream: 270.0 });
+    assert_eq!(bytes.limiting(), 834.0);
+    // t-1 and t of a TLP.
+    for (size, down) in [(256, 276.0), (257, 297.0)] {
+        let changes = [&format!("tenants.copy.sizes={size}"), "tenants.copy.read_share=1.0"];
+        let scenario = read("gpu-copy-2m", &changes);
+        assert_eq!(LinkBytes::mean(&scenario.tenants[0], &scenario.link).downstream, down);
+    }
+    // A mix weighs its sizes.
+    let mixed = read("gpu-copy-2m", &["tenants.copy.sizes=[[64, 3], [128, 1]]", "tenants.copy.read_share=0"]);
+    assert_eq!(LinkBytes::mean(&mixed.tenants[0], &mixed.link).upstream, 0.75 * 88.0 + 0.25 * 152.0);
+}
+
+#[test]
+fn a_link_load_is_a_share_of_the_adapter() {
+    let scenario =
+        read("gpu-copy-2m", &["tenants.copy.arrivals.link_load=0.5", "tenants.copy.read_share=1.0"]);
+    let rate = ClassRate::of_scenario(&scenario)[0];
+    // 4,096 bytes down with 16 headers of 20: 4,416 bytes a DMA.
+    let adapter_hz = 0.5 * scenario.link.tlp_gbps() * 1e9 / (4_416.0 * 8.0);
+    assert!((rate.per_vf_hz * 8.0 / adapter_hz - 1.0).abs() < 1e-12);
+    assert!((ClassRate::total_hz(&scenario) / adapter_hz - 1.0).abs() < 1e-12);
+    let mut more = scenario.clone();
+    more.topology.hosts = 3;
+    more.topology.adapters_per_host = 2;
+    assert!((ClassRate::total_hz(&more) / adapter_hz - 6.0).abs() < 1e-9);
+}
+
+/// An 8-way LRU cache beside the engine's: what the scenario promises about its hit ratio.
+#[test]
+fn the_fleet_hits_in_five_to_seven_of_ten() {
+    let scenario = read("fleet-4096", &["topology.hosts=1", "requests=1500000"]);
+    let sets = scenario.iommu.iotlb.sets() as usize;
+    let mut requests: Vec<(u64, u32, u64)> = tenants(&scenario)
+        .iter_mut()
+        .flat_map(|(_, vf, tenant)| {
+            let vf = *vf;
+            drain(&mut *tenant.source).into_iter().map(move |(time, address, _)| (time, vf, address >> 12))
+        })
+        .collect();
+    requests.sort_unstable();
+    let mut cache = vec![Vec::<(u32, u64)>::new(); sets];
+    let mut hits = 0;
+    let warm = requests.len() / 3;
+    for (row, (_, vf, page)) in requests.iter().copied().enumerate() {
+        let hash = (page ^ u64::from(vf) << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let set = &mut cache[hash as usize % sets];
+        match set.iter().position(|entry| *entry == (vf, page)) {
+            Some(way) => {
+                set.remove(way);
+                hits += usize::from(row >= warm);
+            }
+            None if set.len() == 8 => {
+                set.remove(0);
+            }
+            None => {}
+        }
+        set.push((vf, page));
+    }
+    let ratio = hits as f64 / (requests.len() - warm) as f64;
+    assert!((0.5..0.7).contains(&ratio), "{ratio}");
+}
+
+proptest! {
+    /// Shares add up, differ by one at most within a class, and follow the rates.
+    #[test]
+    fn quotas_add_up(
+        requests in 0_u64..1_000_000_000_000,
+        classes in prop::collection::vec((0_u32..40, 1e-3_f64..1e9), 1..6),
+        adapters in 1_u64..200,
+    ) {
+        let rates: Vec<ClassRate> = classes
+            .iter()
+            .map(|(vfs_per_adapter, per_vf_hz)| ClassRate { vfs_per_adapter: *vfs_per_adapter, per_vf_hz: *per_vf_hz })
+            .collect();
+        prop_assume!(rates.iter().any(|rate| rate.vfs_per_adapter > 0));
+        let quotas = Quotas::new(requests, &rates, adapters);
+        let total_hz: f64 =
+            rates.iter().map(|rate| f64::from(rate.vfs_per_adapter) * adapters as f64 * rate.per_vf_hz).sum();
+        let mut total = 0;
+        for (class, rate) in rates.iter().enumerate() {
+            let vfs = u64::from(rate.vfs_per_adapter) * adapters;
+            let exact = requests as f64 * rate.per_vf_hz / total_hz;
+            let shares: Vec<u64> = (0..vfs).map(|ordinal| quotas.of(class, ordinal)).collect();
+            prop_assert!(shares.windows(2).all(|pair| pair[0] == pair[1] || pair[0] == pair[1] + 1));
+            for share in &shares {
+                // Rates count in thousandths of a DMA a second.
+                let slack = 1.0 + exact * (1e-3 / rate.per_vf_hz + 1e-9) + requests as f64 * 1e-3 * vfs as f64 / total_hz;
+                prop_assert!((*share as f64 - exact).abs() <= slack, "{share} for {exact}");
+            }
+            total += shares.iter().sum::<u64>();
+        }
+        prop_assert_eq!(total, requests);
+    }
+}
+
+#[test]
+fn what_is_left_over_goes_to_the_largest_remainders() {
+    let rate = |vfs_per_adapter, per_vf_hz| ClassRate { vfs_per_adapter, per_vf_hz };
+    // 10 in shares of 1 : 1 : 2 (x1) among 1 + 1 + 1 VFs: 2.5, 2.5, 5.
+    let quotas = Quotas::new(10, &[rate(1, 1.0), rate(1, 1.0), rate(1, 2.0)], 1);
+    assert_eq!([quotas.of(0, 0), quotas.of(1, 0), quotas.of(2, 0)], [3, 2, 5]);
+    // 11 among 4 VFs of one class: 3, 3, 3, 2.
+    let quotas = Quotas::new(11, &[rate(2, 1.0)], 2);
+    assert_eq!([0, 1, 2, 3].map(|ordinal| quotas.of(0, ordinal)), [3, 3, 3, 2]);
+}

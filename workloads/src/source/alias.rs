@@ -23,7 +23,7 @@ impl AliasTable {
     #[must_use]
     pub fn new(weights: &[f64]) -> Self {
         let count = weights.len();
-        assert!(count >= 1 && count <= 1 << 32, "an alias table has 1 to 2^32 lines");
+        assert!((1..=1 << 32).contains(&count), "an alias table has 1 to 2^32 lines");
         let sum: f64 = weights.iter().sum();
         assert!(sum > 0.0 && sum.is_finite(), "weights have a positive sum");
         // Scaled so that the mean weight is 1: columns below it are filled up from those above.

@@ -42,23 +42,20 @@ impl Exponential {
     }
 
     fn new() -> Self {
-        let mut layers = [Layer::default(); LAYERS];
-        // The lowest layer holds the tail: its rectangle is as wide as its area wants it.
-        let mut outer = TAIL_START;
         let steps = (1_u64 << 53) as f64;
-        layers[0] = Layer {
-            step: LAYER_AREA / libm::exp(-TAIL_START) / steps,
-            inner: TAIL_START,
-            low: 0.0,
-            high: 0.0,
-        };
-        for index in 1..LAYERS {
+        // The lowest layer holds the tail: its rectangle is as wide as its area wants it.
+        let width = LAYER_AREA / libm::exp(-TAIL_START);
+        let mut layers = [Layer { step: width / steps, inner: TAIL_START, low: 0.0, high: 0.0 }; LAYERS];
+        let mut outer = TAIL_START;
+        for layer in &mut layers[1..] {
             let low = libm::exp(-outer);
-            let high = if index == LAYERS - 1 { 1.0 } else { low + LAYER_AREA / outer };
-            let inner = if index == LAYERS - 1 { 0.0 } else { -libm::log(high) };
-            layers[index] = Layer { step: outer / steps, inner, low, high };
-            outer = inner;
+            let high = low + LAYER_AREA / outer;
+            *layer = Layer { step: outer / steps, inner: -libm::log(high), low, high };
+            outer = layer.inner;
         }
+        // The topmost layer ends where the curve begins, whatever rounding left.
+        layers[LAYERS - 1].inner = 0.0;
+        layers[LAYERS - 1].high = 1.0;
         Self { layers }
     }
 
