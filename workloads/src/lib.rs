@@ -1,7 +1,7 @@
 //! What tenants do: scenarios, the traffic of their virtual functions, and traces of events.
 //!
 //! - [`scenario`]: what a user writes, its parsing, its overrides and its errors;
-//! - [`builtins`]: the scenarios that come with Portcullis;
+//! - [`mod@builtins`]: the scenarios that come with Portcullis;
 //! - [`source`]: the requests of one VF, drawn from streams that depend on nothing but the seed;
 //! - [`plan`]: from a scenario to what the engine runs;
 //! - [`events`]: traces for a replay, read from CSV.
