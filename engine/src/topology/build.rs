@@ -13,7 +13,7 @@ use crate::link::{RateLimits, WireTimes};
 use crate::memory::{CompletedRows, Downlink, MemoryTimes};
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
-use crate::traffic::{Batch, BatchLimits, TrafficSource};
+use crate::traffic::{Batch, BatchLimits, TrafficSource, spawn_rows};
 use crate::translation::{
     AnyIotlb, Context, ContextEntry, FaultQueue, IotlbState, LookedUp, LookupBound, LookupClock, Reached,
     TranslationTimes, WalkCosts, Walkers,
@@ -69,7 +69,9 @@ pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
     let batch_rows = plan.batch.batch_requests.div_ceil(topology.vfs_per_host());
     world.insert_resource(Batch::default());
     world.insert_resource(Progress::default());
-    world.insert_resource(BatchLimits { span: spans.batch, rows_per_vf: (4 * batch_rows).max(16) });
+    let rows_per_vf = (4 * batch_rows).max(16);
+    world.insert_resource(BatchLimits { span: spans.batch, rows_per_vf });
+    spawn_rows(&mut world, (topology.vfs_per_host() * rows_per_vf) as usize);
     spawn_iommu(&mut world, plan, host);
     spawn_adapters(&mut world, plan);
     let mut host_memory = HostMemory { owners: OwnerMap::default(), next_frame: TENANT_MEMORY >> 12 };

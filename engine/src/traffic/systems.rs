@@ -84,8 +84,12 @@ pub fn reuse_rows(
     log.rows.iter_mut().for_each(renumber);
 }
 
-/// Grows the pool, where more requests are under way than ever before: the only place a request
-/// entity is made.
+/// Adds rows to the pool: the only place a request entity is made.
+pub fn spawn_rows(world: &mut World, rows: usize) {
+    world.spawn_batch((0..rows).map(|_| DmaRequest::default()));
+}
+
+/// Grows the pool, where more requests are under way than ever before.
 pub fn grow_pool(world: &mut World) {
     let batch = *world.resource::<Batch>();
     let limits = *world.resource::<BatchLimits>();
@@ -94,7 +98,7 @@ pub fn grow_pool(world: &mut World) {
     let there = world.query::<&Live>().iter(world).len();
     if there < wanted {
         // A quarter more than wanted: growth is rare.
-        world.spawn_batch((there..wanted + wanted / 4).map(|_| DmaRequest::default()));
+        spawn_rows(world, wanted + wanted / 4 - there);
     }
 }
 
@@ -104,12 +108,12 @@ pub fn emit(
     limits: Res<BatchLimits>,
     mut scratch: Local<Scratch>,
     mut vfs: Query<(&mut TrafficSource, &mut VfQueue)>,
-    mut adapters: Query<(&AdapterVfs, &mut Candidates)>,
+    mut adapters: Query<(&AdapterVfs, &Uplink, &mut Candidates)>,
     mut requests: Query<(&mut Live, &mut SourceVf, &mut Sequence, &mut Intended, &mut Address, &mut Transfer)>,
 ) {
     let (mut sources, mut queues) = columns_mut!(vfs);
     let (sources, queues) = (sources.bypass_change_detection(), queues.bypass_change_detection());
-    let (adapter_vfs, mut candidates) = columns_mut!(adapters);
+    let (adapter_vfs, uplinks, mut candidates) = columns_mut!(adapters);
     let candidates = candidates.bypass_change_detection();
     let (mut live, mut source, mut sequence, mut intended, mut address, mut transfer) = columns_mut!(requests);
     let live = live.bypass_change_detection();
@@ -119,7 +123,11 @@ pub fn emit(
     let address = address.bypass_change_detection();
     let transfer = transfer.bypass_change_detection();
 
+    // Time in which nothing can leave, or nothing is intended, is skipped.
     let reached = candidates.iter().map(|candidates| candidates.horizon).min().expect("an adapter");
+    let links_free = uplinks.iter().map(|uplink| uplink.free_at).min().expect("an adapter");
+    let next_intended = sources.iter().filter_map(|from| from.source.peek()).min().unwrap_or(Picoseconds::ZERO);
+    let reached = reached.max(links_free).max(next_intended);
     // Requests that live on are moved once a batch: the more there are, the longer the batch.
     let spans = 1 + u64::from(batch.rows) / u64::from(limits.rows_per_vf * sources.len() as u32);
     batch.horizon = reached.saturating_add(Picoseconds(limits.span.0.saturating_mul(spans)));

@@ -95,7 +95,7 @@ pub struct OrderedPass<'a, P> {
 impl<P: Replacement> OrderedPass<'_, P> {
     /// Ends every walk due at or before `now`: fills come before look-ups of the same instant.
     #[inline]
-    fn end_walks(&mut self, now: Picoseconds) {
+    pub fn end_walks(&mut self, now: Picoseconds) {
         while let Some((key, walk)) = self.walkers.pop_ended(now) {
             if let Some(leaf) = walk.fills {
                 self.iotlb.fill(key.0, &leaf);

@@ -130,6 +130,9 @@ pub fn translate(
             &mut pass, candidates, downlinks, uplinks, credits, contexts, &mut columns, &mut notes,
             &mut clock.0,
         );
+        if bound.0 == Picoseconds::MAX {
+            pass.end_walks(Picoseconds::MAX);
+        }
     });
     progress.0 += looked_up.0.len() as u64;
 }

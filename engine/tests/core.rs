@@ -1,0 +1,13 @@
+//! The batched core against a plain sequential event-driven reference, on random machines and traffic:
+//! every column of every request, and every counter of the hardware.
+
+#[path = "core/case.rs"]
+mod case;
+#[path = "core/engine.rs"]
+mod engine;
+#[path = "core/equality.rs"]
+mod equality;
+#[path = "core/reference.rs"]
+mod reference;
+#[path = "core/rules.rs"]
+mod rules;

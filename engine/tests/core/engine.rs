@@ -1,0 +1,142 @@
+//! Runs a case through the engine.
+
+use std::sync::Arc;
+
+use portcullis_engine::account::{SummaryRow, TenantRow};
+use portcullis_engine::domain::{Domain, Leaf, PageTable};
+use portcullis_engine::ids::HostIndex;
+use portcullis_engine::plan::{Audit, BatchSpec, ReportSpec, RunPlan, TenantPlan};
+use portcullis_engine::request::{Address, Intended, Transfer};
+use portcullis_engine::simulation::Simulation;
+use portcullis_engine::table::{Column, Row, Table};
+use portcullis_engine::topology::{Spans, build_host};
+use portcullis_engine::traffic::{Source, SourceRows};
+use portcullis_engine::translation::ContextEntry;
+use portcullis_engine::units::Picoseconds;
+
+use crate::case::{Case, Intent};
+
+/// A source that emits a given list.
+pub struct Listed {
+    intents: Arc<Vec<Intent>>,
+    next: usize,
+}
+
+impl Source for Listed {
+    fn peek(&self) -> Option<Picoseconds> {
+        self.intents.get(self.next).map(|intent| Picoseconds(intent.intended_ps))
+    }
+
+    fn emit(&mut self, until: Picoseconds, rows: SourceRows<'_>) -> usize {
+        let mut count = 0;
+        while let Some(intent) = self.intents.get(self.next) {
+            if count == rows.len() || intent.intended_ps >= until.0 {
+                break;
+            }
+            rows.intended[count] = Intended(Picoseconds(intent.intended_ps));
+            rows.address[count] = Address(portcullis_engine::ids::Iova(intent.iova));
+            rows.transfer[count] = Transfer { length_bytes: intent.length_bytes, op: intent.op };
+            count += 1;
+            self.next += 1;
+        }
+        count
+    }
+}
+
+/// The plan of a case, cut into batches of `batch_requests`.
+pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
+    let requests = case.traffic.iter().map(|intents| intents.len() as u64).sum::<u64>().max(1);
+    let last = case.traffic.iter().flatten().map(|intent| intent.intended_ps).max().unwrap_or(0);
+    let traffic: Vec<_> = case.traffic.iter().cloned().map(Arc::new).collect();
+    let (buffers, attached) = (case.buffers.clone(), case.attached.clone());
+    RunPlan {
+        name: "case".to_owned(),
+        seed: case.seed,
+        machine: case.machine.clone(),
+        batch: BatchSpec { batch_requests, visit_requests: 100 },
+        audit: Audit::Full,
+        report: ReportSpec { windows: 7, timeline_rows_per_host: 1_000 },
+        log_requests: true,
+        classes: vec!["all".to_owned()],
+        tenants: Box::new(move |_, vf| TenantPlan {
+            class: 0,
+            attached: attached[vf.0 as usize],
+            buffers: buffers.clone(),
+            source: Box::new(Listed { intents: Arc::clone(&traffic[vf.0 as usize]), next: 0 }),
+        }),
+        expected_requests: requests,
+        expected_duration: Picoseconds(last.max(1)),
+    }
+}
+
+/// Everything a run leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub summary: SummaryRow,
+    pub tenants: Table,
+    pub latency: Table,
+    pub requests: Table,
+    pub windows: Table,
+    pub timeline: Table,
+}
+
+/// Runs a case to its end.
+pub fn run(case: &Case, batch_requests: u32) -> Outcome {
+    let mut simulation = Simulation::build(plan(case, batch_requests)).expect("a valid machine");
+    let mut tables = Vec::new();
+    while !simulation.advance().finished {
+        tables.extend(simulation.drain_tables());
+    }
+    tables.extend(simulation.drain_tables());
+    let result = simulation.finish();
+    tables.extend(result.tables);
+    assert_eq!(result.breach, None);
+    let mut outcome = Outcome {
+        summary: result.summary,
+        tenants: result.tenants,
+        latency: result.latency,
+        requests: Table::new::<portcullis_engine::account::RequestRow>(),
+        windows: Table::new::<portcullis_engine::account::WindowRow>(),
+        timeline: Table::new::<portcullis_engine::account::TimelineRow>(),
+    };
+    for table in tables {
+        match table.name {
+            "requests" => outcome.requests.extend(table),
+            "windows" => outcome.windows.extend(table),
+            "timeline" => outcome.timeline.extend(table),
+            other => panic!("unknown table {other}"),
+        }
+    }
+    outcome
+}
+
+/// The leaves of each VF's domain with its ID, as the control plane built them; `None` where the VF
+/// is not attached.
+pub fn domains(case: &Case) -> Vec<Option<(u32, Vec<Leaf>)>> {
+    let plan = plan(case, 1);
+    let mut world = build_host(&plan, &Spans::new(&plan), HostIndex(0));
+    let tables: Vec<(u32, Vec<Leaf>)> = world
+        .query::<(&Domain, &PageTable)>()
+        .iter(&world)
+        .map(|(domain, table)| (domain.id.0, table.iter().collect()))
+        .collect();
+    let contexts: Vec<_> = world.query::<&ContextEntry>().iter(&world).copied().collect();
+    contexts.into_iter().map(|entry| entry.0.map(|context| tables[context.table as usize].clone())).collect()
+}
+
+/// A column of a table by its name, as numbers; absent cells are `u64::MAX`.
+pub fn numbers(table: &Table, name: &str) -> Vec<u64> {
+    let at = table.fields.iter().position(|field| field.name == name).expect("a column of this name");
+    match &table.columns[at] {
+        Column::U32(cells) => cells.iter().map(|cell| u64::from(*cell)).collect(),
+        Column::U64(cells) => cells.clone(),
+        Column::OptionalU64(cells) => cells.iter().map(|cell| cell.unwrap_or(u64::MAX)).collect(),
+        other => panic!("{name} is no column of numbers: {other:?}"),
+    }
+}
+
+/// A sum over a column of the tenants' table.
+pub fn tenant_sum(outcome: &Outcome, name: &str) -> u64 {
+    debug_assert_eq!(outcome.tenants.name, TenantRow::NAME);
+    numbers(&outcome.tenants, name).iter().sum()
+}

@@ -1,0 +1,100 @@
+//! The engine equals the reference, and does not depend on how its work is cut.
+
+use portcullis_engine::request::Fault;
+use portcullis_engine::table::Column;
+use proptest::prelude::*;
+
+use crate::case::{Case, case};
+use crate::engine::{Outcome, domains, numbers, run, tenant_sum};
+use crate::reference::{Counters, Fate, Reference, Rule};
+
+/// What the reference says of a case, with one rule broken or none.
+pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters) {
+    Reference::new(case, &domains(case), broken).run()
+}
+
+/// Every request's fate as the engine logged it, by VF and sequence.
+fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
+    let mut fates: Vec<Vec<Option<Fate>>> =
+        case.traffic.iter().map(|intents| vec![None; intents.len()]).collect();
+    let column = |name| numbers(&outcome.requests, name);
+    let (adapter, vf, sequence) = (column("adapter"), column("vf"), column("sequence"));
+    let (issued, translated, completed) = (column("issued_ps"), column("translated_ps"), column("completed_ps"));
+    let (pa, fault_iova) = (column("pa"), column("fault_iova"));
+    let (hits, misses) = (column("iotlb_hits"), column("iotlb_misses"));
+    let at = outcome.requests.fields.iter().position(|field| field.name == "fault").expect("a column");
+    let Column::OptionalName(fault) = &outcome.requests.columns[at] else { panic!("faults are names") };
+    for row in 0..outcome.requests.len() {
+        let index = adapter[row] * u64::from(case.machine.topology.vfs_per_adapter) + vf[row];
+        let fault = fault[row].map(|name| *Fault::ALL.iter().find(|fault| fault.name() == name).expect("known"));
+        let fate = Fate {
+            issued: issued[row],
+            translated: translated[row],
+            completed: completed[row],
+            fault,
+            address: if fault.is_some() { fault_iova[row] } else { pa[row] },
+            hits: hits[row],
+            misses: misses[row],
+            joined: 0,
+        };
+        let place = &mut fates[index as usize][sequence[row] as usize];
+        assert_eq!(*place, None, "a request is logged once");
+        *place = Some(fate);
+    }
+    fates
+        .into_iter()
+        .map(|vf| vf.into_iter().map(|fate| fate.expect("every request is logged")).collect())
+        .collect()
+}
+
+/// The first difference between the engine's outcome and the reference's, in words.
+pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Counters)) -> Option<String> {
+    let (expected_fates, expected_counters) = expected;
+    let joined: u64 = expected_fates.iter().flatten().map(|fate| fate.joined).sum();
+    let differing = expected_fates.iter().zip(fates(case, outcome)).enumerate().flat_map(|(vf, (there, here))| {
+        let pairs = there.iter().map(|fate| Fate { joined: 0, ..*fate }).zip(here).enumerate();
+        pairs.map(move |(number, (there, here))| (vf, number, there, here)).collect::<Vec<_>>()
+    });
+    // The one issued first is the most telling.
+    let first = differing.filter(|(_, _, there, here)| there != here).min_by_key(|(_, _, there, _)| there.issued);
+    if let Some((vf, number, there, here)) = first {
+        return Some(format!("VF {vf}, request {number}: reference {there:?}, engine {here:?}"));
+    }
+    let summary = &outcome.summary;
+    let counters = Counters {
+        walks: summary.walks,
+        walks_faulted: summary.walks_faulted,
+        evictions: summary.iotlb_evictions,
+        queue_stalls: summary.walker_queue_stalls,
+        source_stalls: summary.dma_source_stalled,
+        faults_recorded: summary.faults_recorded,
+        faults_lost: summary.faults_lost,
+    };
+    if counters != *expected_counters {
+        return Some(format!("reference {expected_counters:?}, engine {counters:?}"));
+    }
+    if tenant_sum(outcome, "iotlb_misses_joined") != joined {
+        return Some("misses joined differ".to_owned());
+    }
+    None
+}
+
+/// Cases a property is tried on: `PORTCULLIS_CASES`, or a number that takes seconds.
+pub fn cases() -> u32 {
+    std::env::var("PORTCULLIS_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engine_equals_the_reference(case in case(), batch in prop_oneof![1u32..40, Just(2_048u32)]) {
+        let outcome = run(&case, batch);
+        prop_assert_eq!(difference(&case, &outcome, &reference(&case, None)), None);
+    }
+
+    #[test]
+    fn tables_do_not_depend_on_the_batch(case in case(), small in 1u32..40) {
+        prop_assert_eq!(run(&case, small), run(&case, 2_048));
+    }
+}

@@ -1,0 +1,684 @@
+//! The reference: one event after another from a queue, one request at a time, plain containers,
+//! linear searches. It shares the specifications with the engine and nothing else.
+//!
+//! A [`Rule`] can be broken on purpose, to see that the comparison finds it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use portcullis_engine::domain::{Leaf, LeafSize};
+use portcullis_engine::hash::{mix64, reduce};
+use portcullis_engine::ids::Iova;
+use portcullis_engine::request::{Fault, Op};
+use portcullis_engine::topology::DomainScope;
+use portcullis_engine::translation::replacement::ReplacementPolicy;
+use portcullis_engine::translation::{IotlbIndex, leaf_code};
+
+use crate::case::{Case, Intent};
+
+/// The rules of the model that can be broken one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    FillAtTheEndOfTheWalk,
+    JoinAWalkUnderWay,
+    AFaultFillsNothing,
+    WalkEndsBeforeLookups,
+    InvalidWaysFirst,
+    HitsCountForReplacement,
+    WalkersQueueIsBounded,
+    VfQueueIsBounded,
+    IssueBeforeSend,
+    CreditsBoundTheLink,
+    TagsBoundReads,
+    RateLimitsSpaceStarts,
+    ReturnsInTheOrderOfReadiness,
+    AFaultSkipsMemory,
+    ArrivalsTieByAdapter,
+    StopAtTheFirstFault,
+    WalkersServeInOrder,
+    FaultQueueIsBounded,
+}
+
+impl Rule {
+    pub const ALL: [Self; 18] = [
+        Self::FillAtTheEndOfTheWalk,
+        Self::JoinAWalkUnderWay,
+        Self::AFaultFillsNothing,
+        Self::WalkEndsBeforeLookups,
+        Self::InvalidWaysFirst,
+        Self::HitsCountForReplacement,
+        Self::WalkersQueueIsBounded,
+        Self::VfQueueIsBounded,
+        Self::IssueBeforeSend,
+        Self::CreditsBoundTheLink,
+        Self::TagsBoundReads,
+        Self::RateLimitsSpaceStarts,
+        Self::ReturnsInTheOrderOfReadiness,
+        Self::AFaultSkipsMemory,
+        Self::ArrivalsTieByAdapter,
+        Self::StopAtTheFirstFault,
+        Self::WalkersServeInOrder,
+        Self::FaultQueueIsBounded,
+    ];
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    pub issued: u64,
+    pub translated: u64,
+    pub completed: u64,
+    pub fault: Option<Fault>,
+    /// Physical address, or the address that faulted.
+    pub address: u64,
+    pub hits: u64,
+    pub misses: u64,
+    pub joined: u64,
+}
+
+/// What the hardware counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub walks: u64,
+    pub walks_faulted: u64,
+    pub evictions: u64,
+    pub queue_stalls: u64,
+    pub source_stalls: u64,
+    pub faults_recorded: u64,
+    pub faults_lost: u64,
+}
+
+/// A request, by VF and number.
+type Id = (usize, usize);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Completion { adapter: usize },
+    Credit { adapter: usize, lookup: usize },
+    Issue { id: Id },
+    Send { adapter: usize },
+    WalkEnd { walk: usize },
+    Arrival { adapter: usize, number: usize, id: Id },
+    Ready { lookup: usize, id: Id },
+    DownlinkFree { adapter: usize },
+    FaultKnown { lookup: usize, id: Id },
+}
+
+#[derive(Default)]
+struct AdapterState {
+    fifo: VecDeque<Id>,
+    sent: usize,
+    link_free: u64,
+    credits: u32,
+    tags: u32,
+    next_start: [u64; 2],
+    returns: VecDeque<(Id, bool)>,
+    downlink_free: u64,
+}
+
+#[derive(Clone)]
+struct Walk {
+    domain: u32,
+    code: u64,
+    leaf: Option<Leaf>,
+    fills: bool,
+    cost: u64,
+    waiters: Vec<Id>,
+    over: bool,
+}
+
+/// A DMA whose look-ups are under way or whose walks are not over.
+#[derive(Clone, Copy, Default)]
+struct Translation {
+    walks_left: u32,
+    known_at: u64,
+    looked_up: bool,
+    lookup_number: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    domain: u32,
+    leaf: Leaf,
+    used: u64,
+}
+
+pub struct Reference<'a> {
+    case: &'a Case,
+    broken: Option<Rule>,
+    domains: &'a [Option<(u32, Vec<Leaf>)>],
+    events: BTreeMap<(u64, u8, Event), ()>,
+    now: u64,
+    adapters: Vec<AdapterState>,
+    queued: Vec<u32>,
+    stalled: Vec<VecDeque<Id>>,
+    fates: Vec<Vec<Fate>>,
+    translations: Vec<Vec<Translation>>,
+    /// Arrivals that wait because the DMA at the front is stalled.
+    input: VecDeque<Id>,
+    /// Where the look-ups of the DMA at the front of the input go on.
+    resume_at: Option<u64>,
+    iotlb: Vec<Vec<Option<Entry>>>,
+    uses: u64,
+    draws: Vec<u64>,
+    trees: Vec<Vec<bool>>,
+    walks: Vec<Walk>,
+    walk_queue: VecDeque<usize>,
+    walkers_busy: u32,
+    lookups: usize,
+    fault_queue: VecDeque<u64>,
+    fault_server_free: u64,
+    pub counters: Counters,
+}
+
+/// Picoseconds on the case's link: 4 ns a byte.
+fn wire(bytes: u64) -> u64 {
+    bytes * 4_000
+}
+
+fn ps(ns: f64) -> u64 {
+    (ns * 1_000.0) as u64
+}
+
+impl<'a> Reference<'a> {
+    pub fn new(case: &'a Case, domains: &'a [Option<(u32, Vec<Leaf>)>], broken: Option<Rule>) -> Self {
+        let machine = &case.machine;
+        let vfs = case.traffic.len();
+        let (sets, ways) = (machine.iommu.iotlb.sets() as usize, machine.iommu.iotlb.ways() as usize);
+        Self {
+            case,
+            broken,
+            domains,
+            events: BTreeMap::new(),
+            now: 0,
+            adapters: (0..machine.topology.adapters_per_host)
+                .map(|_| AdapterState {
+                    credits: machine.link.flow_credits,
+                    tags: machine.device.read_tags,
+                    ..AdapterState::default()
+                })
+                .collect(),
+            queued: vec![0; vfs],
+            stalled: vec![VecDeque::new(); vfs],
+            fates: case.traffic.iter().map(|intents| vec![Fate::default(); intents.len()]).collect(),
+            translations: case.traffic.iter().map(|intents| vec![Translation::default(); intents.len()]).collect(),
+            input: VecDeque::new(),
+            resume_at: None,
+            iotlb: vec![vec![None; ways]; sets],
+            uses: 0,
+            draws: vec![0; sets],
+            trees: vec![vec![false; 2 * ways]; sets],
+            walks: Vec::new(),
+            walk_queue: VecDeque::new(),
+            walkers_busy: 0,
+            lookups: 0,
+            fault_queue: VecDeque::new(),
+            fault_server_free: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    fn holds(&self, rule: Rule) -> bool {
+        self.broken != Some(rule)
+    }
+
+    fn intent(&self, (vf, number): Id) -> Intent {
+        let mut intent = self.case.traffic[vf][number];
+        let topology = &self.case.machine.topology;
+        if topology.domain_scope == DomainScope::Adapter {
+            intent.iova += (vf as u64 % u64::from(topology.vfs_per_adapter)) << 40;
+        }
+        intent
+    }
+
+    fn adapter_of(&self, vf: usize) -> usize {
+        vf / self.case.machine.topology.vfs_per_adapter as usize
+    }
+
+    fn at(&mut self, time: u64, event: Event) {
+        let class = match event {
+            Event::Completion { .. } | Event::Credit { .. } => 0,
+            Event::Issue { .. } => if self.holds(Rule::IssueBeforeSend) { 1 } else { 3 },
+            Event::Send { .. } => 2,
+            Event::WalkEnd { .. } => if self.holds(Rule::WalkEndsBeforeLookups) { 4 } else { 6 },
+            Event::Arrival { .. } => 5,
+            Event::Ready { .. } | Event::DownlinkFree { .. } | Event::FaultKnown { .. } => 7,
+        };
+        self.events.insert((time, class, event), ());
+    }
+
+    /// Runs to the end and returns what became of every request of every VF.
+    pub fn run(mut self) -> (Vec<Vec<Fate>>, Counters) {
+        for vf in 0..self.case.traffic.len() {
+            for number in 0..self.case.traffic[vf].len() {
+                self.at(self.case.traffic[vf][number].intended_ps, Event::Issue { id: (vf, number) });
+            }
+        }
+        while let Some(((time, _, event), ())) = self.events.pop_first() {
+            assert!(time >= self.now, "time went back");
+            self.now = time;
+            self.handle(event);
+        }
+        (self.fates, self.counters)
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Completion { adapter } => {
+                self.adapters[adapter].tags += 1;
+                self.at(self.now, Event::Send { adapter });
+            }
+            Event::Credit { adapter, .. } => {
+                self.adapters[adapter].credits += 1;
+                self.at(self.now, Event::Send { adapter });
+            }
+            Event::Issue { id } => self.issue(id),
+            Event::Send { adapter } => self.send(adapter),
+            Event::WalkEnd { walk } => self.walk_end(walk),
+            Event::Arrival { id, .. } => {
+                self.input.push_back(id);
+                if self.resume_at.is_none() && self.input.len() == 1 {
+                    self.look_up_input();
+                }
+            }
+            Event::Ready { id, .. } => self.ready(id),
+            Event::DownlinkFree { adapter } => self.serve_return(adapter),
+            Event::FaultKnown { .. } => self.record_fault(),
+        }
+    }
+
+    fn issue(&mut self, id: Id) {
+        let bounded = self.holds(Rule::VfQueueIsBounded);
+        if bounded && self.queued[id.0] >= self.case.machine.scheduler.vf_queue_entries {
+            self.counters.source_stalls += 1;
+            self.stalled[id.0].push_back(id);
+            return;
+        }
+        self.queued[id.0] += 1;
+        let adapter = self.adapter_of(id.0);
+        self.adapters[adapter].fifo.push_back(id);
+        self.at(self.now, Event::Send { adapter });
+    }
+
+    fn send(&mut self, adapter: usize) {
+        let Some(&id) = self.adapters[adapter].fifo.front() else { return };
+        let Intent { op, length_bytes, .. } = self.intent(id);
+        let limited = self.holds(Rule::RateLimitsSpaceStarts);
+        let credits_hold = self.holds(Rule::CreditsBoundTheLink);
+        let tags_hold = self.holds(Rule::TagsBoundReads);
+        let number = self.adapters[adapter].sent;
+        let state = &mut self.adapters[adapter];
+        let mut earliest = state.link_free;
+        if limited {
+            earliest = earliest.max(state.next_start[op as usize]);
+        }
+        if earliest > self.now {
+            return self.at(earliest, Event::Send { adapter });
+        }
+        if (credits_hold && state.credits == 0) || (tags_hold && op == Op::Read && state.tags == 0) {
+            return;
+        }
+        state.fifo.pop_front();
+        state.sent += 1;
+        state.credits = state.credits.saturating_sub(1);
+        let device = &self.case.machine.device;
+        if op == Op::Read {
+            state.tags = state.tags.saturating_sub(1);
+        }
+        let mops = if op == Op::Read { device.max_read_mops } else { device.max_write_mops };
+        state.next_start[op as usize] = self.now + if mops == 0.0 { 0 } else { ps(1_000.0 / mops) };
+        let bytes = u64::from(length_bytes);
+        let tlps = bytes.div_ceil(128);
+        let on_wire = if op == Op::Write { bytes + 24 * tlps } else { 24 * tlps };
+        state.link_free = self.now + wire(on_wire);
+        let free = state.link_free;
+        self.fates[id.0][id.1].issued = self.now;
+        self.queued[id.0] -= 1;
+        if let Some(released) = self.stalled[id.0].pop_front() {
+            self.queued[id.0] += 1;
+            self.adapters[adapter].fifo.push_back(released);
+        }
+        let arrives = free + ps(self.case.machine.link.propagation_ns);
+        let adapter_in_tie = if self.holds(Rule::ArrivalsTieByAdapter) { adapter } else { usize::MAX - adapter };
+        self.at(arrives, Event::Arrival { adapter: adapter_in_tie, number, id });
+        self.at(free, Event::Send { adapter });
+    }
+
+    /// Looks up the DMAs in the input, up to one that a full walkers' queue stalls.
+    fn look_up_input(&mut self) {
+        while let Some(&id) = self.input.front() {
+            if !self.look_up_dma(id) {
+                return;
+            }
+            self.input.pop_front();
+            let adapter = self.adapter_of(id.0);
+            let back = self.now + ps(self.case.machine.link.propagation_ns);
+            let lookup = self.translations[id.0][id.1].lookup_number;
+            self.at(back, Event::Credit { adapter, lookup });
+        }
+    }
+
+    /// Whether all look-ups of the DMA were done; `false` where the walkers' queue was full.
+    fn look_up_dma(&mut self, id: Id) -> bool {
+        let hit_ps = ps(self.case.machine.iommu.iotlb.hit_ns);
+        let intent = self.intent(id);
+        if self.resume_at.is_none() {
+            self.translations[id.0][id.1].lookup_number = self.lookups;
+            self.lookups += 1;
+            self.translations[id.0][id.1].known_at = self.now + hit_ps;
+            if self.domains[id.0].is_none() {
+                self.fault(id, Fault::NoContext, intent.iova);
+                self.looked_up(id);
+                return true;
+            }
+        }
+        let last = intent.iova + u64::from(intent.length_bytes) - 1;
+        let mut at = self.resume_at.take().unwrap_or(intent.iova);
+        loop {
+            let Some(next) = self.look_up(id, at, intent) else {
+                self.resume_at = Some(at);
+                return false;
+            };
+            match next {
+                Some(next) if next <= last => at = next,
+                _ => break,
+            }
+        }
+        self.looked_up(id);
+        true
+    }
+
+    /// One look-up. `None`: the walkers' queue is full. `Some(None)`: the DMA goes no further.
+    /// `Some(Some(next))`: the first address behind the leaf.
+    fn look_up(&mut self, id: Id, at: u64, intent: Intent) -> Option<Option<u64>> {
+        let hit_ps = ps(self.case.machine.iommu.iotlb.hit_ns);
+        let (domain, leaves) = self.domains[id.0].as_ref().expect("attached");
+        let domain = *domain;
+        let covers = |leaf: &Leaf| at >= leaf.base.0 && at - leaf.base.0 < leaf.size.bytes();
+        if let Some(leaf) = self.cached(domain, at) {
+            self.fates[id.0][id.1].hits += 1;
+            let translation = &mut self.translations[id.0][id.1];
+            translation.known_at = translation.known_at.max(self.now + hit_ps);
+            return Some(self.checked(id, at, intent, Some(leaf)));
+        }
+        let found = leaves.iter().find(|leaf| covers(leaf)).copied();
+        let code = found.map_or(leaf_code(Iova(at), LeafSize::Size4K), |leaf| leaf_code(leaf.base, leaf.size));
+        let pending = self.walks.iter().position(|walk| {
+            !walk.over && walk.domain == domain && walk.code == code && walk.leaf.is_some() == found.is_some()
+        });
+        if let Some(walk) = pending.filter(|_| self.holds(Rule::JoinAWalkUnderWay)) {
+            self.fates[id.0][id.1].misses += 1;
+            self.fates[id.0][id.1].joined += 1;
+            self.wait_for(id, walk);
+            return Some(self.checked(id, at, intent, found));
+        }
+        let walkers = &self.case.machine.iommu.walkers;
+        let bounded = self.holds(Rule::WalkersQueueIsBounded);
+        let full = self.walkers_busy == walkers.count
+            && self.walk_queue.len() as u32 >= walkers.queue_entries;
+        if full && bounded {
+            self.counters.queue_stalls += 1;
+            return None;
+        }
+        self.fates[id.0][id.1].misses += 1;
+        let granted = found.is_some_and(|leaf| leaf.permissions.allow(intent.op));
+        let walk = self.start_walk(domain, code, found, granted);
+        self.wait_for(id, walk);
+        Some(self.checked(id, at, intent, found))
+    }
+
+    fn wait_for(&mut self, id: Id, walk: usize) {
+        self.translations[id.0][id.1].walks_left += 1;
+        self.walks[walk].waiters.push(id);
+    }
+
+    /// What the leaf means for the DMA: a fault, or the address behind the leaf.
+    fn checked(&mut self, id: Id, at: u64, intent: Intent, leaf: Option<Leaf>) -> Option<u64> {
+        let fault = match leaf {
+            None => Fault::NotMapped,
+            Some(leaf) if !leaf.permissions.allow(intent.op) => Fault::NoPermission,
+            Some(leaf) => {
+                if at == intent.iova && self.fates[id.0][id.1].fault.is_none() {
+                    self.fates[id.0][id.1].address = leaf.target.0 + (at - leaf.base.0);
+                }
+                return Some(leaf.base.0 + leaf.size.bytes());
+            }
+        };
+        if self.fates[id.0][id.1].fault.is_none() {
+            self.fault(id, fault, at);
+        }
+        if self.holds(Rule::StopAtTheFirstFault) {
+            return None;
+        }
+        Some((at | 0xFFF) + 1)
+    }
+
+    fn fault(&mut self, id: Id, fault: Fault, at: u64) {
+        let fate = &mut self.fates[id.0][id.1];
+        fate.fault = Some(fault);
+        fate.address = at;
+    }
+
+    fn looked_up(&mut self, id: Id) {
+        self.translations[id.0][id.1].looked_up = true;
+        self.conclude(id);
+    }
+
+    /// Ends the translation of a DMA, if its look-ups and walks are over.
+    fn conclude(&mut self, id: Id) {
+        let Translation { walks_left, known_at, looked_up, lookup_number: lookup } = self.translations[id.0][id.1];
+        if walks_left > 0 || !looked_up {
+            return;
+        }
+        let memory = &self.case.machine.memory;
+        let op = self.intent(id).op;
+        let fate = &mut self.fates[id.0][id.1];
+        fate.translated = known_at;
+        let blocked = fate.fault.is_some();
+        if op == Op::Write {
+            fate.completed = known_at + if blocked { 0 } else { ps(memory.write_ns) };
+        }
+        if blocked {
+            self.at(known_at, Event::FaultKnown { lookup, id });
+        }
+        if op == Op::Read {
+            let skips = self.holds(Rule::AFaultSkipsMemory);
+            let latency = if blocked && skips { memory.unsupported_request_ns } else { memory.read_ns };
+            self.at(known_at + ps(latency), Event::Ready { lookup, id });
+        }
+    }
+
+    fn start_walk(&mut self, domain: u32, code: u64, leaf: Option<Leaf>, granted: bool) -> usize {
+        let iommu = &self.case.machine.iommu;
+        let levels = f64::from(iommu.page_table_levels) - leaf.map_or(0.0, |leaf| f64::from(leaf.size as u8));
+        let cost = match (iommu.walkers.walk_ns, iommu.walkers.memory_ns) {
+            (Some(ns), _) => ps(ns),
+            (None, memory_ns) => ps(levels * memory_ns.expect("the cases set one")),
+        };
+        let fills = granted || (leaf.is_some() && !self.holds(Rule::AFaultFillsNothing));
+        let walk = self.walks.len();
+        self.walks.push(Walk { domain, code, leaf, fills, cost, waiters: Vec::new(), over: false });
+        self.counters.walks += 1;
+        self.counters.walks_faulted += u64::from(!granted);
+        if !self.holds(Rule::FillAtTheEndOfTheWalk) && fills {
+            self.fill(domain, leaf.expect("found"));
+        }
+        if self.walkers_busy < iommu.walkers.count {
+            self.walkers_busy += 1;
+            self.at(self.now + cost, Event::WalkEnd { walk });
+        } else if self.holds(Rule::WalkersServeInOrder) {
+            self.walk_queue.push_back(walk);
+        } else {
+            self.walk_queue.push_front(walk);
+        }
+        walk
+    }
+
+    fn walk_end(&mut self, walk: usize) {
+        self.walks[walk].over = true;
+        let Walk { domain, leaf, fills, waiters, .. } = self.walks[walk].clone();
+        if fills && self.holds(Rule::FillAtTheEndOfTheWalk) {
+            self.fill(domain, leaf.expect("only leaves are filled"));
+        }
+        self.walkers_busy -= 1;
+        if let Some(next) = self.walk_queue.pop_front() {
+            self.walkers_busy += 1;
+            let cost = self.walks[next].cost;
+            self.at(self.now + cost, Event::WalkEnd { walk: next });
+        }
+        let known = self.now + ps(self.case.machine.iommu.iotlb.hit_ns);
+        for id in waiters {
+            let translation = &mut self.translations[id.0][id.1];
+            translation.walks_left -= 1;
+            translation.known_at = translation.known_at.max(known);
+            self.conclude(id);
+        }
+        let more_now = self.events.range((self.now, 0, Event::Completion { adapter: 0 })..).next();
+        let another = more_now.is_some_and(|((time, _, event), ())| {
+            *time == self.now && matches!(event, Event::WalkEnd { .. })
+        });
+        // Every walk that ends now fills before a stalled look-up goes on.
+        if self.resume_at.is_some() && !another {
+            self.look_up_input();
+        }
+    }
+
+    fn ready(&mut self, id: Id) {
+        let adapter = self.adapter_of(id.0);
+        let with_data = self.fates[id.0][id.1].fault.is_none();
+        if self.holds(Rule::ReturnsInTheOrderOfReadiness) {
+            self.adapters[adapter].returns.push_back((id, with_data));
+        } else {
+            self.adapters[adapter].returns.push_front((id, with_data));
+        }
+        if self.adapters[adapter].downlink_free <= self.now {
+            self.serve_return(adapter);
+        }
+    }
+
+    fn serve_return(&mut self, adapter: usize) {
+        if self.adapters[adapter].downlink_free > self.now {
+            return;
+        }
+        let Some((id, with_data)) = self.adapters[adapter].returns.pop_front() else { return };
+        let bytes = u64::from(self.intent(id).length_bytes);
+        let on_wire = if with_data { bytes + 20 * bytes.div_ceil(128) } else { 20 };
+        let free = self.now + wire(on_wire);
+        self.adapters[adapter].downlink_free = free;
+        let completed = free + ps(self.case.machine.link.propagation_ns);
+        self.fates[id.0][id.1].completed = completed;
+        self.at(completed, Event::Completion { adapter });
+        self.at(free, Event::DownlinkFree { adapter });
+    }
+
+    fn record_fault(&mut self) {
+        let spec = &self.case.machine.iommu.faults;
+        while self.fault_queue.front().is_some_and(|consumed| *consumed <= self.now) {
+            self.fault_queue.pop_front();
+        }
+        if self.holds(Rule::FaultQueueIsBounded) && self.fault_queue.len() as u32 >= spec.queue_entries {
+            self.counters.faults_lost += 1;
+            return;
+        }
+        self.fault_server_free = self.fault_server_free.max(self.now) + ps(spec.service_ns);
+        self.fault_queue.push_back(self.fault_server_free);
+        self.counters.faults_recorded += 1;
+    }
+
+    fn set_of(&self, domain: u32, leaf_base: u64, size: LeafSize) -> usize {
+        let spec = &self.case.machine.iommu.iotlb;
+        match spec.index {
+            IotlbIndex::Iova => (leaf_base / size.bytes()) as usize % spec.sets() as usize,
+            IotlbIndex::Hash => {
+                let mixed = u64::from(domain).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                reduce(mix64(leaf_code(Iova(leaf_base), size) ^ mixed), spec.sets()) as usize
+            }
+        }
+    }
+
+    /// The cached leaf that serves the address, the smallest first.
+    fn cached(&mut self, domain: u32, at: u64) -> Option<Leaf> {
+        for size in LeafSize::ALL {
+            let base = at / size.bytes() * size.bytes();
+            let set = self.set_of(domain, base, size);
+            let way = self.iotlb[set].iter().position(|entry| {
+                entry.is_some_and(|entry| {
+                    entry.domain == domain && entry.leaf.base.0 == base && entry.leaf.size == size
+                })
+            });
+            if let Some(way) = way {
+                if self.holds(Rule::HitsCountForReplacement) {
+                    self.note_use(set, way, false);
+                }
+                return self.iotlb[set][way].map(|entry| entry.leaf);
+            }
+        }
+        None
+    }
+
+    fn note_use(&mut self, set: usize, way: usize, filled: bool) {
+        self.uses += 1;
+        match self.case.machine.iommu.iotlb.replacement {
+            ReplacementPolicy::Lru => {
+                self.iotlb[set][way].as_mut().expect("valid").used = self.uses;
+            }
+            ReplacementPolicy::Fifo if filled => {
+                self.iotlb[set][way].as_mut().expect("valid").used = self.uses;
+            }
+            ReplacementPolicy::Plru => {
+                let ways = self.iotlb[set].len();
+                let mut node = ways + way;
+                while node > 1 {
+                    // Each bit points away from the child that was used.
+                    self.trees[set][node / 2] = node % 2 == 0;
+                    node /= 2;
+                }
+            }
+            ReplacementPolicy::Fifo | ReplacementPolicy::Random => {}
+        }
+    }
+
+    fn fill(&mut self, domain: u32, leaf: Leaf) {
+        let set = self.set_of(domain, leaf.base.0, leaf.size);
+        let there = self.iotlb[set].iter().position(|entry| {
+            entry.is_some_and(|entry| entry.domain == domain && entry.leaf.base == leaf.base && entry.leaf.size == leaf.size)
+        });
+        let invalid = self.iotlb[set].iter().position(Option::is_none);
+        let all_valid_or_ignored = invalid.is_none()
+            || (!self.holds(Rule::InvalidWaysFirst) && self.iotlb[set][0].is_some());
+        let way = match there {
+            Some(way) => way,
+            None if all_valid_or_ignored => {
+                let way = self.victim(set);
+                self.counters.evictions += u64::from(self.iotlb[set][way].is_some());
+                way
+            }
+            None => invalid.expect("one is invalid"),
+        };
+        self.iotlb[set][way] = Some(Entry { domain, leaf, used: 0 });
+        self.note_use(set, way, true);
+    }
+
+    fn victim(&mut self, set: usize) -> usize {
+        let ways = self.iotlb[set].len();
+        match self.case.machine.iommu.iotlb.replacement {
+            ReplacementPolicy::Lru | ReplacementPolicy::Fifo => (0..ways)
+                .filter(|way| self.iotlb[set][*way].is_some())
+                .min_by_key(|way| self.iotlb[set][*way].expect("valid").used)
+                .expect("a way"),
+            ReplacementPolicy::Plru => {
+                let mut node = 1;
+                while node < ways {
+                    node = 2 * node + usize::from(self.trees[set][node]);
+                }
+                node - ways
+            }
+            ReplacementPolicy::Random => {
+                self.draws[set] += 1;
+                let iommu_seed = mix64(self.case.seed ^ mix64(1));
+                let stream = mix64(mix64(iommu_seed) ^ set as u64);
+                let draw = self.draws[set].wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                reduce(mix64(stream.wrapping_add(draw)), ways as u32) as usize
+            }
+        }
+    }
+}
