@@ -156,7 +156,7 @@ struct Output {
 
 impl Output {
     fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        result.map_err(|error| {
+        result.inspect_err(|error| {
             let copy = error.raw_os_error().map_or_else(
                 || io::Error::new(error.kind(), error.to_string()),
                 io::Error::from_raw_os_error,
@@ -164,7 +164,6 @@ impl Output {
             if let Ok(mut fault) = self.fault.lock() {
                 fault.get_or_insert(copy);
             }
-            error
         })
     }
 }
