@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor};
 
-use crate::{account, gate, memory, traffic, translation};
+use crate::{account, gate, memory, replay, traffic, translation};
 
 /// The stages of a batch, in the order in which they run.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,6 +101,18 @@ impl Stages {
         self.end.run(world);
         world.clear_trackers();
     }
+}
+
+/// A batch of a replay.
+#[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReplayBatch;
+
+/// The schedule of a replay: new domains and devices, the events in order, the mapping entities.
+#[must_use]
+pub fn replay_schedule() -> Schedule {
+    let mut batch = schedule(ReplayBatch);
+    batch.add_systems((replay::meet, replay::apply_events, replay::change_mappings).chain());
+    batch
 }
 
 /// An empty schedule on one thread, in which two systems that could conflict must be ordered:

@@ -238,25 +238,22 @@ impl<P: Replacement> Iotlb<P> {
         }
     }
 
-    /// Drops every entry of the domain that overlaps [base, base + size), whatever its size.
-    pub fn invalidate_range(&mut self, domain: DomainId, base: Iova, size: LeafSize) {
-        let base = size.base(base);
-        for entry_size in LeafSize::ALL {
-            if self.valid[entry_size as usize] == 0 {
+    /// Drops every entry of the domain that overlaps the bytes from `first` to `last`, whatever its size.
+    pub fn invalidate_range(&mut self, domain: DomainId, first: Iova, last: Iova) {
+        for size in LeafSize::ALL {
+            if self.valid[size as usize] == 0 {
                 continue;
             }
-            let count = 1_u64 << (size.shift().saturating_sub(entry_size.shift()));
-            if count > u64::from(self.tags.len() as u32) {
+            let (from, to) = (first.0 >> size.shift(), last.0 >> size.shift());
+            if to - from >= self.tags.len() as u64 {
                 self.invalidate_where(|tag, there| {
-                    there == domain.0
-                        && size_of_tag(tag) == entry_size
-                        && size.base(base_of_tag(tag)) == base
+                    let number = base_of_tag(tag).0 >> size.shift();
+                    there == domain.0 && size_of_tag(tag) == size && (from..=to).contains(&number)
                 });
                 continue;
             }
-            for number in 0..count {
-                let iova = Iova(base.0 + (number << entry_size.shift()));
-                if let Some(slot) = self.find(domain, iova, entry_size) {
+            for number in from..=to {
+                if let Some(slot) = self.find(domain, Iova(number << size.shift()), size) {
                     self.invalidate_slot(slot);
                 }
             }
