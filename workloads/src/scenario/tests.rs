@@ -146,7 +146,10 @@ mod printing {
             .map(|(key, _)| key.to_owned())
             .collect();
         let known: std::collections::BTreeSet<String> = Scenario::known_keys().into_iter().collect();
-        assert_eq!(documented, known);
+        let surplus: Vec<_> = documented.difference(&known).collect();
+        let missing: Vec<_> = known.difference(&documented).collect();
+        assert!(surplus.is_empty(), "documented, but no key: {surplus:?}");
+        assert!(missing.is_empty(), "a key, but not documented in docs/scenarios.md: {missing:?}");
         for builtin in builtins() {
             assert!(docs.contains(&format!("`{}`", builtin.name)), "{} is listed", builtin.name);
         }
