@@ -39,11 +39,11 @@ doc:
 
 # Measures; `just bench translation` only the benches with that in their name.
 bench *filter:
-    cargo bench -p portcullis-benches --locked -- {{filter}}
+    cargo bench --locked --bench '*' -- {{filter}}
 
 # Runs each bench once, to see that it works.
 bench-once:
-    cargo bench -p portcullis-benches --locked -- --test
+    cargo bench --locked --bench '*' -- --test
 
 # Everything that must hold before a change lands.
 ci:

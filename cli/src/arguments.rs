@@ -1,0 +1,247 @@
+//! The command line's grammar and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use portcullis_workloads::Override;
+
+use crate::failure::Failure;
+
+/// Most threads a run may be given.
+const THREADS_MAX: usize = 1_024;
+
+/// The program's version and the commit it was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PORTCULLIS_COMMIT"), ")");
+
+/// Simulates how hosts isolate the tenants who share their GPUs: every DMA of every virtual
+/// function through its IOMMU domain.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", bin_name = "portcullis", version = VERSION, after_help = AFTER_HELP)]
+#[command(max_term_width = 100, arg_required_else_help = false)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  portcullis run                                   the default scenario, report under runs/
+  portcullis run noisy-neighbour --seed 7          a built-in scenario, other random draws
+  portcullis replay trace.events.parquet           drive the IOMMU by a recorded trace
+  portcullis scenarios                             which built-in scenarios there are
+
+Exit codes: 0 success, 1 the run failed, 2 bad input, 130 interrupted.";
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Simulate a scenario and write a report
+    Run(RunArguments),
+    /// Drive the IOMMU by a trace of events and write a report
+    Replay(ReplayArguments),
+    /// List the built-in scenarios, or print one as TOML
+    Scenarios(ScenariosArguments),
+    /// Print a completion script for a shell
+    Completions(CompletionsArguments),
+    /// Print the manual page
+    Man,
+}
+
+const RUN_AFTER_HELP: &str = "\
+Examples:
+  portcullis run
+  portcullis run fleet-4096 --set requests=100000000 --threads 2
+  portcullis run default --set iommu.iotlb.entries=256 --set iommu.iotlb.ways=full --json
+  portcullis run my-scenario.toml --audit off --out results/first
+
+A scenario's keys, with units and defaults: `portcullis scenarios default`.";
+
+/// `portcullis run`.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_AFTER_HELP)]
+pub struct RunArguments {
+    /// A built-in scenario's name, or the path of a TOML file
+    #[arg(default_value = "default")]
+    pub scenario: String,
+
+    /// Set a key of the scenario to a value, both as in TOML; may be given several times, the last one wins
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+
+    /// The seed of every random draw, instead of the scenario's
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Threads to simulate with, 1 to 1024; results do not depend on it [default: all processors]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+
+    /// Which translations an independent owner map judges, instead of the scenario's choice
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub audit: Option<AuditLevel>,
+
+    /// Log every DMA, a row each, to requests.parquet
+    #[arg(long)]
+    pub log_requests: bool,
+
+    /// Where the report goes.
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+const REPLAY_AFTER_HELP: &str = "\
+Examples:
+  portcullis replay trace.events.parquet
+  portcullis replay trace.csv --set iommu.iotlb.entries=64 --set iommu.iotlb.ways=full --json
+
+A trace has the columns time_ns (optional), event, device, domain, iova, pa, size, perm, length
+and op; whether it is CSV or Parquet is told by its content. Keys for --set: seed, audit,
+iommu.iotlb.entries, iommu.iotlb.ways, iommu.iotlb.replacement, iommu.iotlb.index.";
+
+/// `portcullis replay`.
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_AFTER_HELP)]
+pub struct ReplayArguments {
+    /// The trace: CSV with a header, or Parquet
+    pub events: PathBuf,
+
+    /// Set a key of the IOMMU to a value, both as in TOML; may be given several times, the last one wins
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+
+    /// The seed of random replacement [default: 1]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Which translations an independent owner map judges [default: full]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub audit: Option<AuditLevel>,
+
+    /// Where the report goes.
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// What `run` and `replay` have in common: where the report goes and what is printed.
+#[derive(Debug, Args)]
+pub struct OutputArguments {
+    /// Print the row of summary.parquet as one JSON object on stdout, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+
+    /// Show no progress bar; there is none either when stderr is no terminal
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// The directory of the report; it must not exist [default: runs/<NAME>-<UTC timestamp>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Replace the directory if it holds a report of Portcullis and nothing else
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `portcullis scenarios`.
+#[derive(Debug, Args)]
+pub struct ScenariosArguments {
+    /// The scenario to print as TOML
+    pub name: Option<String>,
+}
+
+/// `portcullis completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// `--audit`: the values of the key `audit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuditLevel {
+    /// Every translation
+    Full,
+    /// Every 64th DMA of each VF
+    Sample,
+    /// None: breaches go unseen
+    Off,
+}
+
+impl AuditLevel {
+    /// The value as a scenario writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Sample => "sample",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// What `--set`, then `--seed` and `--audit` change; the last change of a key wins.
+///
+/// # Errors
+/// A `--set` that is not of the form `KEY=VALUE`.
+pub fn overrides(
+    settings: &[String],
+    seed: Option<u64>,
+    audit: Option<AuditLevel>,
+) -> Result<Vec<Override>, Failure> {
+    let mut overrides = Vec::with_capacity(settings.len() + 2);
+    for setting in settings {
+        overrides.push(setting.parse().map_err(Failure::bad_input)?);
+    }
+    overrides.extend(seed.map(|seed| Override::new("seed", seed.to_string())));
+    overrides.extend(audit.map(|audit| Override::new("audit", audit.name())));
+    Ok(overrides)
+}
+
+/// The value of `--threads`.
+fn threads(text: &str) -> Result<usize, String> {
+    let threads: usize = text.parse().map_err(|error| format!("{error}"))?;
+    match threads {
+        1..=THREADS_MAX => Ok(threads),
+        _ => Err(format!("it must lie between 1 and {THREADS_MAX}")),
+    }
+}
+
+/// What clap has to say about a command line, in one sentence: the message and its tips, without
+/// the usage and the pointer to `--help`.
+pub fn complaint(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let tips = rest.lines().filter_map(|line| line.trim_start().strip_prefix("tip: "));
+    std::iter::once(message).chain(tips).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_complaint_is_one_sentence() {
+        let said = |line: &str| {
+            let error = Arguments::try_parse_from(line.split(' ')).expect_err("bad command line");
+            crate::failure::one_line(&complaint(&error))
+        };
+        assert_eq!(
+            said("portcullis run --thread 2"),
+            "unexpected argument '--thread' found; a similar argument exists: '--threads'"
+        );
+        assert_eq!(
+            said("portcullis run --threads 0"),
+            "invalid value '0' for '--threads <N>': it must lie between 1 and 1024"
+        );
+        assert_eq!(said("portcullis replay"), "the following required arguments were not provided: <EVENTS>");
+    }
+}

@@ -1,0 +1,129 @@
+//! `portcullis run`: simulates a scenario and writes its report.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use portcullis_engine::account::SummaryRow;
+use portcullis_engine::simulation::{RunResult, Simulation};
+use portcullis_reports::run_tables;
+use portcullis_workloads::Scenario;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::arguments::{RunArguments, overrides};
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::report::{About, Report};
+use crate::{host, human, interrupt, scenario, stdout, summary};
+
+/// How often a request to stop is looked for while the world is built.
+const INTERRUPT_CHECK: Duration = Duration::from_millis(50);
+
+/// Simulates, writes the report, prints the summary.
+///
+/// # Errors
+/// The scenario or the output cannot be built, the disk fails, isolation was broken, or the user
+/// asked to stop.
+pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
+    interrupt::install()?;
+    let overrides = overrides(&arguments.settings, arguments.seed, arguments.audit)?;
+    let scenario = scenario::load(&arguments.scenario, &overrides)?;
+    let pool = Arc::new(thread_pool(arguments.threads)?);
+
+    let about = About {
+        command: "run",
+        name: scenario.name.clone(),
+        scenario_toml: scenario.to_toml(),
+        trace: None,
+        seed: scenario.seed,
+        threads: pool.current_num_threads(),
+    };
+    let mut report = Report::open(about, &arguments.output, run_tables(arguments.log_requests))?;
+    let result = simulate(scenario, arguments, &pool, &mut report)?;
+
+    let RunResult { summary, tenants, latency, tables, breach } = result;
+    report.write(tables)?;
+    report.write([tenants, latency, std::iter::once(summary.clone()).collect()])?;
+    let path = report.publish()?;
+    let text = if arguments.output.json { summary::json(summary) } else { summary::of_run(&summary, &path) };
+    stdout::write(text.as_bytes())?;
+    breach.map_or(Ok(()), |breach| Err(Failure::failed(breach)))
+}
+
+/// Threads of this run's own.
+fn thread_pool(threads: Option<usize>) -> Result<ThreadPool, Failure> {
+    let threads = threads.unwrap_or_else(host::default_threads);
+    ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|index| format!("simulate-{index}"))
+        .build()
+        .map_err(|error| Failure::failed(format_args!("cannot start {threads} threads: {error}")))
+}
+
+/// Builds the world and advances it to its end; rows go to the report as they become final.
+fn simulate(
+    scenario: Scenario,
+    arguments: &RunArguments,
+    pool: &Arc<ThreadPool>,
+    report: &mut Report,
+) -> Result<RunResult, Failure> {
+    let clock = Instant::now();
+    let mut simulation = build(scenario, arguments.log_requests, pool)?;
+    let build_s = clock.elapsed().as_secs_f64();
+
+    let clock = Instant::now();
+    let mut bar: Option<Progress> = None;
+    loop {
+        interrupt::check()?;
+        let progress = pool.install(|| simulation.advance());
+        report.write(simulation.drain_tables())?;
+        bar.get_or_insert_with(|| Progress::new("DMAs", progress.requests_expected, arguments.output.quiet))
+            .update(progress.requests_completed, || {
+                format!("  simulated {}", human::nanoseconds(progress.simulated.as_ns_f64()))
+            });
+        if progress.finished {
+            break;
+        }
+    }
+    let mut result = pool.install(|| simulation.finish());
+    measure(&mut result.summary, build_s, clock.elapsed().as_secs_f64());
+    Ok(result)
+}
+
+/// Builds the world on a thread aside: a large one takes a while, and Ctrl-C must not wait for it.
+/// What is half built then ends with the process.
+fn build(scenario: Scenario, log_requests: bool, pool: &Arc<ThreadPool>) -> Result<Simulation, Failure> {
+    let (sender, receiver) = mpsc::channel();
+    let pool = Arc::clone(pool);
+    let work = move || {
+        let mut plan = scenario.plan();
+        plan.log_requests = log_requests;
+        // Nobody listens any more if the user asked to stop.
+        sender.send(pool.install(|| Simulation::build(plan))).unwrap_or_default();
+    };
+    let builder = thread::Builder::new()
+        .name("build".into())
+        .spawn(work)
+        .map_err(|error| Failure::failed(format_args!("cannot start a thread: {error}")))?;
+    loop {
+        interrupt::check()?;
+        match receiver.recv_timeout(INTERRUPT_CHECK) {
+            Ok(built) => return built.map_err(Failure::bad_input),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => match builder.join() {
+                Err(panic) => resume_unwind(panic),
+                Ok(()) => unreachable!("the builder sends what it has built"),
+            },
+        }
+    }
+}
+
+/// Fills in what the host took.
+fn measure(summary: &mut SummaryRow, build_s: f64, simulate_s: f64) {
+    summary.wall_build_s = build_s;
+    summary.wall_simulate_s = simulate_s;
+    summary.wall_dma_per_s = summary.dma_total as f64 / simulate_s;
+    summary.wall_peak_memory_bytes = host::peak_memory_bytes();
+}

@@ -1,0 +1,240 @@
+//! What is printed at the end: a table for a person, or one JSON object for a program.
+
+use std::path::Path;
+
+use comfy_table::{CellAlignment, LineStyle, Table as TextTable, TableStyle};
+use portcullis_engine::account::SummaryRow;
+use portcullis_engine::replay::ReplaySummaryRow;
+use portcullis_engine::table::{Column, Field, Row, Table};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::human::{bytes, count, gigabits, nanoseconds, number, percent, seconds};
+
+/// A rule above, below and under the header, and nothing else.
+pub const RULED: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
+
+/// The lines of a summary: what, and how much.
+type Lines = Vec<(&'static str, String)>;
+
+/// `row` as one flat JSON object on a line, its keys in the order of the columns; NaN and infinities are null.
+pub fn json(row: impl Row) -> String {
+    let table: Table = std::iter::once(row).collect();
+    let mut text = serde_json::to_string(&OnlyRow(&table)).expect("names and numbers are JSON");
+    text.push('\n');
+    text
+}
+
+/// The only row of a table.
+struct OnlyRow<'a>(&'a Table);
+
+impl Serialize for OnlyRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(self.0.fields.len()))?;
+        for (Field { name, .. }, column) in self.0.fields.iter().zip(&self.0.columns) {
+            match column {
+                Column::U32(cells) => object.serialize_entry(name, &cells[0])?,
+                Column::U64(cells) => object.serialize_entry(name, &cells[0])?,
+                Column::OptionalU64(cells) => object.serialize_entry(name, &cells[0])?,
+                Column::F64(cells) => object.serialize_entry(name, &cells[0])?,
+                Column::Bool(cells) => object.serialize_entry(name, &cells[0])?,
+                Column::Text(cells) => object.serialize_entry(name, &cells[0])?,
+                Column::Name(cells) => object.serialize_entry(name, &cells[0])?,
+                Column::OptionalName(cells) => object.serialize_entry(name, &cells[0])?,
+            }
+        }
+        object.end()
+    }
+}
+
+/// A run's summary for a person.
+pub fn of_run(row: &SummaryRow, report: &Path) -> String {
+    let hosts = if row.hosts == 1 { "host" } else { "hosts" };
+    let title = format!(
+        "{}: {} {hosts}, {} VFs, seed {}",
+        row.scenario,
+        count(row.hosts.into()),
+        count(row.vfs),
+        row.seed
+    );
+    let mut lines = Lines::new();
+    run_traffic(row, &mut lines);
+    run_translation(row, &mut lines);
+    run_isolation(row, &mut lines);
+    lines.push(("fairness", format!("{:.4} (Jain's index over tenants, 1 is fair)", row.fairness_jain)));
+    lines.push((
+        "speed",
+        format!(
+            "{} DMAs a second, {} to build, {} to simulate",
+            number(row.wall_dma_per_s),
+            seconds(row.wall_build_s),
+            seconds(row.wall_simulate_s)
+        ),
+    ));
+    lines.push(("peak memory", bytes(row.wall_peak_memory_bytes)));
+    lines.push(("report", report.display().to_string()));
+    layout(&title, lines)
+}
+
+/// What the tenants got: time, DMAs, throughput, latency.
+fn run_traffic(row: &SummaryRow, lines: &mut Lines) {
+    lines.push(("simulated time", nanoseconds(row.simulated_ns)));
+    lines.push((
+        "DMAs",
+        format!(
+            "{} ({} reads, {} writes)",
+            count(row.dma_total),
+            count(row.dma_reads),
+            count(row.dma_writes)
+        ),
+    ));
+    lines.push((
+        "throughput",
+        format!("read {}, write {}", gigabits(row.read_gbps), gigabits(row.write_gbps)),
+    ));
+    lines.push((
+        "links busy",
+        format!(
+            "to hosts {}, from hosts {}",
+            percent(row.upstream_utilisation),
+            percent(row.downstream_utilisation)
+        ),
+    ));
+    lines.push((
+        "latency",
+        format!(
+            "p50 {}, p99 {}, p99.9 {}, max {}",
+            nanoseconds(row.latency_p50_ns as f64),
+            nanoseconds(row.latency_p99_ns as f64),
+            nanoseconds(row.latency_p999_ns as f64),
+            nanoseconds(row.latency_max_ns)
+        ),
+    ));
+    lines.push((
+        "service time",
+        format!("mean {}, max {}", nanoseconds(row.service_mean_ns), nanoseconds(row.service_max_ns)),
+    ));
+}
+
+/// What the IOMMUs did.
+fn run_translation(row: &SummaryRow, lines: &mut Lines) {
+    lines.push(("IOTLB", iotlb(row.iotlb_hit_ratio, row.iotlb_hits, row.iotlb_misses)));
+    lines.push((
+        "walks",
+        format!("{} ({} misses joined one under way)", count(row.walks), count(row.iotlb_misses_joined)),
+    ));
+    lines.push((
+        "walkers",
+        format!(
+            "{} busy, a walk waits {} for one on average",
+            percent(row.walker_utilisation),
+            nanoseconds(row.walk_wait_mean_ns)
+        ),
+    ));
+    lines.push((
+        "stalls",
+        format!(
+            "{} at a full VF queue, {} at a full walker queue ({} in all)",
+            count(row.dma_source_stalled),
+            count(row.walker_queue_stalls),
+            nanoseconds(row.walker_stall_ns)
+        ),
+    ));
+}
+
+/// Whether the tenants were kept apart.
+fn run_isolation(row: &SummaryRow, lines: &mut Lines) {
+    let reasons = [
+        ("no context", row.blocked_no_context),
+        ("not mapped", row.blocked_not_mapped),
+        ("no permission", row.blocked_no_permission),
+    ];
+    lines.push(("blocked", blocked(row.dma_blocked, &reasons)));
+    lines.push(("stale", format!("{} pages", count(row.stale_total))));
+    lines.push(("breach", breach(row.breach_total, row.audited_total)));
+    if row.cross_tenant_total > 0 {
+        lines.push((
+            "cross-tenant",
+            format!("{} DMAs through a shared domain", count(row.cross_tenant_total)),
+        ));
+    }
+}
+
+/// A replay's summary for a person.
+pub fn of_replay(row: &ReplaySummaryRow, report: &Path) -> String {
+    let title = format!(
+        "{}: {} events, {} devices, {} domains",
+        row.trace,
+        count(row.events_total),
+        count(row.devices),
+        count(row.domains)
+    );
+    let reasons = [
+        ("no context", row.blocked_no_context),
+        ("bad length", row.blocked_bad_length),
+        ("address overflow", row.blocked_address_overflow),
+        ("not mapped", row.blocked_not_mapped),
+        ("no permission", row.blocked_no_permission),
+    ];
+    let lines = vec![
+        ("DMAs", format!("{} ({} translated)", count(row.dma_total), count(row.dma_translated))),
+        ("IOTLB", iotlb(row.iotlb_hit_ratio, row.iotlb_hits, row.iotlb_misses)),
+        (
+            "entries",
+            format!("{} evicted, {} invalidated", count(row.iotlb_evictions), count(row.iotlb_invalidated)),
+        ),
+        ("walks", format!("{} ({} faulted)", count(row.walks), count(row.walks_faulted))),
+        ("blocked", blocked(row.dma_blocked, &reasons)),
+        ("stale", format!("{} pages", count(row.stale_total))),
+        ("breach", breach(row.breach_total, row.audited_total)),
+        ("refused", format!("{} events", count(row.refused_total))),
+        ("leaves mapped", format!("{} at the end", count(row.leaves_mapped))),
+        (
+            "speed",
+            format!(
+                "{} events a second, {} to replay",
+                number(row.wall_events_per_s),
+                seconds(row.wall_simulate_s)
+            ),
+        ),
+        ("peak memory", bytes(row.wall_peak_memory_bytes)),
+        ("report", report.display().to_string()),
+    ];
+    layout(&title, lines)
+}
+
+/// How look-ups went.
+fn iotlb(hit_ratio: f64, hits: u64, misses: u64) -> String {
+    format!("hit ratio {hit_ratio:.4} ({} hits, {} misses)", count(hits), count(misses))
+}
+
+/// How many DMAs were blocked, and why.
+fn blocked(total: u64, reasons: &[(&str, u64)]) -> String {
+    let reasons: Vec<String> = reasons
+        .iter()
+        .filter(|(_, dmas)| *dmas > 0)
+        .map(|(reason, dmas)| format!("{} {reason}", count(*dmas)))
+        .collect();
+    if reasons.is_empty() { count(total) } else { format!("{} ({})", count(total), reasons.join(", ")) }
+}
+
+/// What the owner map found, as far as it was asked.
+fn breach(found: u64, audited: u64) -> String {
+    match audited {
+        0 => String::from("not audited"),
+        _ => format!("{} in {} audited translations", count(found), count(audited)),
+    }
+}
+
+/// A title over two columns.
+fn layout(title: &str, lines: Lines) -> String {
+    let mut table = TextTable::new();
+    table.load_style(RULED);
+    table.add_rows(lines.into_iter().map(|(what, how_much)| [what.to_owned(), how_much]));
+    if let Some(names) = table.column_mut(0) {
+        names.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{title}\n{}\n", table.trim_fmt())
+}

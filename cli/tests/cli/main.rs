@@ -1,0 +1,9 @@
+//! The binary as a user meets it: what it prints, what it leaves behind, how it ends.
+
+mod arguments;
+mod interruption;
+mod output;
+mod replay;
+mod run;
+mod scenarios;
+mod support;
