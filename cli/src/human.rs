@@ -46,6 +46,11 @@ pub fn count(count: u64) -> String {
     text
 }
 
+/// So many of a thing whose plural ends in s: `1 host`, `4,096 VFs`.
+pub fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// `value` in the first unit in which it is below `step` as printed, or in the last.
 fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     let mut value = value;
@@ -98,6 +103,11 @@ mod tests {
     #[test]
     fn thousands_are_set_apart() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        assert_eq!([0, 1, 4_096].map(|number| counted(number, "VF")), ["0 VFs", "1 VF", "4,096 VFs"]);
     }
 
     #[test]

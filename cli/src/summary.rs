@@ -8,7 +8,7 @@ use portcullis_engine::replay::ReplaySummaryRow;
 use portcullis_engine::table::{Column, Field, Row, Table};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::human::{bytes, count, gigabits, nanoseconds, number, percent, seconds};
+use crate::human::{bytes, count, counted, gigabits, nanoseconds, number, percent, seconds};
 
 /// A rule above, below and under the header, and nothing else.
 pub const RULED: TableStyle = TableStyle::new()
@@ -51,12 +51,11 @@ impl Serialize for OnlyRow<'_> {
 
 /// A run's summary for a person.
 pub fn of_run(row: &SummaryRow, report: &Path) -> String {
-    let hosts = if row.hosts == 1 { "host" } else { "hosts" };
     let title = format!(
-        "{}: {} {hosts}, {} VFs, seed {}",
+        "{}: {}, {}, seed {}",
         row.scenario,
-        count(row.hosts.into()),
-        count(row.vfs),
+        counted(row.hosts.into(), "host"),
+        counted(row.vfs, "VF"),
         row.seed
     );
     let mut lines = Lines::new();
@@ -152,12 +151,12 @@ fn run_isolation(row: &SummaryRow, lines: &mut Lines) {
         ("no permission", row.blocked_no_permission),
     ];
     lines.push(("blocked", blocked(row.dma_blocked, &reasons)));
-    lines.push(("stale", format!("{} pages", count(row.stale_total))));
+    lines.push(("stale", counted(row.stale_total, "page")));
     lines.push(("breach", breach(row.breach_total, row.audited_total)));
     if row.cross_tenant_total > 0 {
         lines.push((
             "cross-tenant",
-            format!("{} DMAs through a shared domain", count(row.cross_tenant_total)),
+            format!("{} through a shared domain", counted(row.cross_tenant_total, "DMA")),
         ));
     }
 }
@@ -165,11 +164,11 @@ fn run_isolation(row: &SummaryRow, lines: &mut Lines) {
 /// A replay's summary for a person.
 pub fn of_replay(row: &ReplaySummaryRow, report: &Path) -> String {
     let title = format!(
-        "{}: {} events, {} devices, {} domains",
+        "{}: {}, {}, {}",
         row.trace,
-        count(row.events_total),
-        count(row.devices),
-        count(row.domains)
+        counted(row.events_total, "event"),
+        counted(row.devices, "device"),
+        counted(row.domains, "domain")
     );
     let reasons = [
         ("no context", row.blocked_no_context),
@@ -187,9 +186,9 @@ pub fn of_replay(row: &ReplaySummaryRow, report: &Path) -> String {
         ),
         ("walks", format!("{} ({} faulted)", count(row.walks), count(row.walks_faulted))),
         ("blocked", blocked(row.dma_blocked, &reasons)),
-        ("stale", format!("{} pages", count(row.stale_total))),
+        ("stale", counted(row.stale_total, "page")),
         ("breach", breach(row.breach_total, row.audited_total)),
-        ("refused", format!("{} events", count(row.refused_total))),
+        ("refused", counted(row.refused_total, "event")),
         ("leaves mapped", format!("{} at the end", count(row.leaves_mapped))),
         (
             "speed",

@@ -52,9 +52,9 @@ fn a_small_trace_says_what_happened() {
     let place = Workplace::new();
     place.file("small.csv", TRACE);
     let summary = place.succeed(&["replay", "small.csv", "--out", "report"]);
-    assert!(summary.starts_with("small: 5 events, 2 devices, 1 domain"), "{summary}");
+    assert!(summary.starts_with("small: 5 events, 2 devices, 1 domain\n"), "{summary}");
     assert!(summary.contains("1 (1 no context)"), "{summary}");
-    assert!(summary.contains("1 event"), "{summary}");
+    assert!(summary.contains("refused   1 event\n"), "{summary}");
     let names = ["manifest.json", "refused.parquet", "requests.parquet", "summary.parquet"];
     assert_eq!(file_names(&place.path("report")), names);
 
