@@ -45,7 +45,7 @@ impl Latencies {
     /// Counts one latency.
     #[inline]
     pub fn record(&mut self, span: Picoseconds) {
-        self.recent.saturating_record(span.as_ns());
+        self.recent.record(span.as_ns()).expect("the histogram grows");
         if self.recent.len() == u64::from(u32::MAX) {
             let mut older = self.older.take().unwrap_or_else(|| Box::new(new_histogram()));
             add(&self.recent, &mut older);

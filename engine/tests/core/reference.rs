@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use portcullis_engine::domain::{Leaf, LeafSize};
-use portcullis_engine::hash::{mix64, reduce};
+use portcullis_engine::hash::mix64;
 use portcullis_engine::ids::Iova;
 use portcullis_engine::request::{Fault, Op};
 use portcullis_engine::topology::DomainScope;
-use portcullis_engine::translation::replacement::ReplacementPolicy;
-use portcullis_engine::translation::{IotlbIndex, leaf_code};
+use portcullis_engine::translation::leaf_code;
 
 use crate::case::{Case, Intent};
+use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 
 /// The rules of the model that can be broken one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,13 +135,6 @@ struct Translation {
     lookup_number: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Entry {
-    domain: u32,
-    leaf: Leaf,
-    used: u64,
-}
-
 pub struct Reference<'a> {
     case: &'a Case,
     broken: Option<Rule>,
@@ -157,10 +150,7 @@ pub struct Reference<'a> {
     input: VecDeque<Id>,
     /// Where the look-ups of the DMA at the front of the input go on.
     resume_at: Option<u64>,
-    iotlb: Vec<Vec<Option<Entry>>>,
-    uses: u64,
-    draws: Vec<u64>,
-    trees: Vec<Vec<bool>>,
+    iotlb: PlainIotlb,
     walks: Vec<Walk>,
     walk_queue: VecDeque<usize>,
     walkers_busy: u32,
@@ -183,7 +173,12 @@ impl<'a> Reference<'a> {
     pub fn new(case: &'a Case, domains: &'a [Option<(u32, Vec<Leaf>)>], broken: Option<Rule>) -> Self {
         let machine = &case.machine;
         let vfs = case.traffic.len();
-        let (sets, ways) = (machine.iommu.iotlb.sets() as usize, machine.iommu.iotlb.ways() as usize);
+        let broken_in_iotlb = match broken {
+            Some(Rule::InvalidWaysFirst) => Some(IotlbRule::InvalidWaysFirst),
+            Some(Rule::HitsCountForReplacement) => Some(IotlbRule::HitsCountForReplacement),
+            _ => None,
+        };
+        let iommu_seed = mix64(case.seed ^ mix64(1));
         Self {
             case,
             broken,
@@ -203,10 +198,7 @@ impl<'a> Reference<'a> {
             translations: case.traffic.iter().map(|intents| vec![Translation::default(); intents.len()]).collect(),
             input: VecDeque::new(),
             resume_at: None,
-            iotlb: vec![vec![None; ways]; sets],
-            uses: 0,
-            draws: vec![0; sets],
-            trees: vec![vec![false; 2 * ways]; sets],
+            iotlb: PlainIotlb::new(&machine.iommu.iotlb, iommu_seed, broken_in_iotlb),
             walks: Vec::new(),
             walk_queue: VecDeque::new(),
             walkers_busy: 0,
@@ -258,6 +250,7 @@ impl<'a> Reference<'a> {
             self.now = time;
             self.handle(event);
         }
+        self.counters.evictions = self.iotlb.evictions;
         (self.fates, self.counters)
     }
 
@@ -394,7 +387,7 @@ impl<'a> Reference<'a> {
         let (domain, leaves) = self.domains[id.0].as_ref().expect("attached");
         let domain = *domain;
         let covers = |leaf: &Leaf| at >= leaf.base.0 && at - leaf.base.0 < leaf.size.bytes();
-        if let Some(leaf) = self.cached(domain, at) {
+        if let Some(leaf) = self.iotlb.lookup(domain, at) {
             self.fates[id.0][id.1].hits += 1;
             let translation = &mut self.translations[id.0][id.1];
             translation.known_at = translation.known_at.max(self.now + hit_ps);
@@ -500,7 +493,7 @@ impl<'a> Reference<'a> {
         self.counters.walks += 1;
         self.counters.walks_faulted += u64::from(!granted);
         if !self.holds(Rule::FillAtTheEndOfTheWalk) && fills {
-            self.fill(domain, leaf.expect("found"));
+            self.iotlb.fill(domain, leaf.expect("found"));
         }
         if self.walkers_busy < iommu.walkers.count {
             self.walkers_busy += 1;
@@ -517,7 +510,7 @@ impl<'a> Reference<'a> {
         self.walks[walk].over = true;
         let Walk { domain, leaf, fills, waiters, .. } = self.walks[walk].clone();
         if fills && self.holds(Rule::FillAtTheEndOfTheWalk) {
-            self.fill(domain, leaf.expect("only leaves are filled"));
+            self.iotlb.fill(domain, leaf.expect("only leaves are filled"));
         }
         self.walkers_busy -= 1;
         if let Some(next) = self.walk_queue.pop_front() {
@@ -582,103 +575,5 @@ impl<'a> Reference<'a> {
         self.fault_server_free = self.fault_server_free.max(self.now) + ps(spec.service_ns);
         self.fault_queue.push_back(self.fault_server_free);
         self.counters.faults_recorded += 1;
-    }
-
-    fn set_of(&self, domain: u32, leaf_base: u64, size: LeafSize) -> usize {
-        let spec = &self.case.machine.iommu.iotlb;
-        match spec.index {
-            IotlbIndex::Iova => (leaf_base / size.bytes()) as usize % spec.sets() as usize,
-            IotlbIndex::Hash => {
-                let mixed = u64::from(domain).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                reduce(mix64(leaf_code(Iova(leaf_base), size) ^ mixed), spec.sets()) as usize
-            }
-        }
-    }
-
-    /// The cached leaf that serves the address, the smallest first.
-    fn cached(&mut self, domain: u32, at: u64) -> Option<Leaf> {
-        for size in LeafSize::ALL {
-            let base = at / size.bytes() * size.bytes();
-            let set = self.set_of(domain, base, size);
-            let way = self.iotlb[set].iter().position(|entry| {
-                entry.is_some_and(|entry| {
-                    entry.domain == domain && entry.leaf.base.0 == base && entry.leaf.size == size
-                })
-            });
-            if let Some(way) = way {
-                if self.holds(Rule::HitsCountForReplacement) {
-                    self.note_use(set, way, false);
-                }
-                return self.iotlb[set][way].map(|entry| entry.leaf);
-            }
-        }
-        None
-    }
-
-    fn note_use(&mut self, set: usize, way: usize, filled: bool) {
-        self.uses += 1;
-        match self.case.machine.iommu.iotlb.replacement {
-            ReplacementPolicy::Lru => {
-                self.iotlb[set][way].as_mut().expect("valid").used = self.uses;
-            }
-            ReplacementPolicy::Fifo if filled => {
-                self.iotlb[set][way].as_mut().expect("valid").used = self.uses;
-            }
-            ReplacementPolicy::Plru => {
-                let ways = self.iotlb[set].len();
-                let mut node = ways + way;
-                while node > 1 {
-                    // Each bit points away from the child that was used.
-                    self.trees[set][node / 2] = node % 2 == 0;
-                    node /= 2;
-                }
-            }
-            ReplacementPolicy::Fifo | ReplacementPolicy::Random => {}
-        }
-    }
-
-    fn fill(&mut self, domain: u32, leaf: Leaf) {
-        let set = self.set_of(domain, leaf.base.0, leaf.size);
-        let there = self.iotlb[set].iter().position(|entry| {
-            entry.is_some_and(|entry| entry.domain == domain && entry.leaf.base == leaf.base && entry.leaf.size == leaf.size)
-        });
-        let invalid = self.iotlb[set].iter().position(Option::is_none);
-        let all_valid_or_ignored = invalid.is_none()
-            || (!self.holds(Rule::InvalidWaysFirst) && self.iotlb[set][0].is_some());
-        let way = match there {
-            Some(way) => way,
-            None if all_valid_or_ignored => {
-                let way = self.victim(set);
-                self.counters.evictions += u64::from(self.iotlb[set][way].is_some());
-                way
-            }
-            None => invalid.expect("one is invalid"),
-        };
-        self.iotlb[set][way] = Some(Entry { domain, leaf, used: 0 });
-        self.note_use(set, way, true);
-    }
-
-    fn victim(&mut self, set: usize) -> usize {
-        let ways = self.iotlb[set].len();
-        match self.case.machine.iommu.iotlb.replacement {
-            ReplacementPolicy::Lru | ReplacementPolicy::Fifo => (0..ways)
-                .filter(|way| self.iotlb[set][*way].is_some())
-                .min_by_key(|way| self.iotlb[set][*way].expect("valid").used)
-                .expect("a way"),
-            ReplacementPolicy::Plru => {
-                let mut node = 1;
-                while node < ways {
-                    node = 2 * node + usize::from(self.trees[set][node]);
-                }
-                node - ways
-            }
-            ReplacementPolicy::Random => {
-                self.draws[set] += 1;
-                let iommu_seed = mix64(self.case.seed ^ mix64(1));
-                let stream = mix64(mix64(iommu_seed) ^ set as u64);
-                let draw = self.draws[set].wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                reduce(mix64(stream.wrapping_add(draw)), ways as u32) as usize
-            }
-        }
     }
 }

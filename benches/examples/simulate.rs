@@ -1,0 +1,41 @@
+//! Simulates a built-in scenario without reports, for profilers:
+//! `cargo run --release -p portcullis-benches --example simulate -- fleet-4096 10000000 1`
+
+use std::time::Instant;
+
+use portcullis_engine::simulation::Simulation;
+use portcullis_workloads::{Override, Scenario, builtin};
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().unwrap_or_else(|| "fleet-4096".to_owned());
+    let requests = arguments.next().unwrap_or_else(|| "10000000".to_owned());
+    let threads = arguments.next().map_or(1, |threads| threads.parse().expect("a number of threads"));
+    let found = builtin(&name).expect("a built-in scenario");
+    let overrides = [Override::new("requests", &requests)];
+    let scenario = Scenario::parse(found.name, found.toml, &overrides).expect("built-ins parse");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+    pool.install(|| {
+        let started = Instant::now();
+        let mut simulation = Simulation::build(scenario.plan()).expect("built-ins can be built");
+        let built = Instant::now();
+        while !simulation.advance().finished {
+            simulation.drain_tables();
+        }
+        let seconds = built.elapsed().as_secs_f64();
+        let summary = simulation.finish().summary;
+        println!(
+            "{name}: {} DMAs in {seconds:.2} s, {:.1} M/s, {:.1} ns each; built in {:.2} s; hit ratio {:.3}, \
+             walkers {:.2}, p50 {} ns, p99 {} ns, max {:.0} ns",
+            summary.dma_total,
+            summary.dma_total as f64 / seconds / 1e6,
+            seconds * 1e9 / summary.dma_total as f64,
+            (built - started).as_secs_f64(),
+            summary.iotlb_hit_ratio,
+            summary.walker_utilisation,
+            summary.latency_p50_ns,
+            summary.latency_p99_ns,
+            summary.latency_max_ns,
+        );
+    });
+}

@@ -1,0 +1,191 @@
+//! A plain IOTLB: a list of ways a set, linear searches, a stamp a use. It shares the specification
+//! and the hash with the engine's IOTLB and nothing else.
+
+use portcullis_engine::domain::{Leaf, LeafSize};
+use portcullis_engine::hash::{mix64, reduce};
+use portcullis_engine::ids::Iova;
+use portcullis_engine::translation::replacement::ReplacementPolicy;
+use portcullis_engine::translation::{IotlbIndex, IotlbSpec, leaf_code};
+
+/// The rules of an IOTLB that can be broken one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IotlbRule {
+    InvalidWaysFirst,
+    HitsCountForReplacement,
+    SmallestServes,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    domain: u32,
+    leaf: Leaf,
+    used: u64,
+}
+
+impl Entry {
+    fn is(&self, domain: u32, base: Iova, size: LeafSize) -> bool {
+        self.domain == domain && self.leaf.base == base && self.leaf.size == size
+    }
+}
+
+pub struct PlainIotlb {
+    spec: IotlbSpec,
+    seed: u64,
+    broken: Option<IotlbRule>,
+    sets: Vec<Vec<Option<Entry>>>,
+    uses: u64,
+    draws: Vec<u64>,
+    trees: Vec<Vec<bool>>,
+    /// Valid entries replaced.
+    pub evictions: u64,
+    /// Entries dropped by invalidations.
+    pub invalidated: u64,
+}
+
+impl PlainIotlb {
+    /// An empty IOTLB, with one rule broken or none; `seed` is that of random replacement.
+    pub fn new(spec: &IotlbSpec, seed: u64, broken: Option<IotlbRule>) -> Self {
+        let (sets, ways) = (spec.sets() as usize, spec.ways() as usize);
+        Self {
+            spec: spec.clone(),
+            seed,
+            broken,
+            sets: vec![vec![None; ways]; sets],
+            uses: 0,
+            draws: vec![0; sets],
+            trees: vec![vec![false; 2 * ways]; sets],
+            evictions: 0,
+            invalidated: 0,
+        }
+    }
+
+    fn holds(&self, rule: IotlbRule) -> bool {
+        self.broken != Some(rule)
+    }
+
+    fn set_of(&self, domain: u32, base: Iova, size: LeafSize) -> usize {
+        match self.spec.index {
+            IotlbIndex::Iova => (base.0 / size.bytes()) as usize % self.sets.len(),
+            IotlbIndex::Hash => {
+                let mixed = u64::from(domain).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                reduce(mix64(leaf_code(base, size) ^ mixed), self.spec.sets()) as usize
+            }
+        }
+    }
+
+    /// The cached leaf that serves the address, the smallest first.
+    pub fn lookup(&mut self, domain: u32, at: u64) -> Option<Leaf> {
+        let mut sizes = LeafSize::ALL;
+        if !self.holds(IotlbRule::SmallestServes) {
+            sizes.reverse();
+        }
+        for size in sizes {
+            let base = Iova(at / size.bytes() * size.bytes());
+            let set = self.set_of(domain, base, size);
+            let way =
+                self.sets[set].iter().position(|entry| entry.is_some_and(|entry| entry.is(domain, base, size)));
+            if let Some(way) = way {
+                if self.holds(IotlbRule::HitsCountForReplacement) {
+                    self.note_use(set, way, false);
+                }
+                return self.sets[set][way].map(|entry| entry.leaf);
+            }
+        }
+        None
+    }
+
+    /// Caches a leaf: over an entry for the same one, in an invalid way, or over a victim.
+    pub fn fill(&mut self, domain: u32, leaf: Leaf) {
+        let set = self.set_of(domain, leaf.base, leaf.size);
+        let there = self.sets[set]
+            .iter()
+            .position(|entry| entry.is_some_and(|entry| entry.is(domain, leaf.base, leaf.size)));
+        let invalid = self.sets[set].iter().position(Option::is_none);
+        let all_valid_or_ignored = invalid.is_none()
+            || (!self.holds(IotlbRule::InvalidWaysFirst) && self.sets[set][0].is_some());
+        let way = match there {
+            Some(way) => way,
+            None if all_valid_or_ignored => {
+                let way = self.victim(set);
+                self.evictions += u64::from(self.sets[set][way].is_some());
+                way
+            }
+            None => invalid.expect("one is invalid"),
+        };
+        self.sets[set][way] = Some(Entry { domain, leaf, used: 0 });
+        self.note_use(set, way, true);
+    }
+
+    fn note_use(&mut self, set: usize, way: usize, filled: bool) {
+        self.uses += 1;
+        match self.spec.replacement {
+            ReplacementPolicy::Lru => {
+                self.sets[set][way].as_mut().expect("valid").used = self.uses;
+            }
+            ReplacementPolicy::Fifo if filled => {
+                self.sets[set][way].as_mut().expect("valid").used = self.uses;
+            }
+            ReplacementPolicy::Plru => {
+                let ways = self.sets[set].len();
+                let mut node = ways + way;
+                while node > 1 {
+                    // Each bit points away from the child that was used.
+                    self.trees[set][node / 2] = node % 2 == 0;
+                    node /= 2;
+                }
+            }
+            ReplacementPolicy::Fifo | ReplacementPolicy::Random => {}
+        }
+    }
+
+    fn victim(&mut self, set: usize) -> usize {
+        let ways = self.sets[set].len();
+        match self.spec.replacement {
+            ReplacementPolicy::Lru | ReplacementPolicy::Fifo => (0..ways)
+                .filter(|way| self.sets[set][*way].is_some())
+                .min_by_key(|way| self.sets[set][*way].expect("valid").used)
+                .expect("a way"),
+            ReplacementPolicy::Plru => {
+                let mut node = 1;
+                while node < ways {
+                    node = 2 * node + usize::from(self.trees[set][node]);
+                }
+                node - ways
+            }
+            ReplacementPolicy::Random => {
+                self.draws[set] += 1;
+                let stream = mix64(mix64(self.seed) ^ set as u64);
+                let draw = self.draws[set].wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                reduce(mix64(stream.wrapping_add(draw)), ways as u32) as usize
+            }
+        }
+    }
+
+    /// Drops every entry of the domain that overlaps the bytes from `first` to `last`.
+    pub fn invalidate_range(&mut self, domain: u32, first: u64, last: u64) {
+        self.drop_where(|there, leaf| {
+            let leaf_last = leaf.base.0 + (leaf.size.bytes() - 1);
+            there == domain && leaf.base.0 <= last && leaf_last >= first
+        });
+    }
+
+    /// Drops every entry of the domain.
+    pub fn invalidate_domain(&mut self, domain: u32) {
+        self.drop_where(|there, _| there == domain);
+    }
+
+    /// Drops every entry.
+    pub fn invalidate_all(&mut self) {
+        self.drop_where(|_, _| true);
+    }
+
+    /// Drops every entry whose domain and leaf say so.
+    pub fn drop_where(&mut self, drops: impl Fn(u32, &Leaf) -> bool) {
+        for entry in self.sets.iter_mut().flatten() {
+            if entry.is_some_and(|entry| drops(entry.domain, &entry.leaf)) {
+                *entry = None;
+                self.invalidated += 1;
+            }
+        }
+    }
+}
