@@ -82,8 +82,9 @@ impl PlainIotlb {
         for size in sizes {
             let base = Iova(at / size.bytes() * size.bytes());
             let set = self.set_of(domain, base, size);
-            let way =
-                self.sets[set].iter().position(|entry| entry.is_some_and(|entry| entry.is(domain, base, size)));
+            let way = self.sets[set]
+                .iter()
+                .position(|entry| entry.is_some_and(|entry| entry.is(domain, base, size)));
             if let Some(way) = way {
                 if self.holds(IotlbRule::HitsCountForReplacement) {
                     self.note_use(set, way, false);
@@ -101,8 +102,8 @@ impl PlainIotlb {
             .iter()
             .position(|entry| entry.is_some_and(|entry| entry.is(domain, leaf.base, leaf.size)));
         let invalid = self.sets[set].iter().position(Option::is_none);
-        let all_valid_or_ignored = invalid.is_none()
-            || (!self.holds(IotlbRule::InvalidWaysFirst) && self.sets[set][0].is_some());
+        let all_valid_or_ignored =
+            invalid.is_none() || (!self.holds(IotlbRule::InvalidWaysFirst) && self.sets[set][0].is_some());
         let way = match there {
             Some(way) => way,
             None if all_valid_or_ignored => {
