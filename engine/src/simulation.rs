@@ -16,7 +16,7 @@ use crate::plan::RunPlan;
 use crate::schedule::Stages;
 use crate::table::Table;
 use crate::topology::{Spans, build_host};
-use crate::traffic::{Batch, TrafficSource};
+use crate::traffic::Batch;
 use crate::translation::{LookedUpAt, LookupBound};
 use crate::units::Picoseconds;
 
@@ -48,22 +48,17 @@ impl HostSimulation {
 
     /// Advances by one batch; returns how many requests were emitted.
     pub fn step(&mut self) -> u64 {
+        let before = *self.world.resource::<Batch>();
         self.stages.run(&mut self.world);
         let batch = *self.world.resource::<Batch>();
-        let before = self.over;
-        let mut emitted = 0;
-        self.over = 0;
-        for (books, source) in self.world.query::<(&VfBooks, &TrafficSource)>().iter(&self.world) {
-            self.over += books.over();
-            emitted += source.emitted;
-        }
-        self.finished = batch.exhausted && self.over == emitted;
+        self.over = batch.over;
+        self.finished = batch.exhausted && batch.over == batch.emitted;
         assert!(
-            self.finished || !batch.exhausted || self.over > before,
+            self.finished || !batch.exhausted || batch.over > before.over,
             "{} requests are under way and none can move",
-            emitted - self.over
+            batch.emitted - batch.over
         );
-        batch.emitted
+        batch.emitted - before.emitted
     }
 
     /// Advances by about `requests` requests, or to the end.

@@ -9,7 +9,7 @@ use crate::link::Issued;
 use crate::memory::{Completed, CompletedRows};
 use crate::request::{Intended, SourceVf, Transfer};
 use crate::topology::{TenantOf, columns, columns_mut};
-use crate::traffic::Live;
+use crate::traffic::{Batch, Live};
 use crate::translation::{LookupCounts, Reached, Resolution};
 use crate::units::Picoseconds;
 
@@ -43,6 +43,7 @@ pub fn audit(
 #[expect(clippy::type_complexity, reason = "the query is the stage's data flow")]
 pub fn account(
     mut done: Single<&mut CompletedRows>,
+    mut batch: ResMut<Batch>,
     host: Single<(&mut Windows, &mut ServiceTimes, &RequestLog)>,
     mut vfs: Query<&mut VfBooks>,
     mut requests: Query<(
@@ -61,6 +62,7 @@ pub fn account(
     let books = books.bypass_change_detection();
     let (source, intended, transfer, issued, resolution, counts, completed, mut live) = columns_mut!(requests);
     let live = live.bypass_change_detection();
+    batch.over += done.0.len() as u64;
     for row in done.0.drain(..) {
         let at = row as usize;
         let end = completed[at].0;

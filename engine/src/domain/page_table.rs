@@ -71,8 +71,11 @@ impl Block {
 }
 
 /// What covers a 2 MiB region.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 enum Region {
+    /// Nothing, or scattered 4 KiB leaves.
+    #[default]
+    Empty,
     /// One 2 MiB leaf.
     Leaf(u64),
     /// 4 KiB leaves, densely; none where the region is only reserved.
@@ -82,9 +85,83 @@ enum Region {
 impl Region {
     fn maps_any(&self) -> bool {
         match self {
+            Self::Empty => false,
             Self::Leaf(_) => true,
             Self::Block(block) => block.present > 0,
         }
+    }
+}
+
+/// Regions a window may cover; it costs 16 bytes each.
+const WINDOW_MAX: u64 = 1 << 20;
+
+/// The regions of a table: by position within a window that was reserved, by hash elsewhere.
+#[derive(Clone, Default)]
+struct Regions {
+    window_first: u64,
+    window: Vec<Region>,
+    elsewhere: HashMap<u64, Region, MixBuildHasher>,
+}
+
+impl Regions {
+    #[inline]
+    fn get(&self, region: u64) -> Option<&Region> {
+        if let Some(found) = self.window.get(region.wrapping_sub(self.window_first) as usize) {
+            return Some(found);
+        }
+        if self.elsewhere.is_empty() {
+            return None;
+        }
+        self.elsewhere.get(&region)
+    }
+
+    fn get_mut(&mut self, region: u64) -> Option<&mut Region> {
+        match self.window.get_mut(region.wrapping_sub(self.window_first) as usize) {
+            Some(found) => Some(found),
+            None => self.elsewhere.get_mut(&region),
+        }
+    }
+
+    fn is_empty(&self, region: u64) -> bool {
+        matches!(self.get(region), None | Some(Region::Empty))
+    }
+
+    fn maps_any(&self, region: u64) -> bool {
+        self.get(region).is_some_and(Region::maps_any)
+    }
+
+    fn insert(&mut self, region: u64, content: Region) {
+        match self.window.get_mut(region.wrapping_sub(self.window_first) as usize) {
+            Some(place) => *place = content,
+            None => {
+                self.elsewhere.insert(region, content);
+            }
+        }
+    }
+
+    fn remove(&mut self, region: u64) -> Region {
+        match self.window.get_mut(region.wrapping_sub(self.window_first) as usize) {
+            Some(place) => core::mem::take(place),
+            None => self.elsewhere.remove(&region).unwrap_or_default(),
+        }
+    }
+
+    /// Makes the window that of these regions, where there is none yet.
+    fn reserve(&mut self, first: u64, count: u64) {
+        if !self.window.is_empty() || count > WINDOW_MAX {
+            return;
+        }
+        self.window_first = first;
+        self.window = (first..first + count).map(|at| self.elsewhere.remove(&at).unwrap_or_default()).collect();
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u64, &Region)> {
+        let elsewhere = self.elsewhere.iter().map(|(region, content)| (*region, content));
+        (self.window_first..).zip(&self.window).chain(elsewhere)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.window.capacity() * size_of::<Region>() + self.elsewhere.allocation_size()
     }
 }
 
@@ -104,7 +181,7 @@ pub struct NotALeaf;
 /// The leaves of one domain; no two overlap.
 #[derive(Component, Clone, Default)]
 pub struct PageTable {
-    regions: HashMap<u64, Region, MixBuildHasher>,
+    regions: Regions,
     scattered: SparseTable,
     giant: HashMap<u64, u64, MixBuildHasher>,
     leaves: u64,
@@ -142,14 +219,14 @@ impl PageTable {
     #[inline]
     #[must_use]
     pub fn lookup(&self, iova: Iova) -> Option<Leaf> {
-        match self.regions.get(&region(iova)) {
+        match self.regions.get(region(iova)) {
             Some(Region::Block(block)) => {
                 if let Some(pte) = block.get(index_in_block(iova)) {
                     return Some(unpack(pte, iova, LeafSize::Size4K));
                 }
             }
             Some(Region::Leaf(pte)) => return Some(unpack(*pte, iova, LeafSize::Size2M)),
-            None => {}
+            Some(Region::Empty) | None => {}
         }
         if let Some(pte) = self.scattered.get(page(iova)) {
             return Some(unpack(pte, iova, LeafSize::Size4K));
@@ -164,7 +241,7 @@ impl PageTable {
     #[inline]
     #[must_use]
     pub fn entry_address(&self, iova: Iova) -> Option<*const u8> {
-        match self.regions.get(&region(iova)) {
+        match self.regions.get(region(iova)) {
             Some(Region::Block(block)) => Some(&raw const block.entries[index_in_block(iova) * PTE_BYTES]),
             _ => None,
         }
@@ -178,17 +255,11 @@ impl PageTable {
         match size {
             LeafSize::Size4K => self.lookup(base).is_some(),
             LeafSize::Size2M => {
-                self.regions.get(&region(base)).is_some_and(Region::maps_any)
-                    || self.any_scattered(page(base), 512)
+                self.regions.maps_any(region(base)) || self.any_scattered(page(base), 512)
             }
             LeafSize::Size1G => {
                 let first = region(base);
-                let regions = first..first + 512;
-                let any_region = if self.regions.len() < 512 {
-                    self.regions.iter().any(|(at, region)| regions.contains(at) && region.maps_any())
-                } else {
-                    regions.into_iter().any(|at| self.regions.get(&at).is_some_and(Region::maps_any))
-                };
+                let any_region = (first..first + 512).any(|at| self.regions.maps_any(at));
                 any_region || self.any_scattered(page(base), 512 * 512)
             }
         }
@@ -228,16 +299,23 @@ impl PageTable {
         Ok(())
     }
 
-    /// Prepares for `pages` 4 KiB leaves from `base` on: regions that will be dense become blocks at
-    /// once instead of when the flat table grows.
-    pub fn reserve(&mut self, base: Iova, pages: u64) {
-        let end = page(base) + pages;
+    /// Prepares for `pages` leaves of `size` from `base` on: look-ups find their regions by position,
+    /// and regions that will be dense become blocks at once instead of when the flat table grows.
+    pub fn reserve(&mut self, base: Iova, size: LeafSize, pages: u64) {
+        if size == LeafSize::Size1G {
+            return;
+        }
+        let end = page(base) + (pages << (size.shift() - 12));
+        self.regions.reserve(region(base), end.div_ceil(512) - region(base));
+        if size == LeafSize::Size2M {
+            return;
+        }
         let mut at = page(base);
         while at < end {
             let next = ((at >> 9) + 1) << 9;
             let covered = next.min(end) - at;
             let here = at >> 9;
-            if covered >= u64::from(BLOCK_FROM) && !self.regions.contains_key(&here) {
+            if covered >= u64::from(BLOCK_FROM) && self.regions.is_empty(here) {
                 self.gather_block(here);
             }
             at = next;
@@ -245,7 +323,7 @@ impl PageTable {
     }
 
     fn insert_page(&mut self, base: Iova, pte: u64) {
-        if let Some(Region::Block(block)) = self.regions.get_mut(&region(base)) {
+        if let Some(Region::Block(block)) = self.regions.get_mut(region(base)) {
             block.set(index_in_block(base), pte);
             block.present += 1;
             return;
@@ -255,7 +333,7 @@ impl PageTable {
             if self.scattered.is_full() {
                 self.scattered.grow();
             }
-            if self.regions.contains_key(&region(base)) {
+            if !self.regions.is_empty(region(base)) {
                 return self.insert_page(base, pte);
             }
         }
@@ -298,10 +376,10 @@ impl PageTable {
         }
         let pte = match size {
             LeafSize::Size4K => self.remove_page(base),
-            LeafSize::Size2M => match self.regions.get(&region(base)) {
+            LeafSize::Size2M => match self.regions.get(region(base)) {
                 Some(Region::Leaf(pte)) => {
                     let pte = *pte;
-                    self.regions.remove(&region(base));
+                    self.regions.remove(region(base));
                     Some(pte)
                 }
                 _ => None,
@@ -314,7 +392,7 @@ impl PageTable {
     }
 
     fn remove_page(&mut self, base: Iova) -> Option<u64> {
-        let Some(Region::Block(block)) = self.regions.get_mut(&region(base)) else {
+        let Some(Region::Block(block)) = self.regions.get_mut(region(base)) else {
             return self.scattered.remove(page(base));
         };
         let index = index_in_block(base);
@@ -328,7 +406,7 @@ impl PageTable {
     }
 
     fn dissolve_block(&mut self, region: u64) {
-        let Some(Region::Block(block)) = self.regions.remove(&region) else {
+        let Region::Block(block) = self.regions.remove(region) else {
             unreachable!("only blocks are dissolved")
         };
         for index in 0..512 {
@@ -346,6 +424,7 @@ impl PageTable {
         let regions = self.regions.iter().flat_map(|(region, content)| {
             let base = region << 21;
             let leaves: Vec<Leaf> = match content {
+                Region::Empty => Vec::new(),
                 Region::Leaf(pte) => vec![unpack(*pte, Iova(base), LeafSize::Size2M)],
                 Region::Block(block) => (0..512)
                     .filter_map(|index| {
@@ -365,9 +444,8 @@ impl PageTable {
     /// Heap memory of the table in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let blocks =
-            self.regions.values().filter(|content| matches!(content, Region::Block(_))).count();
-        self.regions.allocation_size()
+        let blocks = self.regions.iter().filter(|(_, content)| matches!(content, Region::Block(_))).count();
+        self.regions.memory_bytes()
             + self.giant.allocation_size()
             + blocks * size_of::<Block>()
             + self.scattered.memory_bytes()

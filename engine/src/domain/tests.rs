@@ -44,7 +44,7 @@ enum Step {
     MapRun { first_page: u64, pages: u64 },
     Unmap { base: u64, size: LeafSize },
     UnmapRun { first_page: u64, pages: u64 },
-    Reserve { first_page: u64, pages: u64 },
+    Reserve { first_page: u64, size: LeafSize, pages: u64 },
 }
 
 fn size() -> impl Strategy<Value = LeafSize> {
@@ -74,7 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u64..4096, 1u64..700).prop_map(|(first_page, pages)| Step::MapRun { first_page, pages }),
         3 => (address(), size()).prop_map(|(at, size)| Step::Unmap { base: at & !(size.bytes() - 1), size }),
         2 => (0u64..4096, 1u64..700).prop_map(|(first_page, pages)| Step::UnmapRun { first_page, pages }),
-        1 => (0u64..4096, 1u64..700).prop_map(|(first_page, pages)| Step::Reserve { first_page, pages }),
+        1 => (0u64..4096, size(), 1u64..700).prop_map(|(first_page, size, pages)| Step::Reserve { first_page, size, pages }),
     ]
 }
 
@@ -108,7 +108,7 @@ proptest! {
                     let (base, size) = (page << 12, LeafSize::Size4K);
                     prop_assert_eq!(table.unmap(Iova(base), size), reference.unmap(base, size));
                 },
-                Step::Reserve { first_page, pages } => table.reserve(Iova(first_page << 12), pages),
+                Step::Reserve { first_page, size, pages } => table.reserve(Iova(first_page << 12), size, pages),
             }
             prop_assert_eq!(table.leaves(), reference.0.len() as u64);
             for probe in probes.iter().chain(&[0, 4095, 4096, u64::MAX]) {
@@ -129,7 +129,7 @@ fn memory_a_page_is_bounded() {
     for reserved in [false, true] {
         let mut table = PageTable::new();
         if reserved {
-            table.reserve(Iova(0), PAGES);
+            table.reserve(Iova(0), LeafSize::Size4K, PAGES);
         }
         for page in 0..PAGES {
             table.map(page_leaf(page)).unwrap();

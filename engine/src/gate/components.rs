@@ -26,7 +26,9 @@ pub struct VfQueue {
 #[derive(Component, Clone, Debug, Default)]
 pub struct Candidates {
     /// Rows.
-    pub rows: VecDeque<u32>,
+    pub rows: Vec<u32>,
+    /// How many rows from the front have entered their queues or wait in their sources.
+    pub admitted: usize,
     /// Everything intended before this time is among the rows, or behind a stalled row of its VF.
     pub horizon: Picoseconds,
 }
@@ -52,6 +54,46 @@ pub struct Arrival {
     pub row: u32,
 }
 
+/// Requests on their way, in order: a queue that is mostly filled and then emptied.
+#[derive(Clone, Debug, Default)]
+pub struct Arrivals {
+    arrivals: Vec<Arrival>,
+    taken: usize,
+}
+
+impl Arrivals {
+    /// Appends one.
+    #[inline]
+    pub fn push(&mut self, arrival: Arrival) {
+        self.arrivals.push(arrival);
+    }
+
+    /// Those still on their way, the first first.
+    #[inline]
+    #[must_use]
+    pub fn waiting(&self) -> &[Arrival] {
+        &self.arrivals[self.taken..]
+    }
+
+    /// Those still on their way, the first first.
+    pub fn waiting_mut(&mut self) -> &mut [Arrival] {
+        &mut self.arrivals[self.taken..]
+    }
+
+    /// Forgets the first.
+    #[inline]
+    pub fn take_first(&mut self) {
+        self.taken += 1;
+        if self.taken == self.arrivals.len() {
+            self.arrivals.clear();
+            self.taken = 0;
+        } else if self.taken >= 4_096 {
+            self.arrivals.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+}
+
 /// The upstream direction of an adapter's link and what feeds it.
 #[derive(Component, Clone, Debug)]
 pub struct Uplink {
@@ -64,7 +106,7 @@ pub struct Uplink {
     /// Times on the wire.
     pub wires: WireTimes,
     /// Requests that have left, in order, and have not reached the IOMMU's look-ups.
-    pub in_flight: VecDeque<Arrival>,
+    pub in_flight: Arrivals,
     /// Requests that have left since the start.
     pub sent: u64,
     /// Reads that have left since the start.
@@ -79,6 +121,8 @@ pub struct Uplink {
 /// credit or tag, is what the request that many later waits for.
 #[derive(Component, Clone, Debug)]
 pub struct Refunds<Kind: Send + Sync + 'static> {
+    count: u64,
+    /// A ring, longer than the count where that is no power of two.
     times: Vec<Picoseconds>,
     given_back: u64,
     kind: core::marker::PhantomData<Kind>,
@@ -105,14 +149,24 @@ impl<Kind: Send + Sync + 'static> Refunds<Kind> {
     /// `count` of them, all there at the start.
     #[must_use]
     pub fn new(count: u32) -> Self {
-        Self { times: vec![Picoseconds::ZERO; count as usize], given_back: 0, kind: core::marker::PhantomData }
+        Self {
+            count: u64::from(count),
+            times: vec![Picoseconds::ZERO; count.next_power_of_two() as usize],
+            given_back: 0,
+            kind: core::marker::PhantomData,
+        }
+    }
+
+    #[inline]
+    fn place(&self, number: u64) -> usize {
+        number as usize & (self.times.len() - 1)
     }
 
     /// The next one comes back at `time`; times do not decrease.
     #[inline]
     pub fn give_back(&mut self, time: Picoseconds) {
-        let count = self.times.len() as u64;
-        self.times[(self.given_back % count) as usize] = time;
+        let place = self.place(self.given_back);
+        self.times[place] = time;
         self.given_back += 1;
     }
 
@@ -120,14 +174,14 @@ impl<Kind: Send + Sync + 'static> Refunds<Kind> {
     #[inline]
     #[must_use]
     pub fn grant(&self, taken: u64) -> Grant {
-        let count = self.times.len() as u64;
-        if taken < count {
+        if taken < self.count {
             return Grant::From(Picoseconds::ZERO);
         }
-        if taken - count >= self.given_back {
+        let awaited = taken - self.count;
+        if awaited >= self.given_back {
             return Grant::Unknown;
         }
-        Grant::From(self.times[(taken % count) as usize])
+        Grant::From(self.times[self.place(awaited)])
     }
 }
 
@@ -140,7 +194,7 @@ impl Uplink {
             free_at: Picoseconds::ZERO,
             limits,
             wires,
-            in_flight: VecDeque::new(),
+            in_flight: Arrivals::default(),
             sent: 0,
             reads_sent: 0,
             halt: Halt::Horizon,

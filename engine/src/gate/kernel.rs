@@ -78,7 +78,7 @@ pub fn issue(
         uplink.reads_sent += u64::from(is_read);
         issued[row as usize] = crate::link::Issued(start);
         let time = uplink.free_at + uplink.wires.propagation;
-        uplink.in_flight.push_back(Arrival { time, row });
+        uplink.in_flight.push(Arrival { time, row });
     };
     uplink.sent - before
 }
@@ -90,12 +90,12 @@ fn admit_first(
     queues: &mut [VfQueue],
     waiting: Waiting<'_>,
 ) -> bool {
-    let Some(&row) = candidates.rows.front() else { return false };
+    let Some(&row) = candidates.rows.get(candidates.admitted) else { return false };
     let intended = waiting.intended[row as usize].0;
     if intended >= candidates.horizon {
         return false;
     }
-    candidates.rows.pop_front();
+    candidates.admitted += 1;
     queues[waiting.vf[row as usize].0 as usize].queued += 1;
     uplink.fifo.push_back((intended, row));
     true
@@ -111,12 +111,12 @@ fn admit_until(
     queues: &mut [VfQueue],
     waiting: Waiting<'_>,
 ) {
-    while let Some(&row) = candidates.rows.front() {
+    while let Some(&row) = candidates.rows.get(candidates.admitted) {
         let intended = waiting.intended[row as usize].0;
         if intended > start || intended >= candidates.horizon {
             return;
         }
-        candidates.rows.pop_front();
+        candidates.admitted += 1;
         let queue = &mut queues[waiting.vf[row as usize].0 as usize];
         if queue.queued < queue.entries {
             queue.queued += 1;

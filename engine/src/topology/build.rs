@@ -13,7 +13,7 @@ use crate::link::{RateLimits, WireTimes};
 use crate::memory::{CompletedRows, Downlink, MemoryTimes};
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
-use crate::traffic::{Batch, BatchLimits, TrafficSource, spawn_rows};
+use crate::traffic::{Batch, BatchLimits, NextIntended, TrafficSource, spawn_rows};
 use crate::translation::{
     AnyIotlb, Context, ContextEntry, FaultQueue, IotlbState, LookedUp, LookupBound, LookupClock, Reached,
     TranslationTimes, WalkCosts, Walkers,
@@ -66,6 +66,7 @@ impl Spans {
 pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
     let mut world = World::new();
     let topology = &plan.machine.topology;
+    // A source is asked for a few requests at a time at least.
     let batch_rows = plan.batch.batch_requests.div_ceil(topology.vfs_per_host());
     world.insert_resource(Batch::default());
     world.insert_resource(Progress::default());
@@ -170,6 +171,7 @@ fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mu
             AdapterOfVf(adapter),
             TenantOf { vm: vf, sharing_first: sharing.start, sharing_end: sharing.end },
             ContextEntry(attached.then_some(context)),
+            NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             TrafficSource { source, emitted: 0, iova_offset: part },
             VfQueue { entries: plan.machine.scheduler.vf_queue_entries, ..VfQueue::default() },
             VfBooks::default(),
@@ -210,8 +212,8 @@ fn map_buffer(
     });
     let mut entity = world.entity_mut(domain);
     let mut table = entity.get_mut::<PageTable>().expect("a domain has a page table");
-    if buffer.page_size == crate::domain::LeafSize::Size4K && buffer.hole_share < 0.5 {
-        table.reserve(base, buffer.pages);
+    if buffer.hole_share < 0.5 {
+        table.reserve(base, buffer.page_size, buffer.pages);
     }
     let holes_below = (buffer.hole_share * 2_f64.powi(32)) as u64;
     let order = FrameOrder::new(buffer.frames, buffer.pages, seed);

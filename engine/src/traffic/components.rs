@@ -17,6 +17,11 @@ pub struct TrafficSource {
     pub iova_offset: u64,
 }
 
+/// When a VF's source intends its next request; `Picoseconds::MAX` after the last.
+#[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct NextIntended(pub Picoseconds);
+
 /// Whether a row of the pool holds a request that is not over.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
@@ -38,8 +43,10 @@ pub struct Batch {
     pub rows: u32,
     /// Everything intended before this is emitted at least.
     pub horizon: Picoseconds,
-    /// Rows emitted by this batch.
+    /// Requests emitted since the start.
     pub emitted: u64,
-    /// Whether every source is exhausted.
+    /// Requests that are over.
+    pub over: u64,
+    /// Whether every source was exhausted when the batch began.
     pub exhausted: bool,
 }

@@ -1,7 +1,5 @@
 //! Order of intended times; reuse of rows.
 
-use std::collections::VecDeque;
-
 use crate::request::{Intended, SourceVf};
 
 /// Offsets from the first intended time that leave room for a row number beside them.
@@ -10,7 +8,7 @@ const OFFSET_BITS: u32 = 40;
 /// Appends the new rows of an adapter to its candidates, in the order of (intended time, VF,
 /// sequence). `new_rows` are in the order of (VF, sequence); candidates that are left are older rows.
 pub fn order(
-    candidates: &mut VecDeque<u32>,
+    candidates: &mut Vec<u32>,
     new_rows: core::ops::Range<u32>,
     intended: &[Intended],
     source: &[SourceVf],
@@ -23,7 +21,7 @@ pub fn order(
     if !candidates.is_empty() || last - base >= 1 << OFFSET_BITS || times.len() >= 1 << ROW_BITS {
         candidates.extend(new_rows);
         let key = |row: &u32| (intended[*row as usize].0, source[*row as usize].0, *row);
-        candidates.make_contiguous().sort_unstable_by_key(key);
+        candidates.sort_unstable_by_key(key);
         return;
     }
     keys.clear();

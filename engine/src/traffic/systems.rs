@@ -2,7 +2,7 @@
 
 use bevy_ecs::prelude::*;
 
-use super::components::{Batch, BatchLimits, Live, TrafficSource};
+use super::components::{Batch, BatchLimits, Live, NextIntended, TrafficSource};
 use super::kernel::{compact, compaction, order};
 use super::source::SourceRows;
 use crate::account::RequestLog;
@@ -57,6 +57,10 @@ pub fn reuse_rows(
     live[..kept as usize].fill(Live(true));
     live[kept as usize..].fill(Live(false));
     batch.rows = kept;
+    for (mut candidates, _, _) in &mut adapters {
+        let admitted = core::mem::take(&mut candidates.admitted);
+        candidates.rows.drain(..admitted);
+    }
     if moves.is_empty() {
         return;
     }
@@ -75,7 +79,7 @@ pub fn reuse_rows(
     for (mut candidates, mut uplink, mut downlink) in &mut adapters {
         candidates.rows.iter_mut().for_each(renumber);
         uplink.fifo.iter_mut().for_each(|(_, row)| renumber(row));
-        uplink.in_flight.iter_mut().for_each(|arrival| renumber(&mut arrival.row));
+        uplink.in_flight.waiting_mut().iter_mut().for_each(|arrival| renumber(&mut arrival.row));
         downlink.pending.iter_mut().for_each(|pending| renumber(&mut pending.row));
     }
     for mut queue in &mut vfs {
@@ -107,12 +111,13 @@ pub fn emit(
     mut batch: ResMut<Batch>,
     limits: Res<BatchLimits>,
     mut scratch: Local<Scratch>,
-    mut vfs: Query<(&mut TrafficSource, &mut VfQueue)>,
+    mut vfs: Query<(&mut TrafficSource, &mut NextIntended, &mut VfQueue)>,
     mut adapters: Query<(&AdapterVfs, &Uplink, &mut Candidates)>,
     mut requests: Query<(&mut Live, &mut SourceVf, &mut Sequence, &mut Intended, &mut Address, &mut Transfer)>,
 ) {
-    let (mut sources, mut queues) = columns_mut!(vfs);
+    let (mut sources, mut next_intended, mut queues) = columns_mut!(vfs);
     let (sources, queues) = (sources.bypass_change_detection(), queues.bypass_change_detection());
+    let next_intended = next_intended.bypass_change_detection();
     let (adapter_vfs, uplinks, mut candidates) = columns_mut!(adapters);
     let candidates = candidates.bypass_change_detection();
     let (mut live, mut source, mut sequence, mut intended, mut address, mut transfer) = columns_mut!(requests);
@@ -126,22 +131,23 @@ pub fn emit(
     // Time in which nothing can leave, or nothing is intended, is skipped.
     let reached = candidates.iter().map(|candidates| candidates.horizon).min().expect("an adapter");
     let links_free = uplinks.iter().map(|uplink| uplink.free_at).min().expect("an adapter");
-    let next_intended = sources.iter().filter_map(|from| from.source.peek()).min().unwrap_or(Picoseconds::ZERO);
-    let reached = reached.max(links_free).max(next_intended);
+    let next = next_intended.iter().map(|next| next.0).min().expect("a VF");
+    batch.exhausted = next == Picoseconds::MAX;
+    let reached = reached.max(links_free).max(if batch.exhausted { Picoseconds::ZERO } else { next });
     // Requests that live on are moved once a batch: the more there are, the longer the batch.
     let spans = 1 + u64::from(batch.rows) / u64::from(limits.rows_per_vf * sources.len() as u32);
     batch.horizon = reached.saturating_add(Picoseconds(limits.span.0.saturating_mul(spans)));
     let before = batch.rows;
-    let mut exhausted = true;
     for (vfs, candidates) in adapter_vfs.iter().zip(&mut *candidates) {
         candidates.horizon = batch.horizon;
         let first_row = batch.rows;
         for vf in vfs.first..vfs.end {
-            let (from, queue) = (&mut sources[vf as usize], &mut queues[vf as usize]);
-            if from.source.peek().is_none() {
-                queue.lagging = false;
+            let queue = &mut queues[vf as usize];
+            queue.lagging = false;
+            if next_intended[vf as usize].0 >= batch.horizon {
                 continue;
             }
+            let from = &mut sources[vf as usize];
             let start = batch.rows as usize;
             if (queue.stalled.len() as u32) < limits.rows_per_vf {
                 let end = start + limits.rows_per_vf as usize;
@@ -165,10 +171,9 @@ pub fn emit(
                 from.emitted += emitted as u64;
                 batch.rows += emitted as u32;
             }
-            let next = from.source.peek();
-            exhausted &= next.is_none();
-            queue.lagging = false;
-            if let Some(next) = next.filter(|next| *next < batch.horizon) {
+            let next = from.source.peek().unwrap_or(Picoseconds::MAX);
+            next_intended[vf as usize] = NextIntended(next);
+            if next < batch.horizon {
                 // Behind a full queue nothing enters before a place is vacated, which the gate watches.
                 queue.lagging = !queue.stalled.is_empty() || queue.queued >= queue.entries;
                 if !queue.lagging {
@@ -178,9 +183,8 @@ pub fn emit(
         }
         order(&mut candidates.rows, first_row..batch.rows, intended, source, &mut scratch.keys);
     }
-    batch.emitted = u64::from(batch.rows - before);
-    batch.exhausted = exhausted;
-    if exhausted {
+    batch.emitted += u64::from(batch.rows - before);
+    if batch.exhausted {
         batch.horizon = Picoseconds::MAX;
         candidates.iter_mut().for_each(|candidates| candidates.horizon = Picoseconds::MAX);
     }

@@ -10,6 +10,7 @@ use super::spec::{IotlbIndex, IotlbSpec};
 use crate::domain::{Leaf, LeafSize, Permissions};
 use crate::hash::{mix64, reduce};
 use crate::ids::{DomainId, Iova, PhysAddr};
+use crate::prefetch::prefetch;
 
 /// Sets of more ways find their entries through a hash table.
 const WAYS_SCANNED_MAX: u32 = 16;
@@ -22,12 +23,21 @@ pub fn leaf_code(iova: Iova, size: LeafSize) -> u64 {
     (iova.0 >> shift << 1 | 1) << (shift - 12)
 }
 
-/// A cached leaf beside its tag.
+/// A cached leaf with its tag.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
+    /// Leaf code; 0 where the way is invalid.
+    code: u64,
     /// Frame address, with the rights in the two lowest bits.
     target: u64,
     domain: u32,
+}
+
+impl Entry {
+    #[inline]
+    fn is(&self, domain: DomainId, code: u64) -> bool {
+        self.code == code && self.domain == domain.0
+    }
 }
 
 /// Where the entries of a wide set are, and which of its ways are free.
@@ -48,8 +58,10 @@ pub struct IotlbCounters {
 
 /// A set-associative cache of leaves under the replacement policy `P`.
 pub struct Iotlb<P> {
-    /// Leaf code, with the low bits of the domain ID above it; 0 where the way is invalid.
-    tags: Vec<u64>,
+    /// Fifteen hash bits a way, four ways a word: a look-up reads an entry only where they agree.
+    /// 0 where the way is invalid.
+    fingerprints: Vec<u64>,
+    words_per_set: u32,
     entries: Vec<Entry>,
     policy: P,
     sets: u32,
@@ -61,9 +73,25 @@ pub struct Iotlb<P> {
     counters: IotlbCounters,
 }
 
+/// Each of the four lanes of a word.
+const LANES: u64 = 0x0001_0001_0001_0001;
+/// The top bit of each lane.
+const LANE_TOPS: u64 = LANES << 15;
+/// A lane that no fingerprint equals: for the ways that fill up the last word of a set.
+const NO_WAY: u64 = 0x8000;
+
+/// 1 to 0x7FFF.
 #[inline]
-fn tag(domain: DomainId, code: u64) -> u64 {
-    code | u64::from(domain.0) << 53
+fn fingerprint(hash: u64) -> u64 {
+    (hash & 0x7FFF).max(1)
+}
+
+/// The top bits of the lanes that equal `lane`. Lanes above the lowest such one may be marked though
+/// they differ.
+#[inline]
+fn equal_lanes(word: u64, lane: u64) -> u64 {
+    let differences = word ^ (LANES * lane);
+    differences.wrapping_sub(LANES) & !differences & LANE_TOPS
 }
 
 #[inline]
@@ -80,8 +108,16 @@ impl<P: Replacement> Iotlb<P> {
             slots: HashTable::with_capacity(spec.entries as usize),
             free: (0..sets).map(|_| (0..ways).map(Reverse).collect()).collect(),
         });
+        let words_per_set = ways.div_ceil(4);
+        let mut last_word = 0;
+        for lane in (ways % 4..4).filter(|_| ways % 4 != 0) {
+            last_word |= NO_WAY << (16 * lane);
+        }
+        let mut set = vec![0; words_per_set as usize];
+        set[words_per_set as usize - 1] = last_word;
         Self {
-            tags: vec![0; spec.entries as usize],
+            fingerprints: if wide.is_some() { Vec::new() } else { set.repeat(sets as usize) },
+            words_per_set,
             entries: vec![Entry::default(); spec.entries as usize],
             policy: P::new(sets, ways, seed),
             sets,
@@ -106,39 +142,46 @@ impl<P: Replacement> Iotlb<P> {
     }
 
     #[inline]
-    fn set(&self, domain: DomainId, code: u64, iova: Iova, size: LeafSize) -> u32 {
+    fn set(&self, hash: u64, iova: Iova, size: LeafSize) -> u32 {
         match self.index {
-            IotlbIndex::Hash => reduce(hash(domain, code), self.sets),
+            IotlbIndex::Hash => reduce(hash, self.sets),
             IotlbIndex::Iova => (iova.0 >> size.shift()) as u32 & (self.sets - 1),
         }
     }
 
     /// The slot of exactly this leaf.
-    #[inline]
+    #[inline(always)]
     fn find(&self, domain: DomainId, iova: Iova, size: LeafSize) -> Option<u32> {
         let code = leaf_code(iova, size);
-        let tag = tag(domain, code);
+        let hash = hash(domain, code);
         if let Some(wide) = &self.wide {
-            let same = |slot: &u32| {
-                self.tags[*slot as usize] == tag && self.entries[*slot as usize].domain == domain.0
-            };
-            return wide.slots.find(hash(domain, code), same).copied();
+            let same = |slot: &u32| self.entries[*slot as usize].is(domain, code);
+            return wide.slots.find(hash, same).copied();
         }
-        let first = self.set(domain, code, iova, size) * self.ways;
-        let tags = &self.tags[first as usize..][..self.ways as usize];
-        let mut matches = 0_u32;
-        for (way, there) in tags.iter().enumerate() {
-            matches |= u32::from(*there == tag) << way;
-        }
-        // Tags hold 11 bits of the domain ID: more than one may match, at most one is ours.
-        while matches != 0 {
-            let slot = first + matches.trailing_zeros();
-            if self.entries[slot as usize].domain == domain.0 {
-                return Some(slot);
+        let set = self.set(hash, iova, size);
+        let first = (set * self.words_per_set) as usize;
+        let words = &self.fingerprints[first..first + self.words_per_set as usize];
+        for (word, way) in words.iter().zip((set * self.ways..).step_by(4)) {
+            let mut equal = equal_lanes(*word, fingerprint(hash));
+            while equal != 0 {
+                let slot = way + equal.trailing_zeros() / 16;
+                if self.entries[slot as usize].is(domain, code) {
+                    return Some(slot);
+                }
+                equal &= equal - 1;
             }
-            matches &= matches - 1;
         }
         None
+    }
+
+    /// Writes the fingerprint of a way; 0 makes it invalid.
+    fn set_fingerprint(&mut self, slot: u32, fingerprint: u64) {
+        if self.wide.is_none() {
+            let (set, way) = (slot / self.ways, slot % self.ways);
+            let shift = 16 * (way % 4);
+            let word = &mut self.fingerprints[(set * self.words_per_set + way / 4) as usize];
+            *word = *word & !(0xFFFF << shift) | fingerprint << shift;
+        }
     }
 
     #[inline]
@@ -154,7 +197,7 @@ impl<P: Replacement> Iotlb<P> {
 
     /// The cached leaf that serves `iova`: the smallest where several cover it. A hit counts for the
     /// replacement policy.
-    #[inline]
+    #[inline(always)]
     pub fn lookup(&mut self, domain: DomainId, iova: Iova) -> Option<Leaf> {
         for size in LeafSize::ALL {
             if self.valid[size as usize] == 0 {
@@ -168,25 +211,20 @@ impl<P: Replacement> Iotlb<P> {
         None
     }
 
-    /// The tag line that a look-up of `iova` as a leaf of `size` will read, for a prefetch.
+    /// Asks for the cache lines that a look-up of `iova` as a leaf of `size` may want.
     #[inline]
-    #[must_use]
-    pub fn tag_address(&self, domain: DomainId, iova: Iova, size: LeafSize) -> *const u64 {
-        let set = self.set(domain, leaf_code(iova, size), iova, size);
-        &raw const self.tags[(set * self.ways) as usize]
+    pub fn prefetch(&self, domain: DomainId, iova: Iova, size: LeafSize) {
+        let set = self.set(hash(domain, leaf_code(iova, size)), iova, size);
+        prefetch(self.fingerprints.as_ptr().wrapping_add((set * self.words_per_set) as usize));
+        prefetch(self.entries.as_ptr().wrapping_add((set * self.ways) as usize));
     }
 
-    /// Caches a leaf, in place of an entry for the same one, in the lowest invalid way, or in that of
-    /// the policy's victim.
+    /// Caches a leaf that is not cached, in the lowest invalid way, or in that of the policy's victim.
     pub fn fill(&mut self, domain: DomainId, leaf: &Leaf) {
-        let entry = Entry { target: leaf.target.0 | leaf.permissions as u64, domain: domain.0 };
-        if let Some(slot) = self.find(domain, leaf.base, leaf.size) {
-            self.entries[slot as usize] = entry;
-            self.policy.on_fill(slot / self.ways, slot % self.ways);
-            return;
-        }
+        debug_assert!(self.find(domain, leaf.base, leaf.size).is_none(), "one entry a leaf");
         let code = leaf_code(leaf.base, leaf.size);
-        let set = self.set(domain, code, leaf.base, leaf.size);
+        let hash = hash(domain, code);
+        let set = self.set(hash, leaf.base, leaf.size);
         let way = self.free_way(set).unwrap_or_else(|| {
             let way = self.policy.victim(set);
             self.counters.evictions += 1;
@@ -194,12 +232,13 @@ impl<P: Replacement> Iotlb<P> {
             way
         });
         let slot = set * self.ways + way;
-        self.tags[slot as usize] = tag(domain, code);
-        self.entries[slot as usize] = entry;
+        let target = leaf.target.0 | leaf.permissions as u64;
+        self.entries[slot as usize] = Entry { code, target, domain: domain.0 };
+        self.set_fingerprint(slot, fingerprint(hash));
         self.valid[leaf.size as usize] += 1;
         if let Some(wide) = &mut self.wide {
-            let (tags, entries) = (&self.tags, &self.entries);
-            wide.slots.insert_unique(hash(domain, code), slot, |slot| slot_hash(tags, entries, *slot));
+            let entries = &self.entries;
+            wide.slots.insert_unique(hash, slot, |slot| entry_hash(&entries[*slot as usize]));
         }
         self.policy.on_fill(set, way);
     }
@@ -210,24 +249,27 @@ impl<P: Replacement> Iotlb<P> {
         if let Some(wide) = &mut self.wide {
             return wide.free[set as usize].pop().map(|Reverse(way)| way);
         }
-        let tags = &self.tags[(set * self.ways) as usize..][..self.ways as usize];
-        tags.iter().position(|tag| *tag == 0).map(|way| way as u32)
+        let first = (set * self.words_per_set) as usize;
+        let words = &self.fingerprints[first..first + self.words_per_set as usize];
+        words.iter().zip((0..).step_by(4)).find_map(|(word, way)| {
+            let free = equal_lanes(*word, 0);
+            (free != 0).then(|| way + free.trailing_zeros() / 16)
+        })
     }
 
     /// Makes a valid slot invalid, without giving its way back.
     fn clear(&mut self, slot: u32) {
-        let size = size_of_tag(self.tags[slot as usize]);
-        self.valid[size as usize] -= 1;
+        let entry = core::mem::take(&mut self.entries[slot as usize]);
+        self.valid[size_of_code(entry.code) as usize] -= 1;
+        self.set_fingerprint(slot, 0);
         if let Some(wide) = &mut self.wide {
-            let hash = slot_hash(&self.tags, &self.entries, slot);
-            match wide.slots.find_entry(hash, |there| *there == slot) {
+            match wide.slots.find_entry(entry_hash(&entry), |there| *there == slot) {
                 Ok(found) => {
                     found.remove();
                 }
                 Err(_) => unreachable!("a valid slot is in the table"),
             }
         }
-        self.tags[slot as usize] = 0;
     }
 
     fn invalidate_slot(&mut self, slot: u32) {
@@ -245,10 +287,12 @@ impl<P: Replacement> Iotlb<P> {
                 continue;
             }
             let (from, to) = (first.0 >> size.shift(), last.0 >> size.shift());
-            if to - from >= self.tags.len() as u64 {
-                self.invalidate_where(|tag, there| {
-                    let number = base_of_tag(tag).0 >> size.shift();
-                    there == domain.0 && size_of_tag(tag) == size && (from..=to).contains(&number)
+            if to - from >= self.entries.len() as u64 {
+                self.invalidate_where(|entry| {
+                    let number = base_of_code(entry.code).0 >> size.shift();
+                    entry.domain == domain.0
+                        && size_of_code(entry.code) == size
+                        && (from..=to).contains(&number)
                 });
                 continue;
             }
@@ -262,43 +306,36 @@ impl<P: Replacement> Iotlb<P> {
 
     /// Drops every entry of the domain.
     pub fn invalidate_domain(&mut self, domain: DomainId) {
-        self.invalidate_where(|_, there| there == domain.0);
+        self.invalidate_where(|entry| entry.domain == domain.0);
     }
 
     /// Drops every entry.
     pub fn invalidate_all(&mut self) {
-        self.invalidate_where(|_, _| true);
+        self.invalidate_where(|_| true);
     }
 
-    fn invalidate_where(&mut self, drops: impl Fn(u64, u32) -> bool) {
-        for slot in 0..self.tags.len() as u32 {
-            let tag = self.tags[slot as usize];
-            if tag != 0 && drops(tag, self.entries[slot as usize].domain) {
+    fn invalidate_where(&mut self, drops: impl Fn(&Entry) -> bool) {
+        for slot in 0..self.entries.len() as u32 {
+            let entry = &self.entries[slot as usize];
+            if entry.code != 0 && drops(entry) {
                 self.invalidate_slot(slot);
             }
         }
     }
 }
 
-#[inline]
-fn code_of_tag(tag: u64) -> u64 {
-    tag & ((1 << 53) - 1)
-}
-
-#[inline]
-fn size_of_tag(tag: u64) -> LeafSize {
-    match tag.trailing_zeros() {
+fn size_of_code(code: u64) -> LeafSize {
+    match code.trailing_zeros() {
         0 => LeafSize::Size4K,
         9 => LeafSize::Size2M,
         _ => LeafSize::Size1G,
     }
 }
 
-fn base_of_tag(tag: u64) -> Iova {
-    let code = code_of_tag(tag);
+fn base_of_code(code: u64) -> Iova {
     Iova((code & (code - 1)) << 11)
 }
 
-fn slot_hash(tags: &[u64], entries: &[Entry], slot: u32) -> u64 {
-    hash(DomainId(entries[slot as usize].domain), code_of_tag(tags[slot as usize]))
+fn entry_hash(entry: &Entry) -> u64 {
+    hash(DomainId(entry.domain), entry.code)
 }

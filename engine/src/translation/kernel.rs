@@ -96,9 +96,9 @@ impl<P: Replacement> OrderedPass<'_, P> {
     /// Ends every walk due at or before `now`: fills come before look-ups of the same instant.
     #[inline]
     pub fn end_walks(&mut self, now: Picoseconds) {
-        while let Some((key, walk)) = self.walkers.pop_ended(now) {
+        while let Some(walk) = self.walkers.pop_ended(now) {
             if let Some(leaf) = walk.fills {
-                self.iotlb.fill(key.0, &leaf);
+                self.iotlb.fill(walk.key.0, &leaf);
             }
         }
     }
@@ -107,7 +107,7 @@ impl<P: Replacement> OrderedPass<'_, P> {
     #[inline]
     pub fn prefetch(&self, context: Option<Context>, iova: Iova) {
         let Some(context) = context else { return };
-        prefetch(self.iotlb.tag_address(context.domain, iova, LeafSize::Size4K));
+        self.iotlb.prefetch(context.domain, iova, LeafSize::Size4K);
         if let Some(entry) = self.tables[context.table as usize].entry_address(iova) {
             prefetch(entry);
         }
@@ -116,6 +116,7 @@ impl<P: Replacement> OrderedPass<'_, P> {
     /// Looks up every leaf of a DMA that reaches the IOMMU at `now`, in order, up to the first fault.
     /// All its look-ups happen at one instant, unless a full walkers' queue stalls them.
     /// `visit` gets each translated piece; pieces of a DMA that is blocked in the end do not count.
+    #[inline(always)]
     pub fn translate(
         &mut self,
         now: Picoseconds,
@@ -162,7 +163,7 @@ impl<P: Replacement> OrderedPass<'_, P> {
     }
 
     /// One look-up at `answer.taken_up`: the leaf or the fault, and when it is known.
-    #[inline]
+    #[inline(always)]
     fn look_up(
         &mut self,
         context: Context,
@@ -179,9 +180,9 @@ impl<P: Replacement> OrderedPass<'_, P> {
         let found = self.tables[context.table as usize].lookup(at);
         let result = found.ok_or(Fault::NotMapped).and_then(|leaf| check(leaf, op));
         let key = (context.domain, walk_code(found, at));
-        if let Some(walk) = self.walkers.under_way(&key) {
+        if let Some(end) = self.walkers.under_way(&key) {
             answer.lookups.joined += 1;
-            return (result, walk.end + self.hit);
+            return (result, end + self.hit);
         }
         let admitted = self.walkers.admission(answer.taken_up);
         if admitted > answer.taken_up {

@@ -4,12 +4,12 @@ use bevy_ecs::prelude::*;
 
 use super::components::*;
 use super::faults::FaultQueue;
-use super::kernel::{Answer, Context, Demand, OrderedPass, Segment};
+use super::kernel::{Context, Demand, OrderedPass, Segment};
 use super::replacement::{Replacement, with_iotlb};
 use super::walkers::Walkers;
 use crate::account::AuditPolicy;
 use crate::domain::PageTable;
-use crate::gate::{Arrival, Candidates, Credit, Halt, Refunds, Uplink};
+use crate::gate::{Candidates, Credit, Halt, Refunds, Uplink};
 use crate::memory::Downlink;
 use crate::request::{Address, Sequence, SourceVf, Transfer};
 use crate::schedule::Progress;
@@ -19,18 +19,55 @@ use crate::units::Picoseconds;
 /// Arrivals whose cache lines are asked for in advance.
 const PREFETCH_DISTANCE: usize = 16;
 
+/// Adapters a host can have.
+const ADAPTERS_MAX: usize = 64;
+
 /// The next arrival of an adapter, or a time before which none can come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    Known(Arrival),
+    Known(Picoseconds),
     NotBefore(Picoseconds),
+}
+
+/// The next arrivals of all adapters.
+struct NextArrivals {
+    /// The time of each, exact or a bound.
+    times: [Picoseconds; ADAPTERS_MAX],
+    /// A bit for each time that is exact.
+    known: u64,
+    adapters: usize,
+}
+
+impl NextArrivals {
+    #[inline]
+    fn set(&mut self, adapter: usize, next: Next) {
+        let (time, known) = match next {
+            Next::Known(time) => (time, true),
+            Next::NotBefore(time) => (time, false),
+        };
+        self.times[adapter] = time;
+        self.known = self.known & !(1 << adapter) | u64::from(known) << adapter;
+    }
+
+    /// The adapter of the earliest, the lowest where several tie.
+    #[inline]
+    fn first(&self) -> usize {
+        let times = &self.times[..self.adapters];
+        let mut first = 0;
+        for (adapter, time) in times.iter().enumerate().skip(1) {
+            if *time < times[first] {
+                first = adapter;
+            }
+        }
+        first
+    }
 }
 
 /// `drained` says that the adapter had nothing in flight when the pass began, so that all its reads
 /// without a completion are pending on the downlink.
 fn next_arrival(uplink: &Uplink, candidates: &Candidates, downlink: &Downlink, drained: bool) -> Next {
-    if let Some(arrival) = uplink.in_flight.front() {
-        return Next::Known(*arrival);
+    if let Some(arrival) = uplink.in_flight.waiting().first() {
+        return Next::Known(arrival.time);
     }
     let least_start = match uplink.halt {
         Halt::Horizon => candidates.horizon,
@@ -151,38 +188,32 @@ fn run_pass<P: Replacement>(
     clock: &mut Picoseconds,
 ) -> Picoseconds {
     let mut drained = 0_u64;
+    let mut next = NextArrivals { times: [Picoseconds::MAX; ADAPTERS_MAX], known: 0, adapters: uplinks.len() };
     for (adapter, uplink) in uplinks.iter().enumerate() {
-        drained |= u64::from(uplink.in_flight.is_empty()) << adapter;
-        for arrival in uplink.in_flight.iter().take(PREFETCH_DISTANCE) {
+        let waiting = uplink.in_flight.waiting();
+        drained |= u64::from(waiting.is_empty()) << adapter;
+        next.set(adapter, next_arrival(uplink, &candidates[adapter], &downlinks[adapter], waiting.is_empty()));
+        for arrival in waiting.iter().take(PREFETCH_DISTANCE) {
             prefetch_row(pass, contexts, columns, arrival.row);
         }
     }
     loop {
-        let mut first: Option<(usize, Arrival)> = None;
-        let mut bound = Picoseconds::MAX;
-        for (adapter, uplink) in uplinks.iter().enumerate() {
-            match next_arrival(uplink, &candidates[adapter], &downlinks[adapter], drained >> adapter & 1 != 0) {
-                Next::Known(arrival) => {
-                    if first.is_none_or(|(_, earliest)| arrival.time < earliest.time) {
-                        first = Some((adapter, arrival));
-                    }
-                }
-                Next::NotBefore(time) => bound = bound.min(time),
-            }
+        let adapter = next.first();
+        if next.known >> adapter & 1 == 0 {
+            return next.times[adapter].max(*clock);
         }
-        let Some((adapter, arrival)) = first.filter(|(_, arrival)| arrival.time < bound) else {
-            let known = first.map_or(Picoseconds::MAX, |(_, arrival)| arrival.time);
-            return known.min(bound).max(*clock);
-        };
         let uplink = &mut uplinks[adapter];
-        uplink.in_flight.pop_front();
-        if let Some(ahead) = uplink.in_flight.get(PREFETCH_DISTANCE) {
+        let waiting = uplink.in_flight.waiting();
+        let arrival = waiting[0];
+        if let Some(ahead) = waiting.get(PREFETCH_DISTANCE) {
             prefetch_row(pass, contexts, columns, ahead.row);
         }
+        uplink.in_flight.take_first();
         let now = arrival.time.max(*clock);
-        let answer = translate_row(pass, contexts, columns, notes, arrival.row, now);
-        *clock = answer.taken_up;
-        credits[adapter].give_back(answer.taken_up + uplink.wires.propagation);
+        *clock = translate_row(pass, contexts, columns, notes, arrival.row, now);
+        credits[adapter].give_back(*clock + uplink.wires.propagation);
+        let drained = drained >> adapter & 1 != 0;
+        next.set(adapter, next_arrival(uplink, &candidates[adapter], &downlinks[adapter], drained));
     }
 }
 
@@ -205,7 +236,7 @@ fn translate_row<P: Replacement>(
     notes: &mut Notes<'_>,
     row: u32,
     now: Picoseconds,
-) -> Answer {
+) -> Picoseconds {
     let at = row as usize;
     let vf = columns.source[at].0;
     let context: Option<Context> = contexts[vf as usize].0;
@@ -231,5 +262,5 @@ fn translate_row<P: Replacement>(
         }
     };
     notes.looked_up.push(row);
-    answer
+    answer.taken_up
 }

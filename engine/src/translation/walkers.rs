@@ -4,11 +4,9 @@
 use std::collections::VecDeque;
 
 use bevy_ecs::component::Component;
-use hashbrown::HashMap;
 
 use super::spec::{IommuSpec, WalkersSpec};
 use crate::domain::{Leaf, LeafSize};
-use crate::hash::MixBuildHasher;
 use crate::ids::DomainId;
 use crate::units::Picoseconds;
 
@@ -20,6 +18,8 @@ pub type WalkKey = (DomainId, u64);
 pub struct PendingWalk {
     /// When it ends.
     pub end: Picoseconds,
+    /// What it is for.
+    pub key: WalkKey,
     /// What it will fill into the IOTLB; nothing where the DMA that started it faults.
     pub fills: Option<Leaf>,
 }
@@ -79,9 +79,10 @@ pub struct Walkers {
     /// Starts of the last walks, as many as the queue has entries; not decreasing.
     starts: VecDeque<Picoseconds>,
     queue_entries: usize,
-    pending: HashMap<WalkKey, PendingWalk, MixBuildHasher>,
-    /// Ends of the pending walks, in order; ties as admitted.
-    ends: VecDeque<(Picoseconds, WalkKey)>,
+    /// Pending walks in the order of their ends; ties as admitted.
+    pending: VecDeque<PendingWalk>,
+    /// How many pending walks have a key of each hash: mostly none, and then none needs to be looked for.
+    keys: [u32; KEY_HASHES],
     counters: WalkerCounters,
 }
 
@@ -93,8 +94,8 @@ impl Walkers {
             free_at: vec![Picoseconds::ZERO; spec.count as usize].into(),
             starts: VecDeque::with_capacity(spec.queue_entries as usize),
             queue_entries: spec.queue_entries as usize,
-            pending: HashMap::default(),
-            ends: VecDeque::new(),
+            pending: VecDeque::new(),
+            keys: [0; KEY_HASHES],
             counters: WalkerCounters::default(),
         }
     }
@@ -108,26 +109,28 @@ impl Walkers {
     /// Walks that wait or are under way.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.ends.len()
+        self.pending.len()
     }
 
     /// The next walk to end at or before `now`, which is no longer pending.
     #[inline]
-    pub fn pop_ended(&mut self, now: Picoseconds) -> Option<(WalkKey, PendingWalk)> {
-        let (end, key) = *self.ends.front()?;
-        if end > now {
+    pub fn pop_ended(&mut self, now: Picoseconds) -> Option<PendingWalk> {
+        if self.pending.front()?.end > now {
             return None;
         }
-        self.ends.pop_front();
-        let walk = self.pending.remove(&key).expect("every end has its walk");
-        Some((key, walk))
+        let walk = self.pending.pop_front()?;
+        self.keys[key_hash(&walk.key)] -= 1;
+        Some(walk)
     }
 
-    /// The walk for `key`, if one waits or is under way.
+    /// The end of the walk for `key`, if one waits or is under way.
     #[inline]
     #[must_use]
-    pub fn under_way(&self, key: &WalkKey) -> Option<&PendingWalk> {
-        self.pending.get(key)
+    pub fn under_way(&self, key: &WalkKey) -> Option<Picoseconds> {
+        if self.keys[key_hash(key)] == 0 {
+            return None;
+        }
+        self.pending.iter().find(|walk| walk.key == *key).map(|walk| walk.end)
     }
 
     /// When a look-up at `now` can put a walk into the queue: `now`, or when an entry becomes free.
@@ -161,8 +164,8 @@ impl Walkers {
             self.starts.pop_front();
         }
         self.starts.push_back(start);
-        insert_in_order(&mut self.ends, (end, key), |(at, _)| *at);
-        self.pending.insert(key, PendingWalk { end, fills });
+        insert_in_order(&mut self.pending, PendingWalk { end, key, fills }, |walk| walk.end);
+        self.keys[key_hash(&key)] += 1;
         self.counters.walks += 1;
         self.counters.faulted += u64::from(fills.is_none());
         self.counters.busy_ps += cost.0;
@@ -171,9 +174,22 @@ impl Walkers {
     }
 }
 
+/// Hashes that keys of walks are counted by.
+const KEY_HASHES: usize = 1_024;
+
+#[inline]
+fn key_hash(key: &WalkKey) -> usize {
+    let mixed = (key.1 ^ u64::from(key.0.0) << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 54) as usize
+}
+
 /// Inserts behind every element that is not later; the new one is mostly the last.
 #[inline]
 fn insert_in_order<T>(queue: &mut VecDeque<T>, item: T, time: impl Fn(&T) -> Picoseconds) {
+    if queue.back().is_none_or(|last| time(last) <= time(&item)) {
+        queue.push_back(item);
+        return;
+    }
     let mut at = queue.len();
     while at > 0 && time(&queue[at - 1]) > time(&item) {
         at -= 1;
