@@ -131,7 +131,7 @@ impl PlainIotlb {
                 let mut node = ways + way;
                 while node > 1 {
                     // Each bit points away from the child that was used.
-                    self.trees[set][node / 2] = node % 2 == 0;
+                    self.trees[set][node / 2] = node.is_multiple_of(2);
                     node /= 2;
                 }
             }

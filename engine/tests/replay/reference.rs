@@ -196,7 +196,8 @@ impl Reference {
 
     fn map(&mut self, domain: u32, leaf: Leaf) -> Result<(), &'static str> {
         let leaves = self.domains.entry(domain).or_default();
-        if leaf.base.0 % leaf.size.bytes() != 0 || leaf.target.0 % leaf.size.bytes() != 0 {
+        if !leaf.base.0.is_multiple_of(leaf.size.bytes()) || !leaf.target.0.is_multiple_of(leaf.size.bytes())
+        {
             return Err("misaligned");
         }
         if leaves.values().any(|there| there.base.0 <= last_byte(&leaf) && last_byte(there) >= leaf.base.0) {
@@ -239,7 +240,7 @@ impl Reference {
         let result = self.translate(context, iova, length, op, &mut lookups);
         let judged = match self.audit {
             Audit::Full => true,
-            Audit::Sample => self.requests.len() % 64 == 0,
+            Audit::Sample => self.requests.len().is_multiple_of(64),
             Audit::Off => false,
         };
         self.summary.audited_total += u64::from(judged && result.is_ok());
