@@ -62,13 +62,8 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in the order in which they are checked.
-    pub const ALL: [Self; 5] = [
-        Self::NoContext,
-        Self::BadLength,
-        Self::AddressOverflow,
-        Self::NotMapped,
-        Self::NoPermission,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::NoContext, Self::BadLength, Self::AddressOverflow, Self::NotMapped, Self::NoPermission];
 
     /// The name reports use.
     #[must_use]

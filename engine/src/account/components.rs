@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use bevy_ecs::component::Component;
-use hdrhistogram::Histogram;
 
+use super::latencies::Latencies;
 use super::rows::TimelineRow;
 use crate::plan::Audit;
 use crate::table::Table;
@@ -26,53 +26,6 @@ impl AuditPolicy {
             Audit::Off => false,
         }
     }
-}
-
-/// Latencies in nanoseconds, within 1 %.
-pub struct Latencies {
-    recent: Histogram<u32>,
-    /// What no longer fits into 32-bit counts.
-    older: Option<Box<Histogram<u64>>>,
-}
-
-impl Default for Latencies {
-    fn default() -> Self {
-        Self { recent: Histogram::new(2).expect("two digits are possible"), older: None }
-    }
-}
-
-impl Latencies {
-    /// Counts one latency.
-    #[inline]
-    pub fn record(&mut self, span: Picoseconds) {
-        self.recent.record(span.as_ns()).expect("the histogram grows");
-        if self.recent.len() == u64::from(u32::MAX) {
-            let mut older = self.older.take().unwrap_or_else(|| Box::new(new_histogram()));
-            add(&self.recent, &mut older);
-            self.older = Some(older);
-            self.recent.reset();
-        }
-    }
-
-    /// Adds everything to a histogram of all.
-    pub fn add_to(&self, total: &mut Histogram<u64>) {
-        add(&self.recent, total);
-        if let Some(older) = &self.older {
-            total.add(&**older).expect("the histogram grows");
-        }
-    }
-}
-
-fn add(counts: &Histogram<u32>, total: &mut Histogram<u64>) {
-    for bucket in counts.iter_recorded() {
-        total.record_n(bucket.value_iterated_to(), u64::from(bucket.count_at_value())).expect("the histogram grows");
-    }
-}
-
-/// An empty histogram of nanoseconds, within 1 %, that grows.
-#[must_use]
-pub fn new_histogram() -> Histogram<u64> {
-    Histogram::new(2).expect("two digits are possible")
 }
 
 /// The books of a VF.
@@ -98,10 +51,6 @@ pub struct VfBooks {
     pub breaches: u64,
     /// DMAs that reached another tenant's frame through a shared domain.
     pub cross_tenant: u64,
-    /// First intended time.
-    pub first_intended: Option<Picoseconds>,
-    /// Last intended time of what is over.
-    pub last_intended: Picoseconds,
     /// Last completion.
     pub last_completed: Picoseconds,
     /// Sum of latencies.

@@ -70,8 +70,20 @@ pub fn log_requests(
     if !log.on {
         return;
     }
-    let (source, sequence, intended, address, transfer, issued, looked_up_at, translated, resolution, counts, completed, mut live) =
-        columns_mut!(requests);
+    let (
+        source,
+        sequence,
+        intended,
+        address,
+        transfer,
+        issued,
+        looked_up_at,
+        translated,
+        resolution,
+        counts,
+        completed,
+        mut live,
+    ) = columns_mut!(requests);
     let live = live.bypass_change_detection();
     while let Some(&row) = log.rows.front() {
         let at = row as usize;

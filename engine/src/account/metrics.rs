@@ -1,9 +1,10 @@
 //! The results of a run, from the books of its hosts.
 
 use bevy_ecs::prelude::*;
-use hdrhistogram::Histogram;
+use histogram::Histogram;
 
-use super::components::{ServiceTimes, Timeline, VfBooks, new_histogram};
+use super::components::{ServiceTimes, Timeline, VfBooks};
+use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
 use crate::gate::{Uplink, VfQueue};
 use crate::memory::Downlink;
@@ -30,8 +31,8 @@ pub fn jain(shares: &[f64]) -> f64 {
 
 /// Sums over all hosts, added in the order of hosts and VFs.
 pub struct Totals {
-    latencies: [Histogram<u64>; 2],
-    services: [Histogram<u64>; 2],
+    latencies: [Histogram; 2],
+    services: [Histogram; 2],
     latency_sum_ps: u128,
     service_sum_ps: u128,
     shares: Vec<f64>,
@@ -74,15 +75,8 @@ impl Totals {
         let host = world.query::<&Host>().single(world).expect("one host").0.0;
         let classes: Vec<String> =
             world.query::<&Vm>().iter(world).map(|vm| classes[vm.class as usize].clone()).collect();
-        let mut vfs = world.query::<(
-            &Vf,
-            &AdapterOfVf,
-            &TenantOf,
-            &ContextEntry,
-            &VfQueue,
-            &VfBooks,
-            &TrafficSource,
-        )>();
+        let mut vfs = world
+            .query::<(&Vf, &AdapterOfVf, &TenantOf, &ContextEntry, &VfQueue, &VfBooks, &TrafficSource)>();
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
         for (vf, adapter, tenant, context, queue, books, source) in vfs.iter(world) {
@@ -100,7 +94,7 @@ impl Totals {
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
-            self.add_tenant(identity, queue, books);
+            self.add_tenant(identity, queue, books, source);
         }
     }
 
@@ -130,15 +124,16 @@ impl Totals {
         }
     }
 
-    fn add_tenant(&mut self, identity: TenantRow, queue: &VfQueue, books: &VfBooks) {
+    fn add_tenant(&mut self, identity: TenantRow, queue: &VfQueue, books: &VfBooks, source: &TrafficSource) {
         let mut latencies = new_histogram();
         for (own, total) in books.latencies.iter().zip(&mut self.latencies) {
             own.add_to(total);
             own.add_to(&mut latencies);
         }
         let over = books.over();
-        let [reads, writes] = [Op::Read, Op::Write].map(|op| books.translated[op as usize] + books.blocked[op as usize]);
-        let first = books.first_intended.unwrap_or_default();
+        let [reads, writes] =
+            [Op::Read, Op::Write].map(|op| books.translated[op as usize] + books.blocked[op as usize]);
+        let (first, last) = source.intended.unwrap_or_default();
         let active = books.last_completed.saturating_sub(first);
         let bytes: u64 = books.bytes.iter().sum();
         let row = TenantRow {
@@ -151,9 +146,9 @@ impl Totals {
             write_bytes: books.bytes[Op::Write as usize],
             throughput_gbps: ratio(bytes as f64 * 8e3, active.0 as f64),
             latency_mean_ns: ratio(books.latency_sum_ps as f64 / 1e3, over as f64),
-            latency_p50_ns: latencies.value_at_quantile(0.5),
-            latency_p99_ns: latencies.value_at_quantile(0.99),
-            latency_p999_ns: latencies.value_at_quantile(0.999),
+            latency_p50_ns: quantile_ns(&latencies, 0.5),
+            latency_p99_ns: quantile_ns(&latencies, 0.99),
+            latency_p999_ns: quantile_ns(&latencies, 0.999),
             latency_max_ns: books.latency_max.as_ns_f64(),
             service_mean_ns: ratio(books.service_sum_ps as f64 / 1e3, over as f64),
             service_max_ns: books.service_max.as_ns_f64(),
@@ -171,7 +166,7 @@ impl Totals {
         };
         self.add_to_summary(&row, books);
         if over > 0 {
-            let intended_over = books.last_intended.saturating_sub(first);
+            let intended_over = last.saturating_sub(first);
             self.shares.push(ratio(intended_over.0 as f64, active.0 as f64));
         }
         self.tenants.push(row);
@@ -211,7 +206,7 @@ impl Totals {
     pub fn finish(self, adapters: u64, walkers: u64) -> (SummaryRow, Table, Table) {
         let mut all = new_histogram();
         for latencies in &self.latencies {
-            all.add(latencies).expect("the histogram grows");
+            all.checked_add_assign(latencies).expect("64 bits suffice");
         }
         let simulated = self.last_completed;
         let share = |busy: u128, servers: u64| ratio(busy as f64, servers as f64 * simulated.0 as f64);
@@ -226,9 +221,9 @@ impl Totals {
             upstream_utilisation: share(self.uplink_busy_ps, adapters),
             downstream_utilisation: share(self.downlink_busy_ps, adapters),
             latency_mean_ns: mean_ns(self.latency_sum_ps),
-            latency_p50_ns: all.value_at_quantile(0.5),
-            latency_p99_ns: all.value_at_quantile(0.99),
-            latency_p999_ns: all.value_at_quantile(0.999),
+            latency_p50_ns: quantile_ns(&all, 0.5),
+            latency_p99_ns: quantile_ns(&all, 0.99),
+            latency_p999_ns: quantile_ns(&all, 0.999),
             service_mean_ns: mean_ns(self.service_sum_ps),
             iotlb_lookups: lookups,
             iotlb_hit_ratio: ratio(summary.iotlb_hits as f64, lookups as f64),
@@ -243,7 +238,9 @@ impl Totals {
         let latency = rows
             .into_iter()
             .flat_map(|(measure, histograms)| {
-                [Op::Read, Op::Write].into_iter().flat_map(move |op| buckets(measure, op, &histograms[op as usize]))
+                [Op::Read, Op::Write]
+                    .into_iter()
+                    .flat_map(move |op| buckets(measure, op, &histograms[op as usize]))
             })
             .collect();
         (summary, self.tenants, latency)
@@ -253,16 +250,13 @@ impl Totals {
 fn buckets<'a>(
     measure: &'static str,
     op: Op,
-    histogram: &'a Histogram<u64>,
+    histogram: &'a Histogram,
 ) -> impl Iterator<Item = LatencyRow> + 'a {
-    histogram.iter_recorded().map(move |bucket| {
-        let value = bucket.value_iterated_to();
-        LatencyRow {
-            measure,
-            op: op.name(),
-            low_ns: histogram.lowest_equivalent(value),
-            high_ns: histogram.highest_equivalent(value),
-            count: bucket.count_at_value(),
-        }
+    histogram.iter().filter(|bucket| bucket.count() > 0).map(move |bucket| LatencyRow {
+        measure,
+        op: op.name(),
+        low_ns: bucket.start(),
+        high_ns: bucket.end(),
+        count: bucket.count(),
     })
 }

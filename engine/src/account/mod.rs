@@ -5,12 +5,14 @@
 //! so that no order of adding shows in a result.
 
 mod components;
+mod latencies;
 mod log;
 mod metrics;
 mod rows;
 mod systems;
 
 pub use components::*;
+pub use latencies::*;
 pub use log::*;
 pub use metrics::*;
 pub use rows::*;

@@ -60,7 +60,8 @@ pub fn account(
     let (mut windows, mut services, log) = host.into_inner();
     let mut books = columns_mut!(vfs);
     let books = books.bypass_change_detection();
-    let (source, intended, transfer, issued, resolution, counts, completed, mut live) = columns_mut!(requests);
+    let (source, intended, transfer, issued, resolution, counts, completed, mut live) =
+        columns_mut!(requests);
     let live = live.bypass_change_detection();
     batch.over += done.0.len() as u64;
     for row in done.0.drain(..) {
@@ -69,7 +70,6 @@ pub fn account(
         let over = Over {
             op: transfer[at].op as usize,
             bytes: u64::from(transfer[at].length_bytes),
-            intended: intended[at].0,
             completed: end,
             latency: end - intended[at].0,
             service: end - issued[at].0,
@@ -99,7 +99,6 @@ pub fn account(
 struct Over {
     op: usize,
     bytes: u64,
-    intended: Picoseconds,
     completed: Picoseconds,
     latency: Picoseconds,
     service: Picoseconds,
@@ -121,8 +120,6 @@ fn book(books: &mut VfBooks, over: &Over) {
     books.hits += u64::from(over.lookups.hits);
     books.misses += u64::from(over.lookups.misses);
     books.joined += u64::from(over.lookups.joined);
-    books.first_intended = Some(books.first_intended.map_or(over.intended, |first| first.min(over.intended)));
-    books.last_intended = books.last_intended.max(over.intended);
     books.last_completed = books.last_completed.max(over.completed);
     books.latency_sum_ps += u128::from(over.latency.0);
     books.latency_max = books.latency_max.max(over.latency);

@@ -152,7 +152,8 @@ impl Regions {
             return;
         }
         self.window_first = first;
-        self.window = (first..first + count).map(|at| self.elsewhere.remove(&at).unwrap_or_default()).collect();
+        self.window =
+            (first..first + count).map(|at| self.elsewhere.remove(&at).unwrap_or_default()).collect();
     }
 
     fn iter(&self) -> impl Iterator<Item = (u64, &Region)> {
@@ -254,9 +255,7 @@ impl PageTable {
         }
         match size {
             LeafSize::Size4K => self.lookup(base).is_some(),
-            LeafSize::Size2M => {
-                self.regions.maps_any(region(base)) || self.any_scattered(page(base), 512)
-            }
+            LeafSize::Size2M => self.regions.maps_any(region(base)) || self.any_scattered(page(base), 512),
             LeafSize::Size1G => {
                 let first = region(base);
                 let any_region = (first..first + 512).any(|at| self.regions.maps_any(at));

@@ -182,7 +182,12 @@ fn a_frame_has_the_owner_it_was_given_last() {
 #[test]
 fn a_frame_belongs_to_every_domain_that_maps_it_by_count() {
     let mut frames = MappedFrames::default();
-    let leaf = |size: LeafSize, target| Leaf { base: Iova(0), target: PhysAddr(target), size, permissions: Permissions::ReadWrite };
+    let leaf = |size: LeafSize, target| Leaf {
+        base: Iova(0),
+        target: PhysAddr(target),
+        size,
+        permissions: Permissions::ReadWrite,
+    };
     frames.add(DomainId(1), &leaf(LeafSize::Size4K, 0x20_0000));
     frames.add(DomainId(1), &leaf(LeafSize::Size4K, 0x20_0000));
     frames.add(DomainId(2), &leaf(LeafSize::Size2M, 0x20_0000));

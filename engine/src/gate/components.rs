@@ -54,41 +54,50 @@ pub struct Arrival {
     pub row: u32,
 }
 
-/// Requests on their way, in order: a queue that is mostly filled and then emptied.
-#[derive(Clone, Debug, Default)]
-pub struct Arrivals {
-    arrivals: Vec<Arrival>,
+/// A FIFO that is mostly filled and then emptied: a list with a mark, cheaper than a ring.
+#[derive(Clone, Debug)]
+pub struct Fifo<T> {
+    items: Vec<T>,
     taken: usize,
 }
 
-impl Arrivals {
+impl<T> Default for Fifo<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), taken: 0 }
+    }
+}
+
+impl<T> Fifo<T> {
+    /// Taken items are given up at least when there are this many.
+    const TAKEN_MAX: usize = 4_096;
+
     /// Appends one.
     #[inline]
-    pub fn push(&mut self, arrival: Arrival) {
-        self.arrivals.push(arrival);
+    pub fn push(&mut self, item: T) {
+        self.items.push(item);
     }
 
-    /// Those still on their way, the first first.
+    /// What waits, the first first.
     #[inline]
     #[must_use]
-    pub fn waiting(&self) -> &[Arrival] {
-        &self.arrivals[self.taken..]
+    pub fn waiting(&self) -> &[T] {
+        &self.items[self.taken..]
     }
 
-    /// Those still on their way, the first first.
-    pub fn waiting_mut(&mut self) -> &mut [Arrival] {
-        &mut self.arrivals[self.taken..]
+    /// What waits, the first first.
+    pub fn waiting_mut(&mut self) -> &mut [T] {
+        &mut self.items[self.taken..]
     }
 
-    /// Forgets the first.
+    /// Forgets the first, which must be there.
     #[inline]
     pub fn take_first(&mut self) {
         self.taken += 1;
-        if self.taken == self.arrivals.len() {
-            self.arrivals.clear();
+        if self.taken == self.items.len() {
+            self.items.clear();
             self.taken = 0;
-        } else if self.taken >= 4_096 {
-            self.arrivals.drain(..self.taken);
+        } else if self.taken >= Self::TAKEN_MAX {
+            self.items.drain(..self.taken);
             self.taken = 0;
         }
     }
@@ -98,7 +107,7 @@ impl Arrivals {
 #[derive(Component, Clone, Debug)]
 pub struct Uplink {
     /// Rows in the VFs' queues with the time they became eligible, the first first.
-    pub fifo: VecDeque<(Picoseconds, u32)>,
+    pub fifo: Fifo<(Picoseconds, u32)>,
     /// When the link is free.
     pub free_at: Picoseconds,
     /// The device's rate limits.
@@ -106,7 +115,7 @@ pub struct Uplink {
     /// Times on the wire.
     pub wires: WireTimes,
     /// Requests that have left, in order, and have not reached the IOMMU's look-ups.
-    pub in_flight: Arrivals,
+    pub in_flight: Fifo<Arrival>,
     /// Requests that have left since the start.
     pub sent: u64,
     /// Reads that have left since the start.
@@ -190,11 +199,11 @@ impl Uplink {
     #[must_use]
     pub fn new(wires: WireTimes, limits: RateLimits) -> Self {
         Self {
-            fifo: VecDeque::new(),
+            fifo: Fifo::default(),
             free_at: Picoseconds::ZERO,
             limits,
             wires,
-            in_flight: Arrivals::default(),
+            in_flight: Fifo::default(),
             sent: 0,
             reads_sent: 0,
             halt: Halt::Horizon,

@@ -38,10 +38,10 @@ pub fn issue(
 ) -> u64 {
     let before = uplink.sent;
     uplink.halt = loop {
-        if uplink.fifo.is_empty() && !admit_first(uplink, candidates, queues, waiting) {
+        let first = uplink.fifo.waiting().first().copied();
+        let Some((eligible, row)) = first.or_else(|| admit_first(uplink, candidates, queues, waiting)) else {
             break Halt::Horizon;
-        }
-        let (eligible, row) = uplink.fifo[0];
+        };
         let transfer = waiting.transfer[row as usize];
         let is_read = transfer.op == Op::Read;
         let mut start = eligible.max(uplink.free_at).max(uplink.limits.earliest(transfer.op));
@@ -59,12 +59,12 @@ pub fn issue(
         if start >= candidates.horizon {
             break Halt::Horizon;
         }
-        uplink.fifo.pop_front();
+        uplink.fifo.take_first();
         let queue = &mut queues[waiting.vf[row as usize].0 as usize];
         queue.queued -= 1;
         if let Some(released) = queue.stalled.pop_front() {
             queue.queued += 1;
-            uplink.fifo.push_back((start, released));
+            uplink.fifo.push((start, released));
         }
         if queue.lagging && queue.stalled.is_empty() {
             // What the source holds back would enter next, and is not here yet.
@@ -89,16 +89,16 @@ fn admit_first(
     candidates: &mut Candidates,
     queues: &mut [VfQueue],
     waiting: Waiting<'_>,
-) -> bool {
-    let Some(&row) = candidates.rows.get(candidates.admitted) else { return false };
+) -> Option<(Picoseconds, u32)> {
+    let row = *candidates.rows.get(candidates.admitted)?;
     let intended = waiting.intended[row as usize].0;
     if intended >= candidates.horizon {
-        return false;
+        return None;
     }
     candidates.admitted += 1;
     queues[waiting.vf[row as usize].0 as usize].queued += 1;
-    uplink.fifo.push_back((intended, row));
-    true
+    uplink.fifo.push((intended, row));
+    Some((intended, row))
 }
 
 /// Lets every candidate intended at or before `start` into its queue, or leaves it to its source
@@ -120,7 +120,7 @@ fn admit_until(
         let queue = &mut queues[waiting.vf[row as usize].0 as usize];
         if queue.queued < queue.entries {
             queue.queued += 1;
-            uplink.fifo.push_back((intended, row));
+            uplink.fifo.push((intended, row));
         } else {
             queue.stalls += 1;
             queue.stalled.push_back(row);

@@ -73,7 +73,10 @@ impl LinkSpec {
     pub fn validate(&self) -> Result<(), SpecError> {
         SpecError::in_range("link.generation", self.generation, 1, 5)?;
         if ![1, 2, 4, 8, 16].contains(&self.lanes) {
-            return Err(SpecError::new("link.lanes", format!("is {}; it must be 1, 2, 4, 8 or 16", self.lanes)));
+            return Err(SpecError::new(
+                "link.lanes",
+                format!("is {}; it must be 1, 2, 4, 8 or 16", self.lanes),
+            ));
         }
         for (key, bytes) in [("link.mps", self.mps), ("link.mrrs", self.mrrs)] {
             SpecError::in_range(key, bytes, 128, 4_096)?;

@@ -2,12 +2,13 @@
 
 use bevy_ecs::prelude::*;
 
-use super::components::{Completed, CompletedRows, Downlink, MemoryTimes};
 use super::Return;
+use super::components::{Completed, CompletedRows, Downlink, MemoryTimes};
 use crate::gate::{Refunds, Tag, Uplink};
 use crate::request::{Op, SourceVf, Transfer};
 use crate::schedule::Progress;
 use crate::topology::{AdapterOfVf, columns, columns_mut};
+use crate::traffic::insertion_sort;
 use crate::translation::{LookedUp, LookupBound, Resolution, Translated};
 
 /// Completes writes at once and reads in the order in which their data is ready.
@@ -45,7 +46,9 @@ pub fn complete(
             continue;
         }
         // Stable: completions ready at one instant stay in the order of their look-ups.
-        downlink.pending.sort_by_key(|pending| pending.ready);
+        if !insertion_sort(&mut downlink.pending, |pending| pending.ready) {
+            downlink.pending.sort_by_key(|pending| pending.ready);
+        }
         let served = downlink.pending.partition_point(|pending| pending.ready < overtaken_from);
         for Return { ready, row } in downlink.pending.drain(..served) {
             let at = row as usize;

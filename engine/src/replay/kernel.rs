@@ -181,13 +181,7 @@ impl<P: Replacement> ReplayState<'_, P> {
         }
     }
 
-    fn look_up(
-        &mut self,
-        context: Context,
-        at: Iova,
-        op: Op,
-        result: &mut DmaResult,
-    ) -> Result<Leaf, Fault> {
+    fn look_up(&mut self, context: Context, at: Iova, op: Op, result: &mut DmaResult) -> Result<Leaf, Fault> {
         let table = &self.tables[context.table as usize];
         if let Some(cached) = self.iotlb.lookup(context.domain, at) {
             result.hits += 1;

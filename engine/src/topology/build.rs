@@ -97,7 +97,10 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
             DidAllocator::new(DOMAIN_IDS),
             IotlbState(AnyIotlb::new(&spec.iotlb, seed)),
             Walkers::new(&spec.walkers),
-            TranslationTimes { walks: WalkCosts::new(spec), hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns) },
+            TranslationTimes {
+                walks: WalkCosts::new(spec),
+                hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
+            },
             MemoryTimes::new(&plan.machine.memory),
             AuditPolicy(plan.audit),
             FaultQueue::new(&spec.faults),
@@ -172,7 +175,7 @@ fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mu
             TenantOf { vm: vf, sharing_first: sharing.start, sharing_end: sharing.end },
             ContextEntry(attached.then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
-            TrafficSource { source, emitted: 0, iova_offset: part },
+            TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
             VfQueue { entries: plan.machine.scheduler.vf_queue_entries, ..VfQueue::default() },
             VfBooks::default(),
         ));

@@ -73,7 +73,10 @@ impl TopologySpec {
         if self.vfs_per_host() >= 1 << 16 {
             return Err(SpecError::new(
                 "topology.vfs_per_adapter",
-                format!("makes {} VFs a host; domain IDs have 16 bits, so at most 65535 can be told apart", self.vfs_per_host()),
+                format!(
+                    "makes {} VFs a host; domain IDs have 16 bits, so at most 65535 can be told apart",
+                    self.vfs_per_host()
+                ),
             ));
         }
         if self.vfs() > 1 << 20 {

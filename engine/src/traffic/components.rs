@@ -13,6 +13,8 @@ pub struct TrafficSource {
     pub source: Box<dyn Source>,
     /// Requests it has emitted.
     pub emitted: u64,
+    /// When it intended the first and the last of them.
+    pub intended: Option<(Picoseconds, Picoseconds)>,
     /// Added to every address: the VF's place in a shared domain.
     pub iova_offset: u64,
 }

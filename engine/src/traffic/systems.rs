@@ -46,13 +46,29 @@ pub fn reuse_rows(
     mut log: Single<&mut RequestLog>,
 ) {
     let Scratch { renumbered, moves, .. } = &mut *scratch;
-    let (mut live, mut source, mut sequence, mut intended, mut address, mut transfer, mut issued, mut looked_up_at, mut translated, mut resolution, mut counts, mut completed) =
-        columns_mut!(requests);
+    let (
+        mut live,
+        mut source,
+        mut sequence,
+        mut intended,
+        mut address,
+        mut transfer,
+        mut issued,
+        mut looked_up_at,
+        mut translated,
+        mut resolution,
+        mut counts,
+        mut completed,
+    ) = columns_mut!(requests);
     let live = &mut live.bypass_change_detection()[..batch.rows as usize];
     let kept = compaction(live, renumbered);
     moves.clear();
     moves.extend(
-        renumbered.iter().zip(0_u32..).filter(|(to, from)| **to != u32::MAX && *to != from).map(|(to, from)| (from, *to)),
+        renumbered
+            .iter()
+            .zip(0_u32..)
+            .filter(|(to, from)| **to != u32::MAX && *to != from)
+            .map(|(to, from)| (from, *to)),
     );
     live[..kept as usize].fill(Live(true));
     live[kept as usize..].fill(Live(false));
@@ -78,7 +94,7 @@ pub fn reuse_rows(
     let renumber = |row: &mut u32| *row = renumbered[*row as usize];
     for (mut candidates, mut uplink, mut downlink) in &mut adapters {
         candidates.rows.iter_mut().for_each(renumber);
-        uplink.fifo.iter_mut().for_each(|(_, row)| renumber(row));
+        uplink.fifo.waiting_mut().iter_mut().for_each(|(_, row)| renumber(row));
         uplink.in_flight.waiting_mut().iter_mut().for_each(|arrival| renumber(&mut arrival.row));
         downlink.pending.iter_mut().for_each(|pending| renumber(&mut pending.row));
     }
@@ -113,14 +129,22 @@ pub fn emit(
     mut scratch: Local<Scratch>,
     mut vfs: Query<(&mut TrafficSource, &mut NextIntended, &mut VfQueue)>,
     mut adapters: Query<(&AdapterVfs, &Uplink, &mut Candidates)>,
-    mut requests: Query<(&mut Live, &mut SourceVf, &mut Sequence, &mut Intended, &mut Address, &mut Transfer)>,
+    mut requests: Query<(
+        &mut Live,
+        &mut SourceVf,
+        &mut Sequence,
+        &mut Intended,
+        &mut Address,
+        &mut Transfer,
+    )>,
 ) {
     let (mut sources, mut next_intended, mut queues) = columns_mut!(vfs);
     let (sources, queues) = (sources.bypass_change_detection(), queues.bypass_change_detection());
     let next_intended = next_intended.bypass_change_detection();
     let (adapter_vfs, uplinks, mut candidates) = columns_mut!(adapters);
     let candidates = candidates.bypass_change_detection();
-    let (mut live, mut source, mut sequence, mut intended, mut address, mut transfer) = columns_mut!(requests);
+    let (mut live, mut source, mut sequence, mut intended, mut address, mut transfer) =
+        columns_mut!(requests);
     let live = live.bypass_change_detection();
     let source = source.bypass_change_detection();
     let sequence = sequence.bypass_change_detection();
@@ -167,6 +191,9 @@ pub fn emit(
                 }
                 if from.iova_offset != 0 {
                     address[rows].iter_mut().for_each(|address| address.0.0 += from.iova_offset);
+                }
+                if let [first, .., last] | [first @ last] = &intended[start..start + emitted] {
+                    from.intended = Some((from.intended.map_or(first.0, |(first, _)| first), last.0));
                 }
                 from.emitted += emitted as u64;
                 batch.rows += emitted as u32;

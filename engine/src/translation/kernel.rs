@@ -117,12 +117,7 @@ impl<P: Replacement> OrderedPass<'_, P> {
     /// All its look-ups happen at one instant, unless a full walkers' queue stalls them.
     /// `visit` gets each translated piece; pieces of a DMA that is blocked in the end do not count.
     #[inline(always)]
-    pub fn translate(
-        &mut self,
-        now: Picoseconds,
-        demand: &Demand,
-        mut visit: impl FnMut(Segment),
-    ) -> Answer {
+    pub fn translate(&mut self, now: Picoseconds, demand: &Demand, mut visit: impl FnMut(Segment)) -> Answer {
         let mut answer = Answer {
             taken_up: now,
             translated: now + self.hit,

@@ -147,24 +147,22 @@ pub fn translate(
         counts: counts.bypass_change_detection(),
     };
     looked_up.0.clear();
-    let mut notes = Notes {
-        looked_up: &mut looked_up.0,
-        reached: &mut reached.0,
-        faults: &mut faults,
-        audit: *audit,
-    };
+    let mut notes =
+        Notes { looked_up: &mut looked_up.0, reached: &mut reached.0, faults: &mut faults, audit: *audit };
     let contexts = columns!(vfs);
     let tables = columns!(tables);
     with_iotlb!(&mut iotlb.0, |iotlb| {
-        let mut pass = OrderedPass {
-            iotlb,
-            walkers: &mut walkers,
-            tables,
-            walk_costs: times.walks,
-            hit: times.hit,
-        };
+        let mut pass =
+            OrderedPass { iotlb, walkers: &mut walkers, tables, walk_costs: times.walks, hit: times.hit };
         bound.0 = run_pass(
-            &mut pass, candidates, downlinks, uplinks, credits, contexts, &mut columns, &mut notes,
+            &mut pass,
+            candidates,
+            downlinks,
+            uplinks,
+            credits,
+            contexts,
+            &mut columns,
+            &mut notes,
             &mut clock.0,
         );
         if bound.0 == Picoseconds::MAX {
@@ -188,11 +186,15 @@ fn run_pass<P: Replacement>(
     clock: &mut Picoseconds,
 ) -> Picoseconds {
     let mut drained = 0_u64;
-    let mut next = NextArrivals { times: [Picoseconds::MAX; ADAPTERS_MAX], known: 0, adapters: uplinks.len() };
+    let mut next =
+        NextArrivals { times: [Picoseconds::MAX; ADAPTERS_MAX], known: 0, adapters: uplinks.len() };
     for (adapter, uplink) in uplinks.iter().enumerate() {
         let waiting = uplink.in_flight.waiting();
         drained |= u64::from(waiting.is_empty()) << adapter;
-        next.set(adapter, next_arrival(uplink, &candidates[adapter], &downlinks[adapter], waiting.is_empty()));
+        next.set(
+            adapter,
+            next_arrival(uplink, &candidates[adapter], &downlinks[adapter], waiting.is_empty()),
+        );
         for arrival in waiting.iter().take(PREFETCH_DISTANCE) {
             prefetch_row(pass, contexts, columns, arrival.row);
         }

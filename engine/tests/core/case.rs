@@ -80,33 +80,40 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
         vfs_per_adapter: vfs,
         domain_scope: if shared { DomainScope::Adapter } else { DomainScope::Vf },
     });
-    let link = (grid_ns(0..8), prop_oneof![1u32..5, Just(64u32)]).prop_map(|(propagation_ns, flow_credits)| {
-        LinkSpec {
-            generation: 1,
-            lanes: 1,
-            mps: 128,
-            mrrs: 128,
-            tlp_share: 1.0,
-            propagation_ns,
-            flow_credits,
-            ..LinkSpec::default()
-        }
-    });
-    let device = (prop_oneof![1u32..4, Just(64u32)], prop::bool::weighted(0.2)).prop_map(|(read_tags, limited)| {
-        DeviceSpec {
-            read_tags,
-            max_read_mops: if limited { 3.125 } else { 0.0 },
-            max_write_mops: if limited { 1.5625 } else { 0.0 },
-        }
-    });
+    let link =
+        (grid_ns(0..8), prop_oneof![1u32..5, Just(64u32)]).prop_map(|(propagation_ns, flow_credits)| {
+            LinkSpec {
+                generation: 1,
+                lanes: 1,
+                mps: 128,
+                mrrs: 128,
+                tlp_share: 1.0,
+                propagation_ns,
+                flow_credits,
+                ..LinkSpec::default()
+            }
+        });
+    let device =
+        (prop_oneof![1u32..4, Just(64u32)], prop::bool::weighted(0.2)).prop_map(|(read_tags, limited)| {
+            DeviceSpec {
+                read_tags,
+                max_read_mops: if limited { 3.125 } else { 0.0 },
+                max_write_mops: if limited { 1.5625 } else { 0.0 },
+            }
+        });
     let memory = (grid_ns(0..20), grid_ns(0..20), grid_ns(0..20)).prop_map(
-        |(read_ns, write_ns, unsupported_request_ns)| MemorySpec { read_ns, write_ns, unsupported_request_ns },
+        |(read_ns, write_ns, unsupported_request_ns)| MemorySpec {
+            read_ns,
+            write_ns,
+            unsupported_request_ns,
+        },
     );
     let faults = (1u32..4, grid_ns(0..200))
         .prop_map(|(queue_entries, service_ns)| FaultQueueSpec { queue_entries, service_ns });
-    let iommu = (iotlb(), walkers(), faults, 3u8..6).prop_map(|(iotlb, walkers, faults, page_table_levels)| {
-        IommuSpec { iotlb, walkers, faults, page_table_levels, ..IommuSpec::default() }
-    });
+    let iommu =
+        (iotlb(), walkers(), faults, 3u8..6).prop_map(|(iotlb, walkers, faults, page_table_levels)| {
+            IommuSpec { iotlb, walkers, faults, page_table_levels, ..IommuSpec::default() }
+        });
     (topology, 1u32..6, link, device, iommu, memory).prop_map(
         |(topology, vf_queue_entries, link, device, iommu, memory)| MachineSpec {
             topology,

@@ -19,14 +19,16 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
         case.traffic.iter().map(|intents| vec![None; intents.len()]).collect();
     let column = |name| numbers(&outcome.requests, name);
     let (adapter, vf, sequence) = (column("adapter"), column("vf"), column("sequence"));
-    let (issued, translated, completed) = (column("issued_ps"), column("translated_ps"), column("completed_ps"));
+    let (issued, translated, completed) =
+        (column("issued_ps"), column("translated_ps"), column("completed_ps"));
     let (pa, fault_iova) = (column("pa"), column("fault_iova"));
     let (hits, misses) = (column("iotlb_hits"), column("iotlb_misses"));
     let at = outcome.requests.fields.iter().position(|field| field.name == "fault").expect("a column");
     let Column::OptionalName(fault) = &outcome.requests.columns[at] else { panic!("faults are names") };
     for row in 0..outcome.requests.len() {
         let index = adapter[row] * u64::from(case.machine.topology.vfs_per_adapter) + vf[row];
-        let fault = fault[row].map(|name| *Fault::ALL.iter().find(|fault| fault.name() == name).expect("known"));
+        let fault =
+            fault[row].map(|name| *Fault::ALL.iter().find(|fault| fault.name() == name).expect("known"));
         let fate = Fate {
             issued: issued[row],
             translated: translated[row],
@@ -51,12 +53,14 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
 pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Counters)) -> Option<String> {
     let (expected_fates, expected_counters) = expected;
     let joined: u64 = expected_fates.iter().flatten().map(|fate| fate.joined).sum();
-    let differing = expected_fates.iter().zip(fates(case, outcome)).enumerate().flat_map(|(vf, (there, here))| {
-        let pairs = there.iter().map(|fate| Fate { joined: 0, ..*fate }).zip(here).enumerate();
-        pairs.map(move |(number, (there, here))| (vf, number, there, here)).collect::<Vec<_>>()
-    });
+    let differing =
+        expected_fates.iter().zip(fates(case, outcome)).enumerate().flat_map(|(vf, (there, here))| {
+            let pairs = there.iter().map(|fate| Fate { joined: 0, ..*fate }).zip(here).enumerate();
+            pairs.map(move |(number, (there, here))| (vf, number, there, here)).collect::<Vec<_>>()
+        });
     // The one issued first is the most telling.
-    let first = differing.filter(|(_, _, there, here)| there != here).min_by_key(|(_, _, there, _)| there.issued);
+    let first =
+        differing.filter(|(_, _, there, here)| there != here).min_by_key(|(_, _, there, _)| there.issued);
     if let Some((vf, number, there, here)) = first {
         return Some(format!("VF {vf}, request {number}: reference {there:?}, engine {here:?}"));
     }

@@ -195,7 +195,11 @@ impl<'a> Reference<'a> {
             queued: vec![0; vfs],
             stalled: vec![VecDeque::new(); vfs],
             fates: case.traffic.iter().map(|intents| vec![Fate::default(); intents.len()]).collect(),
-            translations: case.traffic.iter().map(|intents| vec![Translation::default(); intents.len()]).collect(),
+            translations: case
+                .traffic
+                .iter()
+                .map(|intents| vec![Translation::default(); intents.len()])
+                .collect(),
             input: VecDeque::new(),
             resume_at: None,
             iotlb: PlainIotlb::new(&machine.iommu.iotlb, iommu_seed, broken_in_iotlb),
@@ -229,9 +233,21 @@ impl<'a> Reference<'a> {
     fn at(&mut self, time: u64, event: Event) {
         let class = match event {
             Event::Completion { .. } | Event::Credit { .. } => 0,
-            Event::Issue { .. } => if self.holds(Rule::IssueBeforeSend) { 1 } else { 3 },
+            Event::Issue { .. } => {
+                if self.holds(Rule::IssueBeforeSend) {
+                    1
+                } else {
+                    3
+                }
+            }
             Event::Send { .. } => 2,
-            Event::WalkEnd { .. } => if self.holds(Rule::WalkEndsBeforeLookups) { 4 } else { 6 },
+            Event::WalkEnd { .. } => {
+                if self.holds(Rule::WalkEndsBeforeLookups) {
+                    4
+                } else {
+                    6
+                }
+            }
             Event::Arrival { .. } => 5,
             Event::Ready { .. } | Event::DownlinkFree { .. } | Event::FaultKnown { .. } => 7,
         };
@@ -331,7 +347,8 @@ impl<'a> Reference<'a> {
             self.adapters[adapter].fifo.push_back(released);
         }
         let arrives = free + ps(self.case.machine.link.propagation_ns);
-        let adapter_in_tie = if self.holds(Rule::ArrivalsTieByAdapter) { adapter } else { usize::MAX - adapter };
+        let adapter_in_tie =
+            if self.holds(Rule::ArrivalsTieByAdapter) { adapter } else { usize::MAX - adapter };
         self.at(arrives, Event::Arrival { adapter: adapter_in_tie, number, id });
         self.at(free, Event::Send { adapter });
     }
@@ -394,7 +411,8 @@ impl<'a> Reference<'a> {
             return Some(self.checked(id, at, intent, Some(leaf)));
         }
         let found = leaves.iter().find(|leaf| covers(leaf)).copied();
-        let code = found.map_or(leaf_code(Iova(at), LeafSize::Size4K), |leaf| leaf_code(leaf.base, leaf.size));
+        let code =
+            found.map_or(leaf_code(Iova(at), LeafSize::Size4K), |leaf| leaf_code(leaf.base, leaf.size));
         let pending = self.walks.iter().position(|walk| {
             !walk.over && walk.domain == domain && walk.code == code && walk.leaf.is_some() == found.is_some()
         });
@@ -406,8 +424,8 @@ impl<'a> Reference<'a> {
         }
         let walkers = &self.case.machine.iommu.walkers;
         let bounded = self.holds(Rule::WalkersQueueIsBounded);
-        let full = self.walkers_busy == walkers.count
-            && self.walk_queue.len() as u32 >= walkers.queue_entries;
+        let full =
+            self.walkers_busy == walkers.count && self.walk_queue.len() as u32 >= walkers.queue_entries;
         if full && bounded {
             self.counters.queue_stalls += 1;
             return None;
@@ -458,7 +476,8 @@ impl<'a> Reference<'a> {
 
     /// Ends the translation of a DMA, if its look-ups and walks are over.
     fn conclude(&mut self, id: Id) {
-        let Translation { walks_left, known_at, looked_up, lookup_number: lookup } = self.translations[id.0][id.1];
+        let Translation { walks_left, known_at, looked_up, lookup_number: lookup } =
+            self.translations[id.0][id.1];
         if walks_left > 0 || !looked_up {
             return;
         }

@@ -71,9 +71,7 @@ impl Recency {
     pub fn back(&self, set: u32) -> u32 {
         match self {
             Self::Words { orders, back_shift } => (orders[set as usize] >> back_shift) as u32 & 15,
-            Self::Rings { links, fronts, ways } => {
-                links[fronts[set as usize] as usize].before - set * ways
-            }
+            Self::Rings { links, fronts, ways } => links[fronts[set as usize] as usize].before - set * ways,
         }
     }
 }
