@@ -7,6 +7,7 @@ use bevy_ecs::component::Component;
 use super::latencies::Latencies;
 use super::rows::TimelineRow;
 use crate::plan::Audit;
+use crate::request::Op;
 use crate::table::Table;
 use crate::translation::FaultNote;
 use crate::units::Picoseconds;
@@ -28,15 +29,12 @@ impl AuditPolicy {
     }
 }
 
-/// The books of a VF.
-#[derive(Component, Default)]
+/// The books of a VF: what every request that is over touches, in two cache lines.
+#[derive(Component, Clone, Copy, Debug, Default)]
+#[repr(align(64))]
 pub struct VfBooks {
     /// DMAs translated and performed, by direction.
     pub translated: [u64; 2],
-    /// DMAs blocked, by direction.
-    pub blocked: [u64; 2],
-    /// DMAs blocked, by fault.
-    pub faults: [u64; 6],
     /// Bytes of the DMAs performed, by direction.
     pub bytes: [u64; 2],
     /// IOTLB hits.
@@ -45,37 +43,63 @@ pub struct VfBooks {
     pub misses: u64,
     /// Misses that joined a walk under way.
     pub joined: u64,
-    /// Translations the owner map judged.
-    pub audited: u64,
-    /// Translations that reached a frame of another owner.
-    pub breaches: u64,
-    /// DMAs that reached another tenant's frame through a shared domain.
-    pub cross_tenant: u64,
     /// Last completion.
     pub last_completed: Picoseconds,
     /// Sum of latencies.
     pub latency_sum_ps: u128,
     /// Greatest latency.
     pub latency_max: Picoseconds,
-    /// Sum of service times.
-    pub service_sum_ps: u128,
     /// Greatest service time.
     pub service_max: Picoseconds,
-    /// Latencies, by direction.
-    pub latencies: [Latencies; 2],
+    /// Sum of service times.
+    pub service_sum_ps: u128,
 }
 
-impl VfBooks {
-    /// Requests that are over.
+/// What is rare in the life of a VF.
+#[derive(Component, Clone, Copy, Debug, Default)]
+pub struct VfIncidents {
+    /// DMAs blocked, by direction.
+    pub blocked: [u64; 2],
+    /// DMAs blocked, by fault.
+    pub faults: [u64; 6],
+    /// Translations that reached a frame of another owner.
+    pub breaches: u64,
+    /// DMAs that reached another tenant's frame through a shared domain.
+    pub cross_tenant: u64,
+}
+
+/// Latencies of a host's VFs, on the host: a histogram a VF and direction.
+#[derive(Component)]
+pub struct VfLatencies(pub Latencies);
+
+impl VfLatencies {
+    /// For `vfs` VFs.
     #[must_use]
-    pub fn over(&self) -> u64 {
-        self.translated.iter().chain(&self.blocked).sum()
+    pub fn new(vfs: u32) -> Self {
+        Self(Latencies::new(vfs as usize * 2))
+    }
+
+    /// The number of a histogram.
+    #[inline]
+    #[must_use]
+    pub fn histogram(vf: u32, op: Op) -> usize {
+        vf as usize * 2 + op as usize
     }
 }
 
-/// Service times of a host, by direction.
-#[derive(Component, Default)]
-pub struct ServiceTimes(pub [Latencies; 2]);
+/// Service times of a host, on the host: a histogram a direction.
+#[derive(Component)]
+pub struct ServiceTimes(pub Latencies);
+
+impl Default for ServiceTimes {
+    fn default() -> Self {
+        Self(Latencies::new(2))
+    }
+}
+
+/// Translations that the owner map has judged, on the host.
+#[derive(Component, Clone, Copy, Debug, Default)]
+pub struct Audited(pub u64);
 
 /// What completed in one window.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,13 @@
 //! Histograms of latencies: logarithmic buckets of nanoseconds, each within 1 % of its values.
+//!
+//! They are counted in one array, so that the place of a count is known without following pointers
+//! and can be asked for in advance; results are read through the `histogram` crate, whose buckets
+//! these are.
 
-use histogram::{Histogram, Histogram32};
+use bevy_ecs::component::Component;
+use histogram::Histogram;
 
+use crate::prefetch::prefetch;
 use crate::units::Picoseconds;
 
 /// Buckets a power of two: 2^7, so a bucket is at most 1/128 of its least value wide.
@@ -9,6 +15,7 @@ const GROUPING_POWER: u8 = 7;
 /// Values up to 2^40 ns, 18 minutes; longer ones count in the last bucket.
 const MAX_VALUE_POWER: u8 = 40;
 const LONGEST_NS: u64 = (1 << MAX_VALUE_POWER) - 1;
+const BUCKETS: usize = (MAX_VALUE_POWER as usize - GROUPING_POWER as usize + 1) << GROUPING_POWER;
 
 /// An empty histogram of nanoseconds.
 #[must_use]
@@ -23,26 +30,51 @@ pub fn quantile_ns(histogram: &Histogram, quantile: f64) -> u64 {
     histogram.quantile_bucket(quantile).expect("a share").map_or(0, |bucket| bucket.end())
 }
 
-/// Latencies of one kind of request. Counters are of 32 bits, to be kind to the cache; what no longer
-/// fits moves to wider ones.
-pub struct Latencies {
-    recent: Histogram32,
-    recorded: u32,
-    older: Option<Box<Histogram>>,
+/// The bucket of a value: the value itself below 2^8, then 2^7 buckets a power of two.
+#[inline]
+fn bucket(ns: u64) -> usize {
+    const LINEAR: u64 = (2 << GROUPING_POWER) - 1;
+    let dropped_bits = u64::BITS - 1 - u32::from(GROUPING_POWER) - (ns | LINEAR).leading_zeros();
+    ((u64::from(dropped_bits) << GROUPING_POWER) + (ns >> dropped_bits)) as usize
 }
 
-impl Default for Latencies {
-    fn default() -> Self {
-        let recent = Histogram32::new(GROUPING_POWER, MAX_VALUE_POWER).expect("the powers fit");
-        Self { recent, recorded: 0, older: None }
-    }
+/// Several histograms of times. Counters are of 32 bits, to be kind to the cache; before one could
+/// overflow, all move to wider ones.
+#[derive(Component)]
+pub struct Latencies {
+    recent: Vec<u32>,
+    older: Vec<u64>,
+    recorded: u32,
 }
+
+/// The place of a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(usize);
 
 impl Latencies {
-    /// Counts one latency.
+    /// As many empty histograms.
+    #[must_use]
+    pub fn new(histograms: usize) -> Self {
+        Self { recent: vec![0; histograms * BUCKETS], older: Vec::new(), recorded: 0 }
+    }
+
+    /// Where a time is counted in the histogram of this number.
     #[inline]
-    pub fn record(&mut self, span: Picoseconds) {
-        self.recent.increment(span.as_ns().min(LONGEST_NS)).expect("in range");
+    #[must_use]
+    pub fn place(histogram: usize, time: Picoseconds) -> Place {
+        Place(histogram * BUCKETS + bucket(time.as_ns().min(LONGEST_NS)))
+    }
+
+    /// Asks for the cache line of a place.
+    #[inline]
+    pub fn prefetch(&self, place: Place) {
+        prefetch(self.recent.as_ptr().wrapping_add(place.0));
+    }
+
+    /// Counts one.
+    #[inline]
+    pub fn count(&mut self, place: Place) {
+        self.recent[place.0] += 1;
         self.recorded += 1;
         if self.recorded == u32::MAX {
             self.make_room();
@@ -51,24 +83,48 @@ impl Latencies {
 
     #[cold]
     fn make_room(&mut self) {
-        let mut older = self.older.take().unwrap_or_else(|| Box::new(new_histogram()));
-        add(&self.recent, &mut older);
-        self.older = Some(older);
-        self.recent.reset();
+        self.older.resize(self.recent.len(), 0);
+        for (recent, older) in self.recent.iter_mut().zip(&mut self.older) {
+            if *recent > 0 {
+                *older += u64::from(core::mem::take(recent));
+            }
+        }
         self.recorded = 0;
     }
 
-    /// Adds everything to a histogram of all.
-    pub fn add_to(&self, total: &mut Histogram) {
-        add(&self.recent, total);
-        if let Some(older) = &self.older {
-            total.checked_add_assign(older).expect("64 bits suffice");
+    /// Adds everything in the histogram of this number to `total`, a [`new_histogram`].
+    pub fn add_to(&self, histogram: usize, total: &mut Histogram) {
+        let counts = histogram * BUCKETS..(histogram + 1) * BUCKETS;
+        let older = self.older.get(counts.clone()).unwrap_or_default();
+        for (sum, count) in total.as_mut_slice().iter_mut().zip(&self.recent[counts]) {
+            *sum += u64::from(*count);
+        }
+        for (sum, count) in total.as_mut_slice().iter_mut().zip(older) {
+            *sum += count;
         }
     }
 }
 
-fn add(counts: &Histogram32, total: &mut Histogram) {
-    for (count, sum) in counts.as_slice().iter().zip(total.as_mut_slice()) {
-        *sum += u64::from(*count);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_those_of_the_histogram_crate() {
+        let mut latencies = Latencies::new(2);
+        let mut expected = new_histogram();
+        let powers = (0..=63).flat_map(|power| [(1 << power) - 1, 1 << power, (1 << power) + (1 << power) / 3]);
+        for ns in powers.chain(200..600).filter(|ns| *ns < u64::MAX / 1_000) {
+            latencies.count(Latencies::place(1, Picoseconds(ns * 1_000 + 999)));
+            expected.increment(ns.min(LONGEST_NS)).expect("in range");
+        }
+        latencies.make_room();
+        latencies.count(Latencies::place(1, Picoseconds(5_000)));
+        expected.increment(5).expect("in range");
+        let (mut first, mut second) = (new_histogram(), new_histogram());
+        latencies.add_to(0, &mut first);
+        latencies.add_to(1, &mut second);
+        assert_eq!(first, new_histogram());
+        assert_eq!(second, expected);
     }
 }

@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::*;
 use histogram::Histogram;
 
-use super::components::{ServiceTimes, Timeline, VfBooks};
+use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
 use crate::gate::{Uplink, VfQueue};
@@ -75,15 +75,29 @@ impl Totals {
         let host = world.query::<&Host>().single(world).expect("one host").0.0;
         let classes: Vec<String> =
             world.query::<&Vm>().iter(world).map(|vm| classes[vm.class as usize].clone()).collect();
-        let mut vfs = world
-            .query::<(&Vf, &AdapterOfVf, &TenantOf, &ContextEntry, &VfQueue, &VfBooks, &TrafficSource)>();
+        let mut vfs = world.query::<(
+            &Vf,
+            &AdapterOfVf,
+            &TenantOf,
+            &ContextEntry,
+            &VfQueue,
+            (&VfBooks, &VfIncidents),
+            &TrafficSource,
+        )>();
+        let latencies = world.query::<&VfLatencies>().single(world).expect("one host");
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
-        for (vf, adapter, tenant, context, queue, books, source) in vfs.iter(world) {
+        for ((vf, adapter, tenant, context, queue, (books, incidents), source), number) in vfs.iter(world).zip(0..) {
             if adapter.0 != adapter_before {
                 (vf_of_adapter, adapter_before) = (0, adapter.0);
             }
-            assert_eq!(books.over(), source.emitted, "every request has one outcome");
+            let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
+            assert_eq!(over, source.emitted, "every request has one outcome");
+            let mut of_vf = new_histogram();
+            for (op, total) in [Op::Read, Op::Write].into_iter().zip(&mut self.latencies) {
+                latencies.0.add_to(VfLatencies::histogram(number, op), total);
+                latencies.0.add_to(VfLatencies::histogram(number, op), &mut of_vf);
+            }
             let identity = TenantRow {
                 host,
                 adapter: adapter.0,
@@ -94,7 +108,7 @@ impl Totals {
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
-            self.add_tenant(identity, queue, books, source);
+            self.add_tenant(identity, queue, (books, incidents, &of_vf), source);
         }
     }
 
@@ -119,36 +133,38 @@ impl Totals {
         let timeline = world.query::<&Timeline>().single(world).expect("one host");
         summary.timeline_dropped += timeline.dropped;
         let services = world.query::<&ServiceTimes>().single(world).expect("one host");
-        for (times, total) in services.0.iter().zip(&mut self.services) {
-            times.add_to(total);
+        for (op, total) in self.services.iter_mut().enumerate() {
+            services.0.add_to(op, total);
         }
+        summary.audited_total += world.query::<&Audited>().single(world).expect("one host").0;
     }
 
-    fn add_tenant(&mut self, identity: TenantRow, queue: &VfQueue, books: &VfBooks, source: &TrafficSource) {
-        let mut latencies = new_histogram();
-        for (own, total) in books.latencies.iter().zip(&mut self.latencies) {
-            own.add_to(total);
-            own.add_to(&mut latencies);
-        }
-        let over = books.over();
+    fn add_tenant(
+        &mut self,
+        identity: TenantRow,
+        queue: &VfQueue,
+        (books, incidents, latencies): (&VfBooks, &VfIncidents, &Histogram),
+        source: &TrafficSource,
+    ) {
         let [reads, writes] =
-            [Op::Read, Op::Write].map(|op| books.translated[op as usize] + books.blocked[op as usize]);
+            [Op::Read, Op::Write].map(|op| books.translated[op as usize] + incidents.blocked[op as usize]);
+        let over = reads + writes;
         let (first, last) = source.intended.unwrap_or_default();
         let active = books.last_completed.saturating_sub(first);
         let bytes: u64 = books.bytes.iter().sum();
         let row = TenantRow {
             dma_total: over,
             dma_translated: books.translated.iter().sum(),
-            dma_blocked: books.blocked.iter().sum(),
+            dma_blocked: incidents.blocked.iter().sum(),
             dma_reads: reads,
             dma_writes: writes,
             read_bytes: books.bytes[Op::Read as usize],
             write_bytes: books.bytes[Op::Write as usize],
             throughput_gbps: ratio(bytes as f64 * 8e3, active.0 as f64),
             latency_mean_ns: ratio(books.latency_sum_ps as f64 / 1e3, over as f64),
-            latency_p50_ns: quantile_ns(&latencies, 0.5),
-            latency_p99_ns: quantile_ns(&latencies, 0.99),
-            latency_p999_ns: quantile_ns(&latencies, 0.999),
+            latency_p50_ns: quantile_ns(latencies, 0.5),
+            latency_p99_ns: quantile_ns(latencies, 0.99),
+            latency_p999_ns: quantile_ns(latencies, 0.999),
             latency_max_ns: books.latency_max.as_ns_f64(),
             service_mean_ns: ratio(books.service_sum_ps as f64 / 1e3, over as f64),
             service_max_ns: books.service_max.as_ns_f64(),
@@ -156,15 +172,15 @@ impl Totals {
             iotlb_hits: books.hits,
             iotlb_misses: books.misses,
             iotlb_misses_joined: books.joined,
-            blocked_no_context: books.faults[Fault::NoContext as usize],
-            blocked_bad_length: books.faults[Fault::BadLength as usize],
-            blocked_address_overflow: books.faults[Fault::AddressOverflow as usize],
-            blocked_not_mapped: books.faults[Fault::NotMapped as usize],
-            blocked_no_permission: books.faults[Fault::NoPermission as usize],
-            cross_tenant: books.cross_tenant,
+            blocked_no_context: incidents.faults[Fault::NoContext as usize],
+            blocked_bad_length: incidents.faults[Fault::BadLength as usize],
+            blocked_address_overflow: incidents.faults[Fault::AddressOverflow as usize],
+            blocked_not_mapped: incidents.faults[Fault::NotMapped as usize],
+            blocked_no_permission: incidents.faults[Fault::NoPermission as usize],
+            cross_tenant: incidents.cross_tenant,
             ..identity
         };
-        self.add_to_summary(&row, books);
+        self.add_to_summary(&row, books, incidents);
         if over > 0 {
             let intended_over = last.saturating_sub(first);
             self.shares.push(ratio(intended_over.0 as f64, active.0 as f64));
@@ -172,7 +188,7 @@ impl Totals {
         self.tenants.push(row);
     }
 
-    fn add_to_summary(&mut self, row: &TenantRow, books: &VfBooks) {
+    fn add_to_summary(&mut self, row: &TenantRow, books: &VfBooks, incidents: &VfIncidents) {
         let summary = &mut self.summary;
         summary.vfs += 1;
         summary.dma_total += row.dma_total;
@@ -193,8 +209,7 @@ impl Totals {
         summary.blocked_address_overflow += row.blocked_address_overflow;
         summary.blocked_not_mapped += row.blocked_not_mapped;
         summary.blocked_no_permission += row.blocked_no_permission;
-        summary.audited_total += books.audited;
-        summary.breach_total += books.breaches;
+        summary.breach_total += incidents.breaches;
         summary.cross_tenant_total += row.cross_tenant;
         self.latency_sum_ps += books.latency_sum_ps;
         self.service_sum_ps += books.service_sum_ps;

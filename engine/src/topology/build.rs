@@ -4,7 +4,9 @@ use bevy_ecs::prelude::*;
 
 use super::components::*;
 use super::spec::DomainScope;
-use crate::account::{AuditPolicy, RequestLog, ServiceTimes, Timeline, VfBooks, Windows};
+use crate::account::{
+    AuditPolicy, Audited, RequestLog, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, Windows,
+};
 use crate::domain::{DidAllocator, Domain, Leaf, Mapping, Owner, OwnerMap, PageTable};
 use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
@@ -83,7 +85,7 @@ pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
         Timeline::new(host.0, topology.vfs_per_adapter, plan.report.timeline_rows_per_host),
         RequestLog::new(plan.log_requests, spans.log_slice, host.0, topology.vfs_per_adapter),
         Windows::new(spans.window),
-        ServiceTimes::default(),
+        (VfLatencies::new(topology.vfs_per_host()), ServiceTimes::default(), Audited::default()),
     ));
     world
 }
@@ -177,7 +179,7 @@ fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mu
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
             VfQueue { entries: plan.machine.scheduler.vf_queue_entries, ..VfQueue::default() },
-            VfBooks::default(),
+            (VfBooks::default(), VfIncidents::default()),
         ));
     }
 }

@@ -4,6 +4,7 @@ use bevy_ecs::component::Component;
 use bevy_ecs::resource::Resource;
 
 use super::source::Source;
+use crate::prefetch::prefetch;
 use crate::units::Picoseconds;
 
 /// The traffic source of a VF.
@@ -17,6 +18,17 @@ pub struct TrafficSource {
     pub intended: Option<(Picoseconds, Picoseconds)>,
     /// Added to every address: the VF's place in a shared domain.
     pub iova_offset: u64,
+}
+
+impl TrafficSource {
+    /// Asks for the cache lines of the source.
+    #[inline]
+    pub fn prefetch(&self) {
+        let first = (&raw const *self.source).cast::<u8>();
+        for line in 0..size_of_val(&*self.source).div_ceil(64) {
+            prefetch(first.wrapping_add(64 * line));
+        }
+    }
 }
 
 /// When a VF's source intends its next request; `Picoseconds::MAX` after the last.

@@ -1,59 +1,77 @@
 //! Order of intended times; reuse of rows.
 
+use super::components::Live;
+use super::staging::Staged;
 use crate::request::{Intended, SourceVf};
 
-/// Offsets from the first intended time that leave room for a row number beside them.
+/// Offsets from the first intended time that leave room for a number beside them.
 const OFFSET_BITS: u32 = 40;
+const NUMBER_BITS: u32 = u64::BITS - OFFSET_BITS;
+const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 
-/// Appends the new rows of an adapter to its candidates, in the order of (intended time, VF,
-/// sequence). `new_rows` are in the order of (VF, sequence); candidates that are left are older rows.
-pub fn order(
+/// The staged requests in the order of (intended time, VF, sequence), as keys whose low bits
+/// ([`number`]) are positions in the staging area, where they lie in the order of (VF, sequence).
+pub fn order(staged: &Staged, keys: &mut Vec<u64>, sorted: &mut Vec<u64>) {
+    let times = &staged.intended[..staged.len];
+    let base = times.iter().map(|time| time.0.0).min().unwrap_or(0);
+    let span = times.iter().map(|time| time.0.0).max().unwrap_or(0) - base;
+    sorted.clear();
+    if span >= 1 << OFFSET_BITS || times.len() as u64 > NUMBER_MASK {
+        sorted.extend(0..times.len() as u64);
+        sorted.sort_by_key(|number| times[*number as usize].0);
+        return;
+    }
+    keys.clear();
+    keys.extend(times.iter().zip(0_u64..).map(|(time, number)| (time.0.0 - base) << NUMBER_BITS | number));
+    sort_spread(keys, sorted, span, NUMBER_BITS);
+}
+
+/// The position that a key of [`order`] stands for.
+#[inline]
+#[must_use]
+pub fn number(key: u64) -> usize {
+    (key & NUMBER_MASK) as usize
+}
+
+/// Appends new rows, which are in the order of (intended time, VF, sequence), to the candidates of
+/// their adapter. Candidates that are left are older rows, but may be intended later.
+pub fn append(
     candidates: &mut Vec<u32>,
     new_rows: core::ops::Range<u32>,
     intended: &[Intended],
     source: &[SourceVf],
-    keys: &mut Vec<u64>,
 ) {
-    const ROW_BITS: u32 = 64 - OFFSET_BITS;
-    let times = &intended[new_rows.start as usize..new_rows.end as usize];
-    let base = times.iter().map(|time| time.0.0).min().unwrap_or(0);
-    let last = times.iter().map(|time| time.0.0).max().unwrap_or(0);
-    if !candidates.is_empty() || last - base >= 1 << OFFSET_BITS || times.len() >= 1 << ROW_BITS {
-        candidates.extend(new_rows);
+    let any_left = !candidates.is_empty();
+    candidates.extend(new_rows);
+    if any_left {
         let key = |row: &u32| (intended[*row as usize].0, source[*row as usize].0, *row);
-        candidates.sort_unstable_by_key(key);
-        return;
+        candidates.sort_by_key(key);
     }
-    keys.clear();
-    keys.extend(times.iter().zip(0_u64..).map(|(time, row)| (time.0.0 - base) << ROW_BITS | row));
-    sort_spread(keys, last - base, ROW_BITS);
-    candidates.extend(keys.iter().map(|key| new_rows.start + (key & ((1 << ROW_BITS) - 1)) as u32));
 }
 
 /// Sorts keys whose high parts are spread evenly over `0..=span`, as arrival times are: a counting
 /// sort by the leading bits, then insertion where neighbours are still out of order.
-fn sort_spread(keys: &mut Vec<u64>, span: u64, low_bits: u32) {
+fn sort_spread(keys: &[u64], sorted: &mut Vec<u64>, span: u64, low_bits: u32) {
     const BUCKETS_MAX: usize = 4_096;
     let buckets = keys.len().next_power_of_two().min(BUCKETS_MAX);
     let span_bits = u64::BITS - span.leading_zeros();
     let shift = low_bits + span_bits.saturating_sub(buckets.trailing_zeros());
     let mut ends = [0_u32; BUCKETS_MAX + 1];
-    for key in &*keys {
+    for key in keys {
         ends[(key >> shift) as usize + 1] += 1;
     }
     for bucket in 1..=buckets {
         ends[bucket] += ends[bucket - 1];
     }
-    let mut sorted = vec![0; keys.len()];
-    for key in &*keys {
+    sorted.resize(keys.len(), 0);
+    for key in keys {
         let place = &mut ends[(key >> shift) as usize];
         sorted[*place as usize] = *key;
         *place += 1;
     }
-    if !insertion_sort(&mut sorted, |key| *key) {
+    if !insertion_sort(sorted, |key| *key) {
         sorted.sort_unstable();
     }
-    *keys = sorted;
 }
 
 /// Sorts what is nearly sorted, stably; gives up, with `false`, where it is not.
@@ -76,7 +94,7 @@ pub fn insertion_sort<T: Copy, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) -
 }
 
 /// New row numbers of live rows, which keep their order; `u32::MAX` for the others.
-pub fn compaction(live: &[super::Live], renumbered: &mut Vec<u32>) -> u32 {
+pub fn compaction(live: &[Live], renumbered: &mut Vec<u32>) -> u32 {
     renumbered.clear();
     let mut kept = 0;
     renumbered.extend(live.iter().map(|live| {

@@ -3,8 +3,9 @@
 use bevy_ecs::prelude::*;
 
 use super::components::{Batch, BatchLimits, Live, NextIntended, TrafficSource};
-use super::kernel::{compact, compaction, order};
+use super::kernel::{append, compact, compaction, number, order};
 use super::source::SourceRows;
+use super::staging::Staged;
 use crate::account::RequestLog;
 use crate::gate::{Candidates, Uplink, VfQueue};
 use crate::link::Issued;
@@ -19,7 +20,14 @@ use crate::units::Picoseconds;
 pub struct Scratch {
     renumbered: Vec<u32>,
     moves: Vec<(u32, u32)>,
+}
+
+/// Where [`emit`] puts new requests in order.
+#[derive(Default)]
+pub struct Ordering {
+    staged: Staged,
     keys: Vec<u64>,
+    sorted: Vec<u64>,
 }
 
 /// Moves the requests that are not over to the front of the pool.
@@ -45,7 +53,7 @@ pub fn reuse_rows(
     mut vfs: Query<&mut VfQueue>,
     mut log: Single<&mut RequestLog>,
 ) {
-    let Scratch { renumbered, moves, .. } = &mut *scratch;
+    let Scratch { renumbered, moves } = &mut *scratch;
     let (
         mut live,
         mut source,
@@ -126,7 +134,7 @@ pub fn grow_pool(world: &mut World) {
 pub fn emit(
     mut batch: ResMut<Batch>,
     limits: Res<BatchLimits>,
-    mut scratch: Local<Scratch>,
+    mut ordering: Local<Ordering>,
     mut vfs: Query<(&mut TrafficSource, &mut NextIntended, &mut VfQueue)>,
     mut adapters: Query<(&AdapterVfs, &Uplink, &mut Candidates)>,
     mut requests: Query<(
@@ -162,44 +170,29 @@ pub fn emit(
     let spans = 1 + u64::from(batch.rows) / u64::from(limits.rows_per_vf * sources.len() as u32);
     batch.horizon = reached.saturating_add(Picoseconds(limits.span.0.saturating_mul(spans)));
     let before = batch.rows;
+    let Ordering { staged, keys, sorted } = &mut *ordering;
     for (vfs, candidates) in adapter_vfs.iter().zip(&mut *candidates) {
+        staged.len = 0;
         candidates.horizon = batch.horizon;
-        let first_row = batch.rows;
         for vf in vfs.first..vfs.end {
-            let queue = &mut queues[vf as usize];
+            let at = vf as usize;
+            let ahead = at + SOURCES_AHEAD;
+            if let (Some(next), Some(from)) = (next_intended.get(ahead), sources.get(ahead))
+                && next.0 < batch.horizon
+            {
+                from.prefetch();
+            }
+            let queue = &mut queues[at];
             queue.lagging = false;
-            if next_intended[vf as usize].0 >= batch.horizon {
+            if next_intended[at].0 >= batch.horizon {
                 continue;
             }
-            let from = &mut sources[vf as usize];
-            let start = batch.rows as usize;
+            let from = &mut sources[at];
             if (queue.stalled.len() as u32) < limits.rows_per_vf {
-                let end = start + limits.rows_per_vf as usize;
-                let emitted = from.source.emit(
-                    batch.horizon,
-                    SourceRows {
-                        intended: &mut intended[start..end],
-                        address: &mut address[start..end],
-                        transfer: &mut transfer[start..end],
-                    },
-                );
-                let rows = start..start + emitted;
-                live[rows.clone()].fill(Live(true));
-                source[rows.clone()].fill(SourceVf(vf));
-                for (sequence, number) in sequence[rows.clone()].iter_mut().zip(from.emitted..) {
-                    *sequence = Sequence(number);
-                }
-                if from.iova_offset != 0 {
-                    address[rows].iter_mut().for_each(|address| address.0.0 += from.iova_offset);
-                }
-                if let [first, .., last] | [first @ last] = &intended[start..start + emitted] {
-                    from.intended = Some((from.intended.map_or(first.0, |(first, _)| first), last.0));
-                }
-                from.emitted += emitted as u64;
-                batch.rows += emitted as u32;
+                stage(from, SourceVf(vf), staged, batch.horizon, limits.rows_per_vf as usize);
             }
             let next = from.source.peek().unwrap_or(Picoseconds::MAX);
-            next_intended[vf as usize] = NextIntended(next);
+            next_intended[at] = NextIntended(next);
             if next < batch.horizon {
                 // Behind a full queue nothing enters before a place is vacated, which the gate watches.
                 queue.lagging = !queue.stalled.is_empty() || queue.queued >= queue.entries;
@@ -208,11 +201,58 @@ pub fn emit(
                 }
             }
         }
-        order(&mut candidates.rows, first_row..batch.rows, intended, source, &mut scratch.keys);
+        order(staged, keys, sorted);
+        let first_row = batch.rows;
+        batch.rows += staged.len as u32;
+        let rows = first_row as usize..batch.rows as usize;
+        live[rows.clone()].fill(Live(true));
+        let columns = source[rows.clone()]
+            .iter_mut()
+            .zip(&mut sequence[rows.clone()])
+            .zip(&mut intended[rows.clone()])
+            .zip(&mut address[rows.clone()])
+            .zip(&mut transfer[rows]);
+        for (key, ((((source, sequence), intended), address), transfer)) in sorted.iter().zip(columns) {
+            let from = number(*key);
+            *source = staged.source[from];
+            *sequence = staged.sequence[from];
+            *intended = staged.intended[from];
+            *address = staged.address[from];
+            *transfer = staged.transfer[from];
+        }
+        append(&mut candidates.rows, first_row..batch.rows, intended, source);
     }
     batch.emitted += u64::from(batch.rows - before);
     if batch.exhausted {
         batch.horizon = Picoseconds::MAX;
         candidates.iter_mut().for_each(|candidates| candidates.horizon = Picoseconds::MAX);
     }
+}
+
+/// VFs whose sources are asked for in advance.
+const SOURCES_AHEAD: usize = 2;
+
+/// Takes from one source what it intends before `horizon`, at most `room` requests.
+fn stage(from: &mut TrafficSource, vf: SourceVf, staged: &mut Staged, horizon: Picoseconds, room: usize) {
+    staged.make_room(room);
+    let start = staged.len;
+    let rows = SourceRows {
+        intended: &mut staged.intended[start..start + room],
+        address: &mut staged.address[start..start + room],
+        transfer: &mut staged.transfer[start..start + room],
+    };
+    let emitted = from.source.emit(horizon, rows);
+    let rows = start..start + emitted;
+    staged.source[rows.clone()].fill(vf);
+    for (sequence, number) in staged.sequence[rows.clone()].iter_mut().zip(from.emitted..) {
+        *sequence = Sequence(number);
+    }
+    if from.iova_offset != 0 {
+        staged.address[rows.clone()].iter_mut().for_each(|address| address.0.0 += from.iova_offset);
+    }
+    if let [first, .., last] | [first @ last] = &staged.intended[rows.clone()] {
+        from.intended = Some((from.intended.map_or(first.0, |(first, _)| first), last.0));
+    }
+    from.emitted += emitted as u64;
+    staged.len = rows.end;
 }

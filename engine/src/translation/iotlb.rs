@@ -149,24 +149,24 @@ impl<P: Replacement> Iotlb<P> {
         }
     }
 
-    /// The slot of exactly this leaf.
+    /// Set and way of exactly this leaf.
     #[inline(always)]
-    fn find(&self, domain: DomainId, iova: Iova, size: LeafSize) -> Option<u32> {
+    fn find(&self, domain: DomainId, iova: Iova, size: LeafSize) -> Option<(u32, u32)> {
         let code = leaf_code(iova, size);
         let hash = hash(domain, code);
         if let Some(wide) = &self.wide {
             let same = |slot: &u32| self.entries[*slot as usize].is(domain, code);
-            return wide.slots.find(hash, same).copied();
+            return wide.slots.find(hash, same).map(|slot| (slot / self.ways, slot % self.ways));
         }
         let set = self.set(hash, iova, size);
         let first = (set * self.words_per_set) as usize;
         let words = &self.fingerprints[first..first + self.words_per_set as usize];
-        for (word, way) in words.iter().zip((set * self.ways..).step_by(4)) {
+        for (word, first_way) in words.iter().zip((0..).step_by(4)) {
             let mut equal = equal_lanes(*word, fingerprint(hash));
             while equal != 0 {
-                let slot = way + equal.trailing_zeros() / 16;
-                if self.entries[slot as usize].is(domain, code) {
-                    return Some(slot);
+                let way = first_way + equal.trailing_zeros() / 16;
+                if self.entries[(set * self.ways + way) as usize].is(domain, code) {
+                    return Some((set, way));
                 }
                 equal &= equal - 1;
             }
@@ -175,9 +175,9 @@ impl<P: Replacement> Iotlb<P> {
     }
 
     /// Writes the fingerprint of a way; 0 makes it invalid.
-    fn set_fingerprint(&mut self, slot: u32, fingerprint: u64) {
+    #[inline]
+    fn set_fingerprint(&mut self, set: u32, way: u32, fingerprint: u64) {
         if self.wide.is_none() {
-            let (set, way) = (slot / self.ways, slot % self.ways);
             let shift = 16 * (way % 4);
             let word = &mut self.fingerprints[(set * self.words_per_set + way / 4) as usize];
             *word = *word & !(0xFFFF << shift) | fingerprint << shift;
@@ -203,9 +203,9 @@ impl<P: Replacement> Iotlb<P> {
             if self.valid[size as usize] == 0 {
                 continue;
             }
-            if let Some(slot) = self.find(domain, iova, size) {
-                self.policy.on_hit(slot / self.ways, slot % self.ways);
-                return Some(self.leaf(slot, iova, size));
+            if let Some((set, way)) = self.find(domain, iova, size) {
+                self.policy.on_hit(set, way);
+                return Some(self.leaf(set * self.ways + way, iova, size));
             }
         }
         None
@@ -228,13 +228,13 @@ impl<P: Replacement> Iotlb<P> {
         let way = self.free_way(set).unwrap_or_else(|| {
             let way = self.policy.victim(set);
             self.counters.evictions += 1;
-            self.clear(set * self.ways + way);
+            self.forget(set * self.ways + way);
             way
         });
         let slot = set * self.ways + way;
         let target = leaf.target.0 | leaf.permissions as u64;
         self.entries[slot as usize] = Entry { code, target, domain: domain.0 };
-        self.set_fingerprint(slot, fingerprint(hash));
+        self.set_fingerprint(set, way, fingerprint(hash));
         self.valid[leaf.size as usize] += 1;
         if let Some(wide) = &mut self.wide {
             let entries = &self.entries;
@@ -257,13 +257,18 @@ impl<P: Replacement> Iotlb<P> {
         })
     }
 
-    /// Makes a valid slot invalid, without giving its way back.
-    fn clear(&mut self, slot: u32) {
-        let entry = core::mem::take(&mut self.entries[slot as usize]);
-        self.valid[size_of_code(entry.code) as usize] -= 1;
-        self.set_fingerprint(slot, 0);
+    /// Takes a valid entry out of the counts and the table of wide sets; its way is not given back.
+    #[inline]
+    fn forget(&mut self, slot: u32) {
+        // Mostly all entries are of one size, and then there is no need to read this one.
+        let size = match self.valid {
+            [_, 0, 0] => LeafSize::Size4K,
+            [0, _, 0] => LeafSize::Size2M,
+            _ => size_of_code(self.entries[slot as usize].code),
+        };
+        self.valid[size as usize] -= 1;
         if let Some(wide) = &mut self.wide {
-            match wide.slots.find_entry(entry_hash(&entry), |there| *there == slot) {
+            match wide.slots.find_entry(entry_hash(&self.entries[slot as usize]), |there| *there == slot) {
                 Ok(found) => {
                     found.remove();
                 }
@@ -273,10 +278,13 @@ impl<P: Replacement> Iotlb<P> {
     }
 
     fn invalidate_slot(&mut self, slot: u32) {
-        self.clear(slot);
+        let (set, way) = (slot / self.ways, slot % self.ways);
+        self.forget(slot);
+        self.entries[slot as usize] = Entry::default();
+        self.set_fingerprint(set, way, 0);
         self.counters.invalidated += 1;
         if let Some(wide) = &mut self.wide {
-            wide.free[(slot / self.ways) as usize].push(Reverse(slot % self.ways));
+            wide.free[set as usize].push(Reverse(way));
         }
     }
 
@@ -297,8 +305,8 @@ impl<P: Replacement> Iotlb<P> {
                 continue;
             }
             for number in from..=to {
-                if let Some(slot) = self.find(domain, Iova(number << size.shift()), size) {
-                    self.invalidate_slot(slot);
+                if let Some((set, way)) = self.find(domain, Iova(number << size.shift()), size) {
+                    self.invalidate_slot(set * self.ways + way);
                 }
             }
         }
