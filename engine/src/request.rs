@@ -1,7 +1,8 @@
 //! A DMA request: the components that describe it from the tenant's intention to its completion.
 //!
 //! Requests are entities of a pool that is spawned once. A stage reads the columns of the stages
-//! before it and writes its own: the queries of the systems are the data-flow diagram.
+//! before it and writes its own, one column a stage: the queries of the systems are the data-flow
+//! diagram. What a stage writes together lies together, for a cache line a request and not one a field.
 
 use bevy_ecs::bundle::Bundle;
 use bevy_ecs::component::Component;
@@ -10,7 +11,7 @@ use crate::ids::Iova;
 use crate::link::Issued;
 use crate::memory::Completed;
 use crate::traffic::Live;
-use crate::translation::{LookedUpAt, LookupCounts, Resolution, Translated};
+use crate::translation::Translation;
 use crate::units::Picoseconds;
 
 /// Direction of a DMA, seen from the device.
@@ -78,28 +79,18 @@ impl Fault {
     }
 }
 
-/// Traffic: the VF that emits the request, by its index within the host.
-#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct SourceVf(pub u32);
-
-/// Traffic: which request of its VF this is, counted from 0.
-#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Sequence(pub u64);
-
-/// Traffic: when the tenant intended the request; latency counts from here.
-#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// When the tenant intended a request; latency counts from here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Intended(pub Picoseconds);
 
-/// Traffic: the first byte's address.
-#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The first byte's address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Address(pub Iova);
 
-/// Traffic: how many bytes, and in which direction.
-#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many bytes, and in which direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transfer {
     /// Bytes; at least 1 in a run.
     pub length_bytes: u32,
@@ -107,19 +98,33 @@ pub struct Transfer {
     pub op: Op,
 }
 
+/// Traffic: what is intended, when and by whom. 32 bytes, two requests a cache line.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Intent {
+    /// When.
+    pub time: Picoseconds,
+    /// The first byte's address.
+    pub iova: Iova,
+    /// Length and direction.
+    pub transfer: Transfer,
+    /// The VF, by its index within the host.
+    pub vf: u32,
+    /// Its adapter, by its index within the host.
+    pub adapter: u32,
+}
+
+/// Traffic: which request of its VF this is, counted from 0.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Sequence(pub u64);
+
 /// A row of the request pool: everything any stage knows of a request.
 #[derive(Bundle, Clone, Copy, Default)]
 pub struct DmaRequest {
     live: Live,
-    source: SourceVf,
+    intent: Intent,
     sequence: Sequence,
-    intended: Intended,
-    address: Address,
-    transfer: Transfer,
     issued: Issued,
-    looked_up_at: LookedUpAt,
-    translated: Translated,
-    resolution: Resolution,
-    counts: LookupCounts,
+    translation: Translation,
     completed: Completed,
 }

@@ -14,7 +14,9 @@ pub enum Stage {
     Traffic,
     /// `gate` and `link`: requests leave through the VFs' queues and the upstream link.
     Issue,
-    /// `translation`: context, IOTLB, walkers and check, in the order of arrival.
+    /// `translation`: the arrivals of all links in one order.
+    Arrive,
+    /// `translation`: context, IOTLB, walkers and check, in that order.
     Translate,
     /// `memory` and `link`: writes complete, reads return on the downstream link.
     Complete,
@@ -70,9 +72,10 @@ impl Stages {
         ));
 
         let mut flow = schedule(Flow);
-        flow.configure_sets((Stage::Issue, Stage::Translate, Stage::Complete).chain());
+        flow.configure_sets((Stage::Issue, Stage::Arrive, Stage::Translate, Stage::Complete).chain());
         flow.add_systems((
             gate::issue_requests.in_set(Stage::Issue),
+            translation::order_arrivals.in_set(Stage::Arrive),
             (translation::translate, account::note_order).chain().in_set(Stage::Translate),
             memory::complete.in_set(Stage::Complete),
         ));

@@ -17,7 +17,7 @@ use crate::schedule::Stages;
 use crate::table::Table;
 use crate::topology::{Spans, build_host};
 use crate::traffic::Batch;
-use crate::translation::{LookedUpAt, LookupBound};
+use crate::translation::{LookupBound, Translation};
 use crate::units::Picoseconds;
 
 /// The world of one host and its schedules.
@@ -98,7 +98,12 @@ impl HostSimulation {
         let bound = world.query::<&LookupBound>().single(world).expect("one IOMMU").0;
         let front = world.query::<&RequestLog>().single(world).expect("one host").rows.front().copied();
         let first_held = front.map(|row| {
-            world.query::<&LookedUpAt>().iter(world).nth(row as usize).expect("a row of the pool").0
+            world
+                .query::<&Translation>()
+                .iter(world)
+                .nth(row as usize)
+                .expect("a row of the pool")
+                .looked_up_at
         });
         let mut log = world.query::<&mut RequestLog>().single_mut(world).expect("one host");
         let open = first_held.map_or(bound, |held| held.min(bound)).0 / log.slice.0;

@@ -1,15 +1,14 @@
 //! What is counted, on VFs, IOMMUs and hosts.
 
-use std::collections::VecDeque;
-
 use bevy_ecs::component::Component;
 
 use super::latencies::Latencies;
 use super::rows::TimelineRow;
 use crate::plan::Audit;
+use crate::prefetch::prefetch;
 use crate::request::Op;
 use crate::table::Table;
-use crate::translation::FaultNote;
+use crate::translation::{FaultNote, Lookups};
 use crate::units::Picoseconds;
 
 /// Which requests the owner map judges, on the IOMMU.
@@ -53,6 +52,48 @@ pub struct VfBooks {
     pub service_max: Picoseconds,
     /// Sum of service times.
     pub service_sum_ps: u128,
+}
+
+/// A request that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Over {
+    /// Direction.
+    pub op: Op,
+    /// Bytes.
+    pub length_bytes: u32,
+    /// Its look-ups.
+    pub lookups: Lookups,
+    /// When it was complete.
+    pub end: Picoseconds,
+    /// Since it was intended.
+    pub latency: Picoseconds,
+    /// Since it was issued.
+    pub service: Picoseconds,
+}
+
+impl VfBooks {
+    /// Asks for their cache lines.
+    #[inline]
+    pub fn prefetch(&self) {
+        let first = (&raw const *self).cast::<u8>();
+        prefetch(first);
+        prefetch(first.wrapping_add(64));
+    }
+
+    /// Books a request.
+    #[inline]
+    pub fn add(&mut self, over: &Over, translated: bool) {
+        self.translated[over.op as usize] += u64::from(translated);
+        self.bytes[over.op as usize] += if translated { u64::from(over.length_bytes) } else { 0 };
+        self.hits += u64::from(over.lookups.hits);
+        self.misses += u64::from(over.lookups.misses);
+        self.joined += u64::from(over.lookups.joined);
+        self.last_completed = self.last_completed.max(over.end);
+        self.latency_sum_ps += u128::from(over.latency.0);
+        self.latency_max = self.latency_max.max(over.latency);
+        self.service_sum_ps += u128::from(over.service.0);
+        self.service_max = self.service_max.max(over.service);
+    }
 }
 
 /// What is rare in the life of a VF.
@@ -120,6 +161,20 @@ pub struct Window {
     pub latency_max: Picoseconds,
 }
 
+impl Window {
+    /// Counts a request.
+    #[inline]
+    pub fn add(&mut self, over: &Over, translated: bool) {
+        self.translated += u64::from(translated);
+        self.blocked += u64::from(!translated);
+        self.bytes[over.op as usize] += if translated { u64::from(over.length_bytes) } else { 0 };
+        self.hits += u64::from(over.lookups.hits);
+        self.misses += u64::from(over.lookups.misses);
+        self.latency_sum_ps += u128::from(over.latency.0);
+        self.latency_max = self.latency_max.max(over.latency);
+    }
+}
+
 /// The windows of a host that are still open.
 #[derive(Component, Clone, Debug)]
 pub struct Windows {
@@ -128,31 +183,46 @@ pub struct Windows {
     /// Number of the first open window.
     pub first: u64,
     /// The open windows.
-    pub open: VecDeque<Window>,
-    /// Where the last used window begins and ends.
-    last_used: (u64, Picoseconds, Picoseconds),
+    pub open: Vec<Window>,
+    used: Used,
+}
+
+/// The window that was used last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    /// Its place among the open ones.
+    at: usize,
+    start: Picoseconds,
+    end: Picoseconds,
 }
 
 impl Windows {
     /// Windows of `length`.
     #[must_use]
     pub fn new(length: Picoseconds) -> Self {
-        Self { length, first: 0, open: VecDeque::new(), last_used: (0, Picoseconds::ZERO, Picoseconds::ZERO) }
+        Self { length, first: 0, open: Vec::new(), used: Used::default() }
     }
 
     /// The window of a completion at `time`.
     #[inline]
     pub fn at(&mut self, time: Picoseconds) -> &mut Window {
-        let (mut number, start, end) = self.last_used;
-        if time < start || time >= end {
-            number = time.0 / self.length.0;
-            let start = Picoseconds(number * self.length.0);
-            self.last_used = (number, start, start.saturating_add(self.length));
+        let Used { at, start, end } = self.used;
+        if start <= time && time < end {
+            return &mut self.open[at];
         }
+        self.turn_to(time)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn turn_to(&mut self, time: Picoseconds) -> &mut Window {
+        let number = time.0 / self.length.0;
         let at = usize::try_from(number - self.first).expect("open windows are few");
         if at >= self.open.len() {
             self.open.resize(at + 1, Window::default());
         }
+        let start = Picoseconds(number * self.length.0);
+        self.used = Used { at, start, end: start.saturating_add(self.length) };
         &mut self.open[at]
     }
 
@@ -162,6 +232,7 @@ impl Windows {
         let closing = usize::try_from((until.0 / self.length.0).saturating_sub(first)).unwrap_or(usize::MAX);
         let closing = closing.min(self.open.len());
         self.first += closing as u64;
+        self.used = Used::default();
         (first..).zip(self.open.drain(..closing))
     }
 }

@@ -113,7 +113,8 @@ mod tests {
     fn buckets_are_those_of_the_histogram_crate() {
         let mut latencies = Latencies::new(2);
         let mut expected = new_histogram();
-        let powers = (0..=63).flat_map(|power| [(1 << power) - 1, 1 << power, (1 << power) + (1 << power) / 3]);
+        let powers =
+            (0..=63).flat_map(|power| [(1 << power) - 1, 1 << power, (1 << power) + (1 << power) / 3]);
         for ns in powers.chain(200..600).filter(|ns| *ns < u64::MAX / 1_000) {
             latencies.count(Latencies::place(1, Picoseconds(ns * 1_000 + 999)));
             expected.increment(ns.min(LONGEST_NS)).expect("in range");

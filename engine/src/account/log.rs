@@ -7,11 +7,11 @@ use bevy_ecs::prelude::*;
 use super::rows::RequestRow;
 use crate::link::Issued;
 use crate::memory::Completed;
-use crate::request::{Address, Intended, Sequence, SourceVf, Transfer};
+use crate::request::{Intent, Sequence};
 use crate::table::Table;
 use crate::topology::columns_mut;
 use crate::traffic::Live;
-use crate::translation::{LookedUpAt, LookupCounts, Resolution, Translated};
+use crate::translation::Translation;
 use crate::units::Picoseconds;
 
 /// Requests that were looked up and are not yet logged, on the host.
@@ -52,38 +52,12 @@ impl RequestLog {
 #[expect(clippy::type_complexity, reason = "the query is the stage's data flow")]
 pub fn log_requests(
     mut log: Single<&mut RequestLog>,
-    mut requests: Query<(
-        &SourceVf,
-        &Sequence,
-        &Intended,
-        &Address,
-        &Transfer,
-        &Issued,
-        &LookedUpAt,
-        &Translated,
-        &Resolution,
-        &LookupCounts,
-        &Completed,
-        &mut Live,
-    )>,
+    mut requests: Query<(&Intent, &Sequence, &Issued, &Translation, &Completed, &mut Live)>,
 ) {
     if !log.on {
         return;
     }
-    let (
-        source,
-        sequence,
-        intended,
-        address,
-        transfer,
-        issued,
-        looked_up_at,
-        translated,
-        resolution,
-        counts,
-        completed,
-        mut live,
-    ) = columns_mut!(requests);
+    let (intents, sequence, issued, translations, completed, mut live) = columns_mut!(requests);
     let live = live.bypass_change_detection();
     while let Some(&row) = log.rows.front() {
         let at = row as usize;
@@ -92,26 +66,28 @@ pub fn log_requests(
         }
         log.rows.pop_front();
         live[at] = Live(false);
-        let Resolution { address: reached, fault } = resolution[at];
-        let (host, vfs) = (log.host, log.vfs_per_adapter);
-        log.slice_at(looked_up_at[at].0).push(RequestRow {
+        let Intent { time, iova, transfer, vf, adapter } = intents[at];
+        let Translation { looked_up_at, known_at, address, lookups, fault } = translations[at];
+        let host = log.host;
+        let vf_of_adapter = vf % log.vfs_per_adapter;
+        log.slice_at(looked_up_at).push(RequestRow {
             host,
-            adapter: source[at].0 / vfs,
-            vf: source[at].0 % vfs,
+            adapter,
+            vf: vf_of_adapter,
             sequence: sequence[at].0,
-            iova: address[at].0.0,
-            length: transfer[at].length_bytes,
-            op: transfer[at].op.letter(),
-            intended_ps: intended[at].0.0,
+            iova: iova.0,
+            length: transfer.length_bytes,
+            op: transfer.op.letter(),
+            intended_ps: time.0,
             issued_ps: issued[at].0.0,
-            translated_ps: translated[at].0.0,
+            translated_ps: known_at.0,
             completed_ps: completed[at].0.0,
             outcome: if fault.is_none() { "translated" } else { "blocked" },
             fault: fault.map(crate::request::Fault::name),
-            fault_iova: fault.map(|_| reached),
-            pa: fault.is_none().then_some(reached),
-            iotlb_hits: counts[at].0.hits,
-            iotlb_misses: counts[at].0.misses,
+            fault_iova: fault.map(|_| address),
+            pa: fault.is_none().then_some(address),
+            iotlb_hits: lookups.hits,
+            iotlb_misses: lookups.misses,
             stale: 0,
         });
     }
@@ -128,7 +104,7 @@ pub fn note_order(
     }
     let mut completed = columns_mut!(completed);
     let completed = completed.bypass_change_detection();
-    for &row in &looked_up.0 {
+    for &row in looked_up.in_last_pass() {
         completed[row as usize] = Completed::default();
         log.rows.push_back(row);
     }

@@ -87,7 +87,9 @@ impl Totals {
         let latencies = world.query::<&VfLatencies>().single(world).expect("one host");
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
-        for ((vf, adapter, tenant, context, queue, (books, incidents), source), number) in vfs.iter(world).zip(0..) {
+        for ((vf, adapter, tenant, context, queue, (books, incidents), source), number) in
+            vfs.iter(world).zip(0..)
+        {
             if adapter.0 != adapter_before {
                 (vf_of_adapter, adapter_before) = (0, adapter.0);
             }

@@ -2,43 +2,63 @@
 
 use bevy_ecs::prelude::*;
 
-use super::components::{Audited, ServiceTimes, VfBooks, VfIncidents, VfLatencies, Windows};
+use super::components::{
+    AuditPolicy, Audited, Over, ServiceTimes, VfBooks, VfIncidents, VfLatencies, Windows,
+};
 use super::latencies::Latencies;
 use super::log::RequestLog;
 use crate::domain::{Owner, OwnerMap};
+use crate::ids::PhysAddr;
 use crate::link::Issued;
 use crate::memory::{Completed, CompletedRows};
-use crate::prefetch::prefetch;
-use crate::request::{Intended, SourceVf, Transfer};
+use crate::request::{Intent, Sequence, Transfer};
 use crate::topology::{TenantOf, columns, columns_mut};
 use crate::traffic::{Batch, Live};
-use crate::translation::{LookupCounts, Reached, Resolution};
+use crate::translation::{LookedUp, Reached, Segment, Translation};
 
 /// The owner map judges every piece that the translations of this batch reached.
 pub fn audit(
-    mut reached: Single<&mut Reached>,
+    iommu: Single<(&AuditPolicy, &mut LookedUp, &mut Reached)>,
     host: Single<(&OwnerMap, &mut Audited)>,
     mut vfs: Query<(&TenantOf, &mut VfIncidents)>,
-    requests: Query<&SourceVf>,
+    requests: Query<(&Intent, &Sequence, &Translation)>,
 ) {
+    let (policy, mut looked_up, mut reached) = iommu.into_inner();
     let (owners, mut audited) = host.into_inner();
     let (tenants, mut incidents) = columns_mut!(vfs);
     let incidents = incidents.bypass_change_detection();
-    let source = columns!(requests);
-    let mut last_row = u32::MAX;
-    for piece in reached.0.drain(..) {
-        audited.0 += u64::from(piece.row != last_row);
-        last_row = piece.row;
-        let vf = source[piece.row as usize].0 as usize;
-        let tenant = &tenants[vf];
-        let verdict = owners.judge(piece.segment.pa, piece.segment.length_bytes, Owner(tenant.vm));
-        match verdict {
-            Ok(()) => {}
+    let (intents, sequence, translations) = columns!(requests);
+    let mut judge = |vf: u32, segment: Segment| {
+        let tenant = &tenants[vf as usize];
+        let verdict = owners.judge(segment.pa, segment.length_bytes, Owner(tenant.vm));
+        let Err(owner) = verdict else { return };
+        let incidents = &mut incidents[vf as usize];
+        match owner {
             // The IOMMU guards the host, not one guest from another, where they share a domain.
-            Err(Some(other)) if tenant.shares_domain_with(other.0) => incidents[vf].cross_tenant += 1,
-            Err(_) => incidents[vf].breaches += 1,
+            Some(other) if tenant.shares_domain_with(other.0) => incidents.cross_tenant += 1,
+            _ => incidents.breaches += 1,
+        }
+    };
+    for piece in reached.0.drain(..) {
+        judge(intents[piece.row as usize].vf, piece.segment);
+    }
+    let mut judged = 0;
+    for &row in &looked_up.rows {
+        let at = row as usize;
+        let Translation { address, fault, lookups, .. } = translations[at];
+        if fault.is_some() || !policy.judges(sequence[at].0) {
+            continue;
+        }
+        judged += 1;
+        // What has several pieces was judged piece by piece.
+        if lookups.hits + lookups.misses == 1 {
+            let Intent { transfer, vf, .. } = intents[at];
+            let length_bytes = u64::from(transfer.length_bytes);
+            judge(vf, Segment { pa: PhysAddr(address), length_bytes });
         }
     }
+    looked_up.rows.clear();
+    audited.0 += judged;
 }
 
 /// Rows whose books are asked for in advance.
@@ -51,79 +71,42 @@ pub fn account(
     mut batch: ResMut<Batch>,
     host: Single<(&mut Windows, &mut VfLatencies, &mut ServiceTimes, &RequestLog)>,
     mut vfs: Query<(&mut VfBooks, &mut VfIncidents)>,
-    mut requests: Query<(
-        &SourceVf,
-        &Intended,
-        &Transfer,
-        &Issued,
-        &Resolution,
-        &LookupCounts,
-        &Completed,
-        &mut Live,
-    )>,
+    mut requests: Query<(&Intent, &Issued, &Translation, &Completed, &mut Live)>,
 ) {
     let (mut windows, mut latencies, mut services, log) = host.into_inner();
-    let (latencies, services) = (&mut latencies.0, &mut services.0);
+    let (windows, latencies, services) = (&mut *windows, &mut latencies.0, &mut services.0);
     let (mut books, mut incidents) = columns_mut!(vfs);
     let (books, incidents) = (books.bypass_change_detection(), incidents.bypass_change_detection());
-    let (source, intended, transfer, issued, resolution, counts, completed, mut live) =
-        columns_mut!(requests);
-    let live = live.bypass_change_detection();
-    let latency_of = |row: u32| {
-        let at = row as usize;
-        let latency = completed[at].0 - intended[at].0;
-        let histogram = VfLatencies::histogram(source[at].0, transfer[at].op);
-        (latency, Latencies::place(histogram, latency))
-    };
-    batch.over += done.0.len() as u64;
-    for (number, &row) in done.0.iter().enumerate() {
-        if let Some(&ahead) = done.0.get(number + ROWS_AHEAD) {
-            prefetch_books(&books[source[ahead as usize].0 as usize]);
-            latencies.prefetch(latency_of(ahead).1);
+    let (intents, issued, translations, completed, mut live) = columns_mut!(requests);
+    let rows = batch.rows as usize;
+    let (intents, issued, translations) = (&intents[..rows], &issued[..rows], &translations[..rows]);
+    let (completed, live) = (&completed[..rows], &mut live.bypass_change_detection()[..rows]);
+    // A logged request lives on until its place in the log has come.
+    let lives_on = Live(log.on);
+    let done = &mut done.0;
+    batch.over += done.len() as u64;
+    for (number, &row) in done.iter().enumerate() {
+        if let Some(&ahead) = done.get(number + ROWS_AHEAD) {
+            let Intent { time, transfer, vf, .. } = intents[ahead as usize];
+            books[vf as usize].prefetch();
+            let latency = completed[ahead as usize].0 - time;
+            latencies.prefetch(Latencies::place(VfLatencies::histogram(vf, transfer.op), latency));
         }
         let at = row as usize;
-        let Transfer { length_bytes, op } = transfer[at];
-        let vf = source[at].0 as usize;
+        let Intent { time, transfer: Transfer { length_bytes, op }, vf, .. } = intents[at];
+        let Translation { lookups, fault, .. } = translations[at];
         let end = completed[at].0;
-        let (latency, place) = latency_of(row);
-        let service = end - issued[at].0;
-        let lookups = counts[at].0;
-        let books = &mut books[vf];
-        let window = windows.at(end);
-        if let Some(fault) = resolution[at].fault {
-            let incidents = &mut incidents[vf];
+        live[at] = lives_on;
+        let over = Over { op, length_bytes, lookups, end, latency: end - time, service: end - issued[at].0 };
+        if let Some(fault) = fault {
+            let incidents = &mut incidents[vf as usize];
             incidents.blocked[op as usize] += 1;
             incidents.faults[fault as usize] += 1;
-            window.blocked += 1;
-        } else {
-            books.translated[op as usize] += 1;
-            books.bytes[op as usize] += u64::from(length_bytes);
-            window.translated += 1;
-            window.bytes[op as usize] += u64::from(length_bytes);
         }
-        books.hits += u64::from(lookups.hits);
-        books.misses += u64::from(lookups.misses);
-        books.joined += u64::from(lookups.joined);
-        books.last_completed = books.last_completed.max(end);
-        books.latency_sum_ps += u128::from(latency.0);
-        books.latency_max = books.latency_max.max(latency);
-        books.service_sum_ps += u128::from(service.0);
-        books.service_max = books.service_max.max(service);
-        latencies.count(place);
-        services.count(Latencies::place(op as usize, service));
-        window.hits += u64::from(lookups.hits);
-        window.misses += u64::from(lookups.misses);
-        window.latency_sum_ps += u128::from(latency.0);
-        window.latency_max = window.latency_max.max(latency);
-        // A logged request lives on until its place in the log has come.
-        live[at] = Live(log.on);
+        books[vf as usize].add(&over, fault.is_none());
+        windows.at(end).add(&over, fault.is_none());
+        latencies.count(Latencies::place(VfLatencies::histogram(vf, op), over.latency));
+        services.count(Latencies::place(op as usize, over.service));
     }
-    done.0.clear();
-}
-
-#[inline]
-fn prefetch_books(books: &VfBooks) {
-    let first = (&raw const *books).cast::<u8>();
-    prefetch(first);
-    prefetch(first.wrapping_add(64));
+    done.clear();
 }

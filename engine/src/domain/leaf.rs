@@ -124,7 +124,15 @@ pub struct Leaf {
 }
 
 impl Leaf {
+    /// The last address it maps.
+    #[inline]
+    #[must_use]
+    pub const fn last(&self) -> Iova {
+        Iova(self.base.0 | (self.size.bytes() - 1))
+    }
+
     /// Where the leaf maps `iova`, which must lie in it.
+    #[inline]
     #[must_use]
     pub const fn translate(&self, iova: Iova) -> PhysAddr {
         PhysAddr(self.target.0 | self.size.offset(iova))

@@ -12,6 +12,7 @@ use super::sparse::SparseTable;
 use super::{Leaf, LeafSize, Permissions};
 use crate::hash::MixBuildHasher;
 use crate::ids::{Iova, PhysAddr};
+use crate::prefetch::prefetch;
 
 /// 4 KiB leaves at which a region becomes a block.
 const BLOCK_FROM: u32 = 192;
@@ -246,6 +247,13 @@ impl PageTable {
             Some(Region::Block(block)) => Some(&raw const block.entries[index_in_block(iova) * PTE_BYTES]),
             _ => None,
         }
+    }
+
+    /// Asks for the cache line that leads to the entry of `iova`.
+    #[inline]
+    pub fn prefetch_region(&self, iova: Iova) {
+        let at = region(iova).wrapping_sub(self.regions.window_first) as usize;
+        prefetch(self.regions.window.as_ptr().wrapping_add(at));
     }
 
     /// Whether any leaf overlaps the range of `size` at `base`, which is aligned.

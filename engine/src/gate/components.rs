@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bevy_ecs::component::Component;
 
+use crate::fifo::Fifo;
 use crate::link::{RateLimits, WireTimes};
 use crate::units::Picoseconds;
 
@@ -52,55 +53,6 @@ pub struct Arrival {
     pub time: Picoseconds,
     /// Its row.
     pub row: u32,
-}
-
-/// A FIFO that is mostly filled and then emptied: a list with a mark, cheaper than a ring.
-#[derive(Clone, Debug)]
-pub struct Fifo<T> {
-    items: Vec<T>,
-    taken: usize,
-}
-
-impl<T> Default for Fifo<T> {
-    fn default() -> Self {
-        Self { items: Vec::new(), taken: 0 }
-    }
-}
-
-impl<T> Fifo<T> {
-    /// Taken items are given up at least when there are this many.
-    const TAKEN_MAX: usize = 4_096;
-
-    /// Appends one.
-    #[inline]
-    pub fn push(&mut self, item: T) {
-        self.items.push(item);
-    }
-
-    /// What waits, the first first.
-    #[inline]
-    #[must_use]
-    pub fn waiting(&self) -> &[T] {
-        &self.items[self.taken..]
-    }
-
-    /// What waits, the first first.
-    pub fn waiting_mut(&mut self) -> &mut [T] {
-        &mut self.items[self.taken..]
-    }
-
-    /// Forgets the first, which must be there.
-    #[inline]
-    pub fn take_first(&mut self) {
-        self.taken += 1;
-        if self.taken == self.items.len() {
-            self.items.clear();
-            self.taken = 0;
-        } else if self.taken >= Self::TAKEN_MAX {
-            self.items.drain(..self.taken);
-            self.taken = 0;
-        }
-    }
 }
 
 /// The upstream direction of an adapter's link and what feeds it.

@@ -1,19 +1,8 @@
 //! Issues the requests of one adapter, as far as is known.
 
 use super::components::{Arrival, Candidates, Credit, Grant, Halt, Refunds, Tag, Uplink, VfQueue};
-use crate::request::{Intended, Op, SourceVf, Transfer};
+use crate::request::{Intent, Op};
 use crate::units::Picoseconds;
-
-/// The columns the gate reads.
-#[derive(Clone, Copy)]
-pub struct Waiting<'a> {
-    /// Whose request it is.
-    pub vf: &'a [SourceVf],
-    /// When it was intended.
-    pub intended: &'a [Intended],
-    /// What it moves.
-    pub transfer: &'a [Transfer],
-}
 
 /// What an adapter's requests wait for.
 #[derive(Clone, Copy)]
@@ -33,16 +22,16 @@ pub fn issue(
     candidates: &mut Candidates,
     queues: &mut [VfQueue],
     limits: Limits<'_>,
-    waiting: Waiting<'_>,
+    intents: &[Intent],
     issued: &mut [crate::link::Issued],
 ) -> u64 {
     let before = uplink.sent;
     uplink.halt = loop {
         let first = uplink.fifo.waiting().first().copied();
-        let Some((eligible, row)) = first.or_else(|| admit_first(uplink, candidates, queues, waiting)) else {
+        let Some((eligible, row)) = first.or_else(|| admit_first(uplink, candidates, queues, intents)) else {
             break Halt::Horizon;
         };
-        let transfer = waiting.transfer[row as usize];
+        let transfer = intents[row as usize].transfer;
         let is_read = transfer.op == Op::Read;
         let mut start = eligible.max(uplink.free_at).max(uplink.limits.earliest(transfer.op));
         match limits.credits.grant(uplink.sent) {
@@ -55,12 +44,12 @@ pub fn issue(
                 Grant::Unknown => break Halt::Tags,
             }
         }
-        admit_until(start, uplink, candidates, queues, waiting);
+        admit_until(start, uplink, candidates, queues, intents);
         if start >= candidates.horizon {
             break Halt::Horizon;
         }
         uplink.fifo.take_first();
-        let queue = &mut queues[waiting.vf[row as usize].0 as usize];
+        let queue = &mut queues[intents[row as usize].vf as usize];
         queue.queued -= 1;
         if let Some(released) = queue.stalled.pop_front() {
             queue.queued += 1;
@@ -88,15 +77,15 @@ fn admit_first(
     uplink: &mut Uplink,
     candidates: &mut Candidates,
     queues: &mut [VfQueue],
-    waiting: Waiting<'_>,
+    intents: &[Intent],
 ) -> Option<(Picoseconds, u32)> {
     let row = *candidates.rows.get(candidates.admitted)?;
-    let intended = waiting.intended[row as usize].0;
+    let intended = intents[row as usize].time;
     if intended >= candidates.horizon {
         return None;
     }
     candidates.admitted += 1;
-    queues[waiting.vf[row as usize].0 as usize].queued += 1;
+    queues[intents[row as usize].vf as usize].queued += 1;
     uplink.fifo.push((intended, row));
     Some((intended, row))
 }
@@ -109,15 +98,15 @@ fn admit_until(
     uplink: &mut Uplink,
     candidates: &mut Candidates,
     queues: &mut [VfQueue],
-    waiting: Waiting<'_>,
+    intents: &[Intent],
 ) {
     while let Some(&row) = candidates.rows.get(candidates.admitted) {
-        let intended = waiting.intended[row as usize].0;
+        let intended = intents[row as usize].time;
         if intended > start || intended >= candidates.horizon {
             return;
         }
         candidates.admitted += 1;
-        let queue = &mut queues[waiting.vf[row as usize].0 as usize];
+        let queue = &mut queues[intents[row as usize].vf as usize];
         if queue.queued < queue.entries {
             queue.queued += 1;
             uplink.fifo.push((intended, row));

@@ -3,9 +3,9 @@
 use bevy_ecs::prelude::*;
 
 use super::components::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
-use super::kernel::{Limits, Waiting, issue};
+use super::kernel::{Limits, issue};
 use crate::link::Issued;
-use crate::request::{Intended, SourceVf, Transfer};
+use crate::request::Intent;
 use crate::schedule::Progress;
 use crate::topology::columns_mut;
 
@@ -13,16 +13,15 @@ use crate::topology::columns_mut;
 pub fn issue_requests(
     mut adapters: Query<(&mut Uplink, &mut Candidates, &Refunds<Credit>, &Refunds<Tag>)>,
     mut vfs: Query<&mut VfQueue>,
-    mut requests: Query<(&SourceVf, &Intended, &Transfer, &mut Issued)>,
+    mut requests: Query<(&Intent, &mut Issued)>,
     mut progress: ResMut<Progress>,
 ) {
     let mut queues = columns_mut!(vfs);
     let queues = queues.bypass_change_detection();
-    let (vf, intended, transfer, mut issued) = columns_mut!(requests);
+    let (intents, mut issued) = columns_mut!(requests);
     let issued = issued.bypass_change_detection();
-    let waiting = Waiting { vf, intended, transfer };
     for (mut uplink, mut candidates, credits, tags) in &mut adapters {
         let limits = Limits { credits, tags };
-        progress.0 += issue(&mut uplink, &mut candidates, queues, limits, waiting, issued);
+        progress.0 += issue(&mut uplink, &mut candidates, queues, limits, intents, issued);
     }
 }

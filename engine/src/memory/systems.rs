@@ -5,38 +5,42 @@ use bevy_ecs::prelude::*;
 use super::Return;
 use super::components::{Completed, CompletedRows, Downlink, MemoryTimes};
 use crate::gate::{Refunds, Tag, Uplink};
-use crate::request::{Op, SourceVf, Transfer};
+use crate::request::{Intent, Op};
 use crate::schedule::Progress;
-use crate::topology::{AdapterOfVf, columns, columns_mut};
-use crate::traffic::insertion_sort;
-use crate::translation::{LookedUp, LookupBound, Resolution, Translated};
+use crate::topology::columns_mut;
+use crate::traffic::{Batch, insertion_sort};
+use crate::translation::{LookedUp, LookupBound, Translation};
+use crate::units::Picoseconds;
 
 /// Completes writes at once and reads in the order in which their data is ready.
 pub fn complete(
     iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows)>,
     mut adapters: Query<(&Uplink, &mut Downlink, &mut Refunds<Tag>)>,
-    vfs: Query<&AdapterOfVf>,
-    mut requests: Query<(&SourceVf, &Transfer, &Translated, &Resolution, &mut Completed)>,
+    mut requests: Query<(&Intent, &Translation, &mut Completed)>,
+    batch: Res<Batch>,
     mut progress: ResMut<Progress>,
 ) {
     let (looked_up, bound, memory, mut done) = iommu.into_inner();
+    let (memory, done) = (*memory, &mut done.0);
     let (uplinks, mut downlinks, mut tags) = columns_mut!(adapters);
     let (downlinks, tags) = (downlinks.bypass_change_detection(), tags.bypass_change_detection());
-    let adapter_of = columns!(vfs);
-    let (source, transfer, translated, resolution, mut completed) = columns_mut!(requests);
-    let completed = completed.bypass_change_detection();
+    let (intents, translations, mut completed) = columns_mut!(requests);
+    let rows = batch.rows as usize;
+    let (intents, translations) = (&intents[..rows], &translations[..rows]);
+    let completed = &mut completed.bypass_change_detection()[..rows];
 
-    for &row in &looked_up.0 {
+    for &row in looked_up.in_last_pass() {
         let at = row as usize;
-        let blocked = resolution[at].fault.is_some();
-        if transfer[at].op == Op::Read {
+        let (intent, translation) = (&intents[at], &translations[at]);
+        let blocked = translation.fault.is_some();
+        if intent.transfer.op == Op::Read {
             let latency = if blocked { memory.unsupported_request } else { memory.read };
-            let adapter = adapter_of[source[at].0 as usize].0 as usize;
-            downlinks[adapter].pending.push(Return { ready: translated[at].0 + latency, row });
+            let ready = translation.known_at + latency;
+            downlinks[intent.adapter as usize].pending.push(Return { ready, row });
         } else {
-            let latency = if blocked { crate::units::Picoseconds::ZERO } else { memory.write };
-            completed[at] = Completed(translated[at].0 + latency);
-            done.0.push(row);
+            let latency = if blocked { Picoseconds::ZERO } else { memory.write };
+            completed[at] = Completed(translation.known_at + latency);
+            done.push(row);
         }
     }
 
@@ -50,16 +54,17 @@ pub fn complete(
             downlink.pending.sort_by_key(|pending| pending.ready);
         }
         let served = downlink.pending.partition_point(|pending| pending.ready < overtaken_from);
+        let wires = uplink.wires;
         for Return { ready, row } in downlink.pending.drain(..served) {
             let at = row as usize;
-            let with_data = resolution[at].fault.is_none();
-            let wire = uplink.wires.downstream(transfer[at].length_bytes, with_data);
+            let with_data = translations[at].fault.is_none();
+            let wire = wires.downstream(intents[at].transfer.length_bytes, with_data);
             downlink.free_at = ready.max(downlink.free_at) + wire;
             downlink.busy_ps += wire.0;
-            let time = downlink.free_at + uplink.wires.propagation;
+            let time = downlink.free_at + wires.propagation;
             completed[at] = Completed(time);
             tags.give_back(time);
-            done.0.push(row);
+            done.push(row);
         }
         progress.0 += served as u64;
     }

@@ -17,8 +17,8 @@ use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, NextIntended, TrafficSource, spawn_rows};
 use crate::translation::{
-    AnyIotlb, Context, ContextEntry, FaultQueue, IotlbState, LookedUp, LookupBound, LookupClock, Reached,
-    TranslationTimes, WalkCosts, Walkers,
+    AnyIotlb, Arrivals, Context, ContextEntry, FaultQueue, IotlbState, LookedUp, LookupBound, LookupClock,
+    Reached, TranslationTimes, WalkCosts, Walkers,
 };
 use crate::units::Picoseconds;
 
@@ -110,6 +110,7 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
         (
             LookupClock::default(),
             LookupBound::default(),
+            Arrivals::default(),
             LookedUp::default(),
             Reached::default(),
             CompletedRows::default(),

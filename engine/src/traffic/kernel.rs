@@ -2,7 +2,7 @@
 
 use super::components::Live;
 use super::staging::Staged;
-use crate::request::{Intended, SourceVf};
+use crate::request::Intent;
 
 /// Offsets from the first intended time that leave room for a number beside them.
 const OFFSET_BITS: u32 = 40;
@@ -35,16 +35,11 @@ pub fn number(key: u64) -> usize {
 
 /// Appends new rows, which are in the order of (intended time, VF, sequence), to the candidates of
 /// their adapter. Candidates that are left are older rows, but may be intended later.
-pub fn append(
-    candidates: &mut Vec<u32>,
-    new_rows: core::ops::Range<u32>,
-    intended: &[Intended],
-    source: &[SourceVf],
-) {
+pub fn append(candidates: &mut Vec<u32>, new_rows: core::ops::Range<u32>, intents: &[Intent]) {
     let any_left = !candidates.is_empty();
     candidates.extend(new_rows);
     if any_left {
-        let key = |row: &u32| (intended[*row as usize].0, source[*row as usize].0, *row);
+        let key = |row: &u32| (intents[*row as usize].time, intents[*row as usize].vf, *row);
         candidates.sort_by_key(key);
     }
 }
@@ -56,7 +51,7 @@ fn sort_spread(keys: &[u64], sorted: &mut Vec<u64>, span: u64, low_bits: u32) {
     let buckets = keys.len().next_power_of_two().min(BUCKETS_MAX);
     let span_bits = u64::BITS - span.leading_zeros();
     let shift = low_bits + span_bits.saturating_sub(buckets.trailing_zeros());
-    let mut ends = [0_u32; BUCKETS_MAX + 1];
+    let mut ends = vec![0_u32; buckets + 1];
     for key in keys {
         ends[(key >> shift) as usize + 1] += 1;
     }

@@ -1,7 +1,7 @@
 //! Where sources write before their requests are put in order: the pool then holds them as the
 //! stages want them, one after another.
 
-use crate::request::{Address, Intended, Sequence, SourceVf, Transfer};
+use crate::request::{Address, Intended, Sequence, Transfer};
 
 /// New requests of one adapter, in the order of (VF, sequence): columns of one length.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub struct Staged {
     /// Their lengths and directions.
     pub transfer: Vec<Transfer>,
     /// Their VFs.
-    pub source: Vec<SourceVf>,
+    pub vf: Vec<u32>,
     /// Which of their VFs' requests they are.
     pub sequence: Vec<Sequence>,
 }
@@ -29,7 +29,7 @@ impl Staged {
             self.intended.resize(wanted, Intended::default());
             self.address.resize(wanted, Address::default());
             self.transfer.resize(wanted, Transfer::default());
-            self.source.resize(wanted, SourceVf::default());
+            self.vf.resize(wanted, 0);
             self.sequence.resize(wanted, Sequence::default());
         }
     }

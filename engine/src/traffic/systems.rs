@@ -10,9 +10,9 @@ use crate::account::RequestLog;
 use crate::gate::{Candidates, Uplink, VfQueue};
 use crate::link::Issued;
 use crate::memory::{Completed, Downlink};
-use crate::request::{Address, DmaRequest, Intended, Sequence, SourceVf, Transfer};
+use crate::request::{DmaRequest, Intent, Sequence};
 use crate::topology::{AdapterVfs, columns_mut};
-use crate::translation::{LookedUpAt, LookupCounts, Resolution, Translated};
+use crate::translation::Translation;
 use crate::units::Picoseconds;
 
 /// Buffers the stage keeps from batch to batch.
@@ -37,16 +37,10 @@ pub fn reuse_rows(
     mut scratch: Local<Scratch>,
     mut requests: Query<(
         &mut Live,
-        &mut SourceVf,
+        &mut Intent,
         &mut Sequence,
-        &mut Intended,
-        &mut Address,
-        &mut Transfer,
         &mut Issued,
-        &mut LookedUpAt,
-        &mut Translated,
-        &mut Resolution,
-        &mut LookupCounts,
+        &mut Translation,
         &mut Completed,
     )>,
     mut adapters: Query<(&mut Candidates, &mut Uplink, &mut Downlink)>,
@@ -54,20 +48,8 @@ pub fn reuse_rows(
     mut log: Single<&mut RequestLog>,
 ) {
     let Scratch { renumbered, moves } = &mut *scratch;
-    let (
-        mut live,
-        mut source,
-        mut sequence,
-        mut intended,
-        mut address,
-        mut transfer,
-        mut issued,
-        mut looked_up_at,
-        mut translated,
-        mut resolution,
-        mut counts,
-        mut completed,
-    ) = columns_mut!(requests);
+    let (mut live, mut intents, mut sequence, mut issued, mut translations, mut completed) =
+        columns_mut!(requests);
     let live = &mut live.bypass_change_detection()[..batch.rows as usize];
     let kept = compaction(live, renumbered);
     moves.clear();
@@ -88,16 +70,10 @@ pub fn reuse_rows(
     if moves.is_empty() {
         return;
     }
-    compact(source.bypass_change_detection(), moves);
+    compact(intents.bypass_change_detection(), moves);
     compact(sequence.bypass_change_detection(), moves);
-    compact(intended.bypass_change_detection(), moves);
-    compact(address.bypass_change_detection(), moves);
-    compact(transfer.bypass_change_detection(), moves);
     compact(issued.bypass_change_detection(), moves);
-    compact(looked_up_at.bypass_change_detection(), moves);
-    compact(translated.bypass_change_detection(), moves);
-    compact(resolution.bypass_change_detection(), moves);
-    compact(counts.bypass_change_detection(), moves);
+    compact(translations.bypass_change_detection(), moves);
     compact(completed.bypass_change_detection(), moves);
     let renumber = |row: &mut u32| *row = renumbered[*row as usize];
     for (mut candidates, mut uplink, mut downlink) in &mut adapters {
@@ -137,28 +113,16 @@ pub fn emit(
     mut ordering: Local<Ordering>,
     mut vfs: Query<(&mut TrafficSource, &mut NextIntended, &mut VfQueue)>,
     mut adapters: Query<(&AdapterVfs, &Uplink, &mut Candidates)>,
-    mut requests: Query<(
-        &mut Live,
-        &mut SourceVf,
-        &mut Sequence,
-        &mut Intended,
-        &mut Address,
-        &mut Transfer,
-    )>,
+    mut requests: Query<(&mut Live, &mut Intent, &mut Sequence)>,
 ) {
     let (mut sources, mut next_intended, mut queues) = columns_mut!(vfs);
     let (sources, queues) = (sources.bypass_change_detection(), queues.bypass_change_detection());
     let next_intended = next_intended.bypass_change_detection();
     let (adapter_vfs, uplinks, mut candidates) = columns_mut!(adapters);
     let candidates = candidates.bypass_change_detection();
-    let (mut live, mut source, mut sequence, mut intended, mut address, mut transfer) =
-        columns_mut!(requests);
+    let (mut live, mut intents, mut sequence) = columns_mut!(requests);
     let live = live.bypass_change_detection();
-    let source = source.bypass_change_detection();
-    let sequence = sequence.bypass_change_detection();
-    let intended = intended.bypass_change_detection();
-    let address = address.bypass_change_detection();
-    let transfer = transfer.bypass_change_detection();
+    let (intents, sequence) = (intents.bypass_change_detection(), sequence.bypass_change_detection());
 
     // Time in which nothing can leave, or nothing is intended, is skipped.
     let reached = candidates.iter().map(|candidates| candidates.horizon).min().expect("an adapter");
@@ -171,7 +135,7 @@ pub fn emit(
     batch.horizon = reached.saturating_add(Picoseconds(limits.span.0.saturating_mul(spans)));
     let before = batch.rows;
     let Ordering { staged, keys, sorted } = &mut *ordering;
-    for (vfs, candidates) in adapter_vfs.iter().zip(&mut *candidates) {
+    for ((vfs, candidates), adapter) in adapter_vfs.iter().zip(&mut *candidates).zip(0..) {
         staged.len = 0;
         candidates.horizon = batch.horizon;
         for vf in vfs.first..vfs.end {
@@ -189,7 +153,7 @@ pub fn emit(
             }
             let from = &mut sources[at];
             if (queue.stalled.len() as u32) < limits.rows_per_vf {
-                stage(from, SourceVf(vf), staged, batch.horizon, limits.rows_per_vf as usize);
+                stage(from, vf, staged, batch.horizon, limits.rows_per_vf as usize);
             }
             let next = from.source.peek().unwrap_or(Picoseconds::MAX);
             next_intended[at] = NextIntended(next);
@@ -206,21 +170,19 @@ pub fn emit(
         batch.rows += staged.len as u32;
         let rows = first_row as usize..batch.rows as usize;
         live[rows.clone()].fill(Live(true));
-        let columns = source[rows.clone()]
-            .iter_mut()
-            .zip(&mut sequence[rows.clone()])
-            .zip(&mut intended[rows.clone()])
-            .zip(&mut address[rows.clone()])
-            .zip(&mut transfer[rows]);
-        for (key, ((((source, sequence), intended), address), transfer)) in sorted.iter().zip(columns) {
+        let pool = intents[rows.clone()].iter_mut().zip(&mut sequence[rows]);
+        for (key, (intent, sequence)) in sorted.iter().zip(pool) {
             let from = number(*key);
-            *source = staged.source[from];
+            *intent = Intent {
+                time: staged.intended[from].0,
+                iova: staged.address[from].0,
+                transfer: staged.transfer[from],
+                vf: staged.vf[from],
+                adapter,
+            };
             *sequence = staged.sequence[from];
-            *intended = staged.intended[from];
-            *address = staged.address[from];
-            *transfer = staged.transfer[from];
         }
-        append(&mut candidates.rows, first_row..batch.rows, intended, source);
+        append(&mut candidates.rows, first_row..batch.rows, intents);
     }
     batch.emitted += u64::from(batch.rows - before);
     if batch.exhausted {
@@ -233,7 +195,7 @@ pub fn emit(
 const SOURCES_AHEAD: usize = 2;
 
 /// Takes from one source what it intends before `horizon`, at most `room` requests.
-fn stage(from: &mut TrafficSource, vf: SourceVf, staged: &mut Staged, horizon: Picoseconds, room: usize) {
+fn stage(from: &mut TrafficSource, vf: u32, staged: &mut Staged, horizon: Picoseconds, room: usize) {
     staged.make_room(room);
     let start = staged.len;
     let rows = SourceRows {
@@ -243,7 +205,7 @@ fn stage(from: &mut TrafficSource, vf: SourceVf, staged: &mut Staged, horizon: P
     };
     let emitted = from.source.emit(horizon, rows);
     let rows = start..start + emitted;
-    staged.source[rows.clone()].fill(vf);
+    staged.vf[rows.clone()].fill(vf);
     for (sequence, number) in staged.sequence[rows.clone()].iter_mut().zip(from.emitted..) {
         *sequence = Sequence(number);
     }

@@ -4,7 +4,6 @@ use bevy_ecs::component::Component;
 
 use super::kernel::{Context, Lookups};
 use super::replacement::AnyIotlb;
-use crate::domain::LeafSize;
 use crate::ids::Iova;
 use crate::request::{Fault, Op};
 use crate::units::Picoseconds;
@@ -26,32 +25,57 @@ pub struct TranslationTimes {
     pub hit: Picoseconds,
 }
 
-/// Translation: when the translation or fault was known.
+/// Translation: what came of the request, and when.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Translated(pub Picoseconds);
-
-/// Translation: what came of the request.
-#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resolution {
+pub struct Translation {
+    /// When its look-ups began.
+    pub looked_up_at: Picoseconds,
+    /// When its translation or fault was known.
+    pub known_at: Picoseconds,
     /// Physical address of the first byte; where it faulted, the first byte in the leaf that faulted.
     pub address: u64,
+    /// Its look-ups.
+    pub lookups: Lookups,
     /// Why it was blocked.
     pub fault: Option<Fault>,
 }
 
-/// Translation: the look-ups of the request.
-#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LookupCounts(pub Lookups);
+/// A request at its place in the order of look-ups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// When it reaches the IOMMU.
+    pub time: Picoseconds,
+    /// Its row.
+    pub row: u32,
+    /// The adapter whose link it came on.
+    pub adapter: u32,
+}
 
-/// Translation: when the request's look-ups began.
-#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct LookedUpAt(pub Picoseconds);
-
-/// Rows of the last ordered pass, in its order, on the IOMMU.
+/// Arrivals of all links in one order, on the IOMMU: those whose place in it has become known.
 #[derive(Component, Clone, Debug, Default)]
-pub struct LookedUp(pub Vec<u32>);
+pub struct Arrivals {
+    /// The arrivals.
+    pub ordered: Vec<Arrived>,
+    /// None can come before this time any more.
+    pub until: Picoseconds,
+}
+
+/// Rows that were looked up in this batch, in the order of their look-ups, on the IOMMU.
+#[derive(Component, Clone, Debug, Default)]
+pub struct LookedUp {
+    /// Rows.
+    pub rows: Vec<u32>,
+    /// Those from here on were looked up in the last ordered pass.
+    pub last_pass: usize,
+}
+
+impl LookedUp {
+    /// Rows of the last ordered pass.
+    #[must_use]
+    pub fn in_last_pass(&self) -> &[u32] {
+        &self.rows[self.last_pass..]
+    }
+}
 
 /// No look-up will happen before this time, on the IOMMU.
 #[derive(Component, Clone, Copy, Debug, Default)]
@@ -61,7 +85,8 @@ pub struct LookupBound(pub Picoseconds);
 #[derive(Component, Clone, Copy, Debug, Default)]
 pub struct LookupClock(pub Picoseconds);
 
-/// Pieces that the translations of a batch reached, for the owner map, on the IOMMU.
+/// Pieces that the translations of a batch reached where a DMA has several, for the owner map, on the
+/// IOMMU.
 #[derive(Component, Clone, Debug, Default)]
 pub struct Reached(pub Vec<ReachedPiece>);
 
@@ -88,6 +113,3 @@ pub struct FaultNote {
     /// Why.
     pub fault: Fault,
 }
-
-/// The leaf size most look-ups will want, for prefetching.
-pub const LIKELY_LEAF: LeafSize = LeafSize::Size4K;

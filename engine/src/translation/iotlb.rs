@@ -86,17 +86,34 @@ fn fingerprint(hash: u64) -> u64 {
     (hash & 0x7FFF).max(1)
 }
 
-/// The top bits of the lanes that equal `lane`. Lanes above the lowest such one may be marked though
-/// they differ.
+/// The top bits of the lanes that are zero. Lanes above the lowest such one may be marked though they
+/// are not.
 #[inline]
-fn equal_lanes(word: u64, lane: u64) -> u64 {
-    let differences = word ^ (LANES * lane);
-    differences.wrapping_sub(LANES) & !differences & LANE_TOPS
+fn zero_lanes(word: u64) -> u64 {
+    word.wrapping_sub(LANES) & !word & LANE_TOPS
 }
 
 #[inline]
 fn hash(domain: DomainId, code: u64) -> u64 {
     mix64(code ^ u64::from(domain.0).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+/// What a 4 KiB page is looked up by: its leaf code, and the hash of that and the domain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PageKey {
+    domain: DomainId,
+    code: u64,
+    hash: u64,
+}
+
+impl PageKey {
+    /// Of the page of `iova`.
+    #[inline]
+    #[must_use]
+    pub fn new(domain: DomainId, iova: Iova) -> Self {
+        let code = leaf_code(iova, LeafSize::Size4K);
+        Self { domain, code, hash: hash(domain, code) }
+    }
 }
 
 impl<P: Replacement> Iotlb<P> {
@@ -150,28 +167,40 @@ impl<P: Replacement> Iotlb<P> {
     }
 
     /// Set and way of exactly this leaf.
-    #[inline(always)]
     fn find(&self, domain: DomainId, iova: Iova, size: LeafSize) -> Option<(u32, u32)> {
         let code = leaf_code(iova, size);
         let hash = hash(domain, code);
-        if let Some(wide) = &self.wide {
-            let same = |slot: &u32| self.entries[*slot as usize].is(domain, code);
-            return wide.slots.find(hash, same).map(|slot| (slot / self.ways, slot % self.ways));
+        self.find_in(self.set(hash, iova, size), &PageKey { domain, code, hash })
+    }
+
+    /// The way of exactly this leaf in its set.
+    #[inline(always)]
+    fn find_in(&self, set: u32, key: &PageKey) -> Option<(u32, u32)> {
+        if self.wide.is_some() {
+            return self.find_wide(key);
         }
-        let set = self.set(hash, iova, size);
         let first = (set * self.words_per_set) as usize;
         let words = &self.fingerprints[first..first + self.words_per_set as usize];
-        for (word, first_way) in words.iter().zip((0..).step_by(4)) {
-            let mut equal = equal_lanes(*word, fingerprint(hash));
+        let ways = &self.entries[(set * self.ways) as usize..((set + 1) * self.ways) as usize];
+        let lanes = LANES * fingerprint(key.hash);
+        for (number, word) in words.iter().enumerate() {
+            let mut equal = zero_lanes(word ^ lanes);
             while equal != 0 {
-                let way = first_way + equal.trailing_zeros() / 16;
-                if self.entries[(set * self.ways + way) as usize].is(domain, code) {
-                    return Some((set, way));
+                let way = number * 4 + equal.trailing_zeros() as usize / 16;
+                if ways[way].is(key.domain, key.code) {
+                    return Some((set, way as u32));
                 }
                 equal &= equal - 1;
             }
         }
         None
+    }
+
+    #[inline(never)]
+    fn find_wide(&self, key: &PageKey) -> Option<(u32, u32)> {
+        let same = |slot: &u32| self.entries[*slot as usize].is(key.domain, key.code);
+        let slot = self.wide.as_ref()?.slots.find(key.hash, same)?;
+        Some((slot / self.ways, slot % self.ways))
     }
 
     /// Writes the fingerprint of a way; 0 makes it invalid.
@@ -197,7 +226,6 @@ impl<P: Replacement> Iotlb<P> {
 
     /// The cached leaf that serves `iova`: the smallest where several cover it. A hit counts for the
     /// replacement policy.
-    #[inline(always)]
     pub fn lookup(&mut self, domain: DomainId, iova: Iova) -> Option<Leaf> {
         for size in LeafSize::ALL {
             if self.valid[size as usize] == 0 {
@@ -211,10 +239,31 @@ impl<P: Replacement> Iotlb<P> {
         None
     }
 
-    /// Asks for the cache lines that a look-up of `iova` as a leaf of `size` may want.
+    /// Whether every cached leaf is a 4 KiB page, so that [`Self::find_page`] finds what serves an address.
     #[inline]
-    pub fn prefetch(&self, domain: DomainId, iova: Iova, size: LeafSize) {
-        let set = self.set(hash(domain, leaf_code(iova, size)), iova, size);
+    #[must_use]
+    pub fn holds_pages_only(&self) -> bool {
+        self.valid[1] | self.valid[2] == 0
+    }
+
+    /// Set and way of the 4 KiB page of `iova`, whose key this is.
+    #[inline(always)]
+    #[must_use]
+    pub fn find_page(&self, key: &PageKey, iova: Iova) -> Option<(u32, u32)> {
+        self.find_in(self.set(key.hash, iova, LeafSize::Size4K), key)
+    }
+
+    /// The 4 KiB page of `iova` in this set and way; a hit for the replacement policy.
+    #[inline(always)]
+    pub fn hit_page(&mut self, (set, way): (u32, u32), iova: Iova) -> Leaf {
+        self.policy.on_hit(set, way);
+        self.leaf(set * self.ways + way, iova, LeafSize::Size4K)
+    }
+
+    /// Asks for the cache lines that [`Self::find_page`] may want.
+    #[inline]
+    pub fn prefetch_page(&self, key: &PageKey, iova: Iova) {
+        let set = self.set(key.hash, iova, LeafSize::Size4K);
         prefetch(self.fingerprints.as_ptr().wrapping_add((set * self.words_per_set) as usize));
         prefetch(self.entries.as_ptr().wrapping_add((set * self.ways) as usize));
     }
@@ -225,7 +274,10 @@ impl<P: Replacement> Iotlb<P> {
         let code = leaf_code(leaf.base, leaf.size);
         let hash = hash(domain, code);
         let set = self.set(hash, leaf.base, leaf.size);
-        let way = self.free_way(set).unwrap_or_else(|| {
+        // Once every way is in use there is no free one to look for.
+        let full = self.valid_entries() as usize == self.entries.len();
+        let free = if full { None } else { self.free_way(set) };
+        let way = free.unwrap_or_else(|| {
             let way = self.policy.victim(set);
             self.counters.evictions += 1;
             self.forget(set * self.ways + way);
@@ -252,7 +304,7 @@ impl<P: Replacement> Iotlb<P> {
         let first = (set * self.words_per_set) as usize;
         let words = &self.fingerprints[first..first + self.words_per_set as usize];
         words.iter().zip((0..).step_by(4)).find_map(|(word, way)| {
-            let free = equal_lanes(*word, 0);
+            let free = zero_lanes(*word);
             (free != 0).then(|| way + free.trailing_zeros() / 16)
         })
     }

@@ -1,11 +1,11 @@
 //! The ordered pass: one DMA after another, in the order in which they reach the IOMMU.
 
-use super::iotlb::{Iotlb, leaf_code};
+use super::components::Translation;
+use super::iotlb::{Iotlb, PageKey, leaf_code};
 use super::replacement::Replacement;
 use super::walkers::{WalkCosts, Walkers};
 use crate::domain::{Leaf, LeafSize, PageTable};
 use crate::ids::{DomainId, Iova, PhysAddr};
-use crate::prefetch::prefetch;
 use crate::request::{Fault, Op};
 use crate::units::Picoseconds;
 
@@ -70,12 +70,8 @@ pub struct Lookups {
 pub struct Answer {
     /// When its look-ups were done and the next DMA's may begin.
     pub taken_up: Picoseconds,
-    /// When its translation or its fault was known.
-    pub translated: Picoseconds,
-    /// Physical address of the first byte, or the fault and the first byte in the leaf that faulted.
-    pub outcome: Result<PhysAddr, (Fault, Iova)>,
-    /// Its look-ups.
-    pub lookups: Lookups,
+    /// What came of it.
+    pub translation: Translation,
 }
 
 /// The parts of an IOMMU that the ordered pass works on.
@@ -90,11 +86,13 @@ pub struct OrderedPass<'a, P> {
     pub walk_costs: WalkCosts,
     /// What a look-up costs.
     pub hit: Picoseconds,
+    /// The pieces of the last DMA, where it has several and was not blocked; empty otherwise.
+    pub pieces: Vec<Segment>,
 }
 
 impl<P: Replacement> OrderedPass<'_, P> {
     /// Ends every walk due at or before `now`: fills come before look-ups of the same instant.
-    #[inline]
+    #[inline(never)]
     pub fn end_walks(&mut self, now: Picoseconds) {
         while let Some(walk) = self.walkers.pop_ended(now) {
             if let Some(leaf) = walk.fills {
@@ -103,90 +101,162 @@ impl<P: Replacement> OrderedPass<'_, P> {
         }
     }
 
-    /// Asks for the cache lines that the look-up of this address will want.
-    #[inline]
-    pub fn prefetch(&self, context: Option<Context>, iova: Iova) {
-        let Some(context) = context else { return };
-        self.iotlb.prefetch(context.domain, iova, LeafSize::Size4K);
-        if let Some(entry) = self.tables[context.table as usize].entry_address(iova) {
-            prefetch(entry);
+    /// Looks up every leaf of a DMA that reaches the IOMMU at `now`, in order, up to the first fault.
+    /// All its look-ups happen at one instant, unless a full walkers' queue stalls them. `key` is that
+    /// of the DMA's first page, where it has a context.
+    #[inline(always)]
+    pub fn translate(&mut self, now: Picoseconds, demand: &Demand, key: &PageKey) -> Answer {
+        if self.walkers.next_end() <= now {
+            self.end_walks(now);
         }
+        // What most DMAs are: one page, and the IOTLB knows nothing larger.
+        if let Some(context) = demand.context
+            && self.iotlb.holds_pages_only()
+            && let Ok(last) = demand.last()
+        {
+            let Some(found) = self.iotlb.find_page(key, demand.iova) else {
+                return self.translate_miss(now, context, demand, last);
+            };
+            if last.0 >> 12 == demand.iova.0 >> 12 {
+                let leaf = self.iotlb.hit_page(found, demand.iova);
+                let (address, fault) = match check(leaf, demand.op) {
+                    Ok(leaf) => (leaf.translate(demand.iova).0, None),
+                    Err(fault) => (demand.iova.0, Some(fault)),
+                };
+                let lookups = Lookups { hits: 1, misses: 0, joined: 0 };
+                let known_at = now + self.hit;
+                let translation = Translation { looked_up_at: now, known_at, address, lookups, fault };
+                return Answer { taken_up: now, translation };
+            }
+        }
+        self.translate_any(now, demand)
     }
 
-    /// Looks up every leaf of a DMA that reaches the IOMMU at `now`, in order, up to the first fault.
-    /// All its look-ups happen at one instant, unless a full walkers' queue stalls them.
-    /// `visit` gets each translated piece; pieces of a DMA that is blocked in the end do not count.
-    #[inline(always)]
-    pub fn translate(&mut self, now: Picoseconds, demand: &Demand, mut visit: impl FnMut(Segment)) -> Answer {
-        let mut answer = Answer {
-            taken_up: now,
-            translated: now + self.hit,
-            outcome: Err((Fault::NoContext, demand.iova)),
+    /// No answer yet.
+    #[inline]
+    fn unanswered(&self, now: Picoseconds, demand: &Demand, fault: Fault) -> Answer {
+        let translation = Translation {
+            looked_up_at: now,
+            known_at: now + self.hit,
+            address: demand.iova.0,
             lookups: Lookups::default(),
+            fault: Some(fault),
         };
-        self.end_walks(now);
-        let Some(context) = demand.context else { return answer };
+        Answer { taken_up: now, translation }
+    }
+
+    /// Any DMA.
+    #[inline(never)]
+    fn translate_any(&mut self, now: Picoseconds, demand: &Demand) -> Answer {
+        let Some(context) = demand.context else { return self.unanswered(now, demand, Fault::NoContext) };
         let last = match demand.last() {
             Ok(last) => last,
-            Err(fault) => {
-                answer.outcome = Err((fault, demand.iova));
-                return answer;
-            }
+            Err(fault) => return self.unanswered(now, demand, fault),
         };
-        let mut at = demand.iova;
-        loop {
-            let (leaf, ready) = self.look_up(context, at, demand.op, &mut answer);
-            answer.translated = answer.translated.max(ready);
-            let leaf = match leaf {
-                Ok(leaf) => leaf,
-                Err(fault) => {
-                    answer.outcome = Err((fault, at));
-                    return answer;
+        let mut answer = self.unanswered(now, demand, Fault::NotMapped);
+        let first = self.look_up(context, demand.iova, demand.op, &mut answer);
+        self.translate_rest(context, demand, last, first, &mut answer);
+        answer
+    }
+
+    /// A DMA whose first leaf is not cached.
+    #[inline(never)]
+    fn translate_miss(&mut self, now: Picoseconds, context: Context, demand: &Demand, last: Iova) -> Answer {
+        let mut answer = self.unanswered(now, demand, Fault::NotMapped);
+        let first = self.walk(context, demand.iova, demand.op, &mut answer);
+        self.translate_rest(context, demand, last, first, &mut answer);
+        answer
+    }
+
+    /// A DMA, from what the look-up of its first leaf gave.
+    #[inline]
+    fn translate_rest(
+        &mut self,
+        context: Context,
+        demand: &Demand,
+        last: Iova,
+        first: Result<Leaf, Fault>,
+        answer: &mut Answer,
+    ) {
+        let translation = &mut answer.translation;
+        match first {
+            Ok(leaf) => {
+                translation.address = leaf.translate(demand.iova).0;
+                translation.fault = None;
+                if leaf.last() < last {
+                    self.translate_pieces(context, demand, last, leaf, answer);
                 }
-            };
-            let end = Iova(leaf.base.0 | (leaf.size.bytes() - 1)).min(last);
-            let pa = leaf.translate(at);
-            if at == demand.iova {
-                answer.outcome = Ok(pa);
             }
-            visit(Segment { pa, length_bytes: end.0 - at.0 + 1 });
-            if end == last {
-                return answer;
-            }
-            at = Iova(end.0 + 1);
+            Err(fault) => translation.fault = Some(fault),
         }
     }
 
-    /// One look-up at `answer.taken_up`: the leaf or the fault, and when it is known.
-    #[inline(always)]
-    fn look_up(
+    /// The leaves of a DMA that has several.
+    #[inline(never)]
+    fn translate_pieces(
         &mut self,
         context: Context,
-        at: Iova,
-        op: Op,
+        demand: &Demand,
+        last: Iova,
+        first: Leaf,
         answer: &mut Answer,
-    ) -> (Result<Leaf, Fault>, Picoseconds) {
-        if let Some(leaf) = self.iotlb.lookup(context.domain, at) {
-            answer.lookups.hits += 1;
-            return (check(leaf, op), answer.taken_up + self.hit);
+    ) {
+        let mut at = demand.iova;
+        let mut leaf = first;
+        loop {
+            let end = leaf.last().min(last);
+            self.pieces.push(Segment { pa: leaf.translate(at), length_bytes: end.0 - at.0 + 1 });
+            if end == last {
+                return;
+            }
+            at = Iova(end.0 + 1);
+            leaf = match self.look_up(context, at, demand.op, answer) {
+                Ok(leaf) => leaf,
+                Err(fault) => {
+                    // A blocked DMA touches no memory, whatever its first leaves translated to.
+                    self.pieces.clear();
+                    answer.translation.address = at.0;
+                    answer.translation.fault = Some(fault);
+                    return;
+                }
+            };
         }
-        answer.lookups.misses += 1;
+    }
+
+    /// One look-up at `answer.taken_up`: the leaf or the fault.
+    fn look_up(&mut self, context: Context, at: Iova, op: Op, answer: &mut Answer) -> Result<Leaf, Fault> {
+        if let Some(leaf) = self.iotlb.lookup(context.domain, at) {
+            let translation = &mut answer.translation;
+            translation.lookups.hits += 1;
+            translation.known_at = translation.known_at.max(answer.taken_up + self.hit);
+            return check(leaf, op);
+        }
+        self.walk(context, at, op, answer)
+    }
+
+    /// A look-up that missed.
+    #[inline]
+    fn walk(&mut self, context: Context, at: Iova, op: Op, answer: &mut Answer) -> Result<Leaf, Fault> {
+        let translation = &mut answer.translation;
+        translation.lookups.misses += 1;
         // The table is read here, at the look-up's place in the order, not when the walk ends.
         let found = self.tables[context.table as usize].lookup(at);
         let result = found.ok_or(Fault::NotMapped).and_then(|leaf| check(leaf, op));
         let key = (context.domain, walk_code(found, at));
-        if let Some(end) = self.walkers.under_way(&key) {
-            answer.lookups.joined += 1;
-            return (result, end + self.hit);
-        }
-        let admitted = self.walkers.admission(answer.taken_up);
-        if admitted > answer.taken_up {
-            answer.taken_up = admitted;
-            self.end_walks(admitted);
-        }
-        let cost = self.walk_costs.of(found.map(|leaf| leaf.size));
-        let end = self.walkers.start(admitted, key, result.ok(), cost);
-        (result, end + self.hit)
+        let end = if let Some(end) = self.walkers.under_way(&key) {
+            translation.lookups.joined += 1;
+            end
+        } else {
+            let admitted = self.walkers.admission(answer.taken_up);
+            if admitted > answer.taken_up {
+                answer.taken_up = admitted;
+                self.end_walks(admitted);
+            }
+            let cost = self.walk_costs.of(found.map(|leaf| leaf.size));
+            self.walkers.start(admitted, key, result.ok(), cost)
+        };
+        translation.known_at = translation.known_at.max(end + self.hit);
+        result
     }
 }
 

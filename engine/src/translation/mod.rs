@@ -5,6 +5,7 @@
 //! its walk ends; a miss on a page under walk joins that walk; the page table is read at the
 //! look-up's place in the order; look-ups never go back in time.
 
+mod arrivals;
 mod components;
 mod faults;
 mod iotlb;
@@ -14,6 +15,7 @@ mod spec;
 mod systems;
 mod walkers;
 
+pub use arrivals::*;
 pub use components::*;
 pub use faults::*;
 pub use iotlb::*;

@@ -1,12 +1,11 @@
 //! The walkers of an IOMMU: a pool of servers behind a bounded FIFO queue, and the walks under way
 //! that later misses join.
 
-use std::collections::VecDeque;
-
 use bevy_ecs::component::Component;
 
 use super::spec::{IommuSpec, WalkersSpec};
 use crate::domain::{Leaf, LeafSize};
+use crate::fifo::Fifo;
 use crate::ids::DomainId;
 use crate::units::Picoseconds;
 
@@ -75,12 +74,12 @@ impl WalkCosts {
 #[derive(Component)]
 pub struct Walkers {
     /// When each walker is free, the first first.
-    free_at: VecDeque<Picoseconds>,
+    free_at: Fifo<Picoseconds>,
     /// Starts of the last walks, as many as the queue has entries; not decreasing.
-    starts: VecDeque<Picoseconds>,
+    starts: Fifo<Picoseconds>,
     queue_entries: usize,
     /// Pending walks in the order of their ends; ties as admitted.
-    pending: VecDeque<PendingWalk>,
+    pending: Fifo<PendingWalk>,
     /// How many pending walks have a key of each hash: mostly none, and then none needs to be looked for.
     keys: [u32; KEY_HASHES],
     counters: WalkerCounters,
@@ -90,11 +89,13 @@ impl Walkers {
     /// Idle walkers.
     #[must_use]
     pub fn new(spec: &WalkersSpec) -> Self {
+        let mut free_at = Fifo::default();
+        (0..spec.count).for_each(|_| free_at.push(Picoseconds::ZERO));
         Self {
-            free_at: vec![Picoseconds::ZERO; spec.count as usize].into(),
-            starts: VecDeque::with_capacity(spec.queue_entries as usize),
+            free_at,
+            starts: Fifo::default(),
             queue_entries: spec.queue_entries as usize,
-            pending: VecDeque::new(),
+            pending: Fifo::default(),
             keys: [0; KEY_HASHES],
             counters: WalkerCounters::default(),
         }
@@ -109,16 +110,24 @@ impl Walkers {
     /// Walks that wait or are under way.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.pending.len()
+        self.pending.waiting().len()
+    }
+
+    /// When the next pending walk ends.
+    #[inline]
+    #[must_use]
+    pub fn next_end(&self) -> Picoseconds {
+        self.pending.waiting().first().map_or(Picoseconds::MAX, |walk| walk.end)
     }
 
     /// The next walk to end at or before `now`, which is no longer pending.
     #[inline]
     pub fn pop_ended(&mut self, now: Picoseconds) -> Option<PendingWalk> {
-        if self.pending.front()?.end > now {
+        let walk = *self.pending.waiting().first()?;
+        if walk.end > now {
             return None;
         }
-        let walk = self.pending.pop_front()?;
+        self.pending.take_first();
         self.keys[key_hash(&walk.key)] -= 1;
         Some(walk)
     }
@@ -130,16 +139,17 @@ impl Walkers {
         if self.keys[key_hash(key)] == 0 {
             return None;
         }
-        self.pending.iter().find(|walk| walk.key == *key).map(|walk| walk.end)
+        self.pending.waiting().iter().find(|walk| walk.key == *key).map(|walk| walk.end)
     }
 
     /// When a look-up at `now` can put a walk into the queue: `now`, or when an entry becomes free.
     #[inline]
     pub fn admission(&mut self, now: Picoseconds) -> Picoseconds {
-        if self.starts.len() < self.queue_entries {
+        let starts = self.starts.waiting();
+        if starts.len() < self.queue_entries {
             return now;
         }
-        let vacated = self.starts[0];
+        let vacated = starts[0];
         if vacated <= now {
             return now;
         }
@@ -156,15 +166,15 @@ impl Walkers {
         fills: Option<Leaf>,
         cost: Picoseconds,
     ) -> Picoseconds {
-        let free = self.free_at.pop_front().expect("at least one walker");
-        let start = now.max(free);
+        let start = now.max(self.free_at.waiting()[0]);
         let end = start + cost;
-        insert_in_order(&mut self.free_at, end, |at| *at);
-        if self.starts.len() == self.queue_entries {
-            self.starts.pop_front();
+        self.free_at.take_first();
+        self.free_at.insert_in_order(end, |at| *at);
+        if self.starts.waiting().len() == self.queue_entries {
+            self.starts.take_first();
         }
-        self.starts.push_back(start);
-        insert_in_order(&mut self.pending, PendingWalk { end, key, fills }, |walk| walk.end);
+        self.starts.push(start);
+        self.pending.insert_in_order(PendingWalk { end, key, fills }, |walk| walk.end);
         self.keys[key_hash(&key)] += 1;
         self.counters.walks += 1;
         self.counters.faulted += u64::from(fills.is_none());
@@ -181,18 +191,4 @@ const KEY_HASHES: usize = 1_024;
 fn key_hash(key: &WalkKey) -> usize {
     let mixed = (key.1 ^ u64::from(key.0.0) << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 54) as usize
-}
-
-/// Inserts behind every element that is not later; the new one is mostly the last.
-#[inline]
-fn insert_in_order<T>(queue: &mut VecDeque<T>, item: T, time: impl Fn(&T) -> Picoseconds) {
-    if queue.back().is_none_or(|last| time(last) <= time(&item)) {
-        queue.push_back(item);
-        return;
-    }
-    let mut at = queue.len();
-    while at > 0 && time(&queue[at - 1]) > time(&item) {
-        at -= 1;
-    }
-    queue.insert(at, item);
 }

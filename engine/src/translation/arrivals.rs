@@ -1,0 +1,117 @@
+//! The arrivals of all links in one order: ties by adapter, then in the order of the link.
+
+use bevy_ecs::prelude::*;
+
+use super::components::{Arrivals, Arrived};
+use crate::gate::{Arrival, Candidates, Halt, Uplink};
+use crate::memory::Downlink;
+use crate::topology::columns_mut;
+use crate::units::Picoseconds;
+
+/// Adapters a host can have.
+const ADAPTERS_MAX: usize = 64;
+
+/// The next arrival of a link.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    /// When it comes, or a time before which it cannot come.
+    time: Picoseconds,
+    /// Whether it is there.
+    known: bool,
+}
+
+/// The time before which no request can arrive behind those in flight.
+///
+/// `drained` says that the adapter had nothing in flight when the order was made up, so that all its
+/// reads without a completion are pending on the downlink.
+fn earliest_unknown(
+    uplink: &Uplink,
+    candidates: &Candidates,
+    downlink: &Downlink,
+    drained: bool,
+) -> Picoseconds {
+    let least_start = match uplink.halt {
+        Halt::Horizon => candidates.horizon,
+        Halt::Tags if drained => downlink
+            .earliest_start()
+            .map_or(Picoseconds::ZERO, |start| start + uplink.wires.least_downstream()),
+        // What it waits for is in flight itself: nothing is known but that the link is free.
+        Halt::Credits | Halt::Tags => Picoseconds::ZERO,
+    };
+    least_start.max(uplink.free_at).saturating_add(uplink.wires.least_upstream())
+}
+
+/// Takes from the links every arrival whose place in the order is known.
+pub fn order_arrivals(
+    mut arrivals: Single<&mut Arrivals>,
+    mut adapters: Query<(&Candidates, &Downlink, &mut Uplink)>,
+) {
+    let (candidates, downlinks, mut uplinks) = columns_mut!(adapters);
+    let uplinks = uplinks.bypass_change_detection();
+    let mut behind = [Picoseconds::MAX; ADAPTERS_MAX];
+    for (adapter, uplink) in uplinks.iter().enumerate() {
+        let drained = uplink.in_flight.waiting().is_empty();
+        behind[adapter] = earliest_unknown(uplink, &candidates[adapter], &downlinks[adapter], drained);
+    }
+    let mut in_flight: [&[Arrival]; ADAPTERS_MAX] = [&[]; ADAPTERS_MAX];
+    for (flight, uplink) in in_flight.iter_mut().zip(&*uplinks) {
+        *flight = uplink.in_flight.waiting();
+    }
+    let links = uplinks.len();
+    let mut taken = [0; ADAPTERS_MAX];
+    let arrivals = &mut **arrivals;
+    arrivals.until = merge(&in_flight[..links], &behind[..links], &mut taken[..links], &mut arrivals.ordered);
+    for (uplink, taken) in uplinks.iter_mut().zip(taken) {
+        uplink.in_flight.take(taken);
+    }
+}
+
+/// Merges what is in flight on each link, as far as nothing can come before it; `behind` bounds what
+/// follows on each. Returns the bound of what follows in all, and counts what it took from each.
+fn merge(
+    in_flight: &[&[Arrival]],
+    behind: &[Picoseconds],
+    taken: &mut [usize],
+    ordered: &mut Vec<Arrived>,
+) -> Picoseconds {
+    ordered.clear();
+    let mut next = [Next { time: Picoseconds::MAX, known: false }; ADAPTERS_MAX];
+    for (adapter, next) in next[..in_flight.len()].iter_mut().enumerate() {
+        *next = next_of(in_flight[adapter], behind[adapter]);
+    }
+    let next = &mut next[..in_flight.len()];
+    loop {
+        // The link that comes first, and the first of the others, which may come between.
+        let (mut first, mut other) = (0, usize::MAX);
+        for at in 1..next.len() {
+            if next[at].time < next[first].time {
+                (first, other) = (at, first);
+            } else if other == usize::MAX || next[at].time < next[other].time {
+                other = at;
+            }
+        }
+        if !next[first].known {
+            return next[first].time;
+        }
+        let others = next.get(other).map_or(Picoseconds::MAX, |next| next.time);
+        let waiting = &in_flight[first][taken[first]..];
+        let adapter = first as u32;
+        let mut run = 0;
+        for &Arrival { time, row } in waiting {
+            if time > others || time == others && first > other {
+                break;
+            }
+            ordered.push(Arrived { time, row, adapter });
+            run += 1;
+        }
+        taken[first] += run;
+        next[first] = next_of(&waiting[run..], behind[first]);
+    }
+}
+
+fn next_of(waiting: &[Arrival], behind: Picoseconds) -> Next {
+    match waiting.first() {
+        Some(arrival) => Next { time: arrival.time, known: true },
+        None => Next { time: behind, known: false },
+    }
+}
