@@ -1,5 +1,6 @@
 //! Simulates a built-in scenario without reports, for profilers:
-//! `cargo run --release -p portcullis-benches --example simulate -- fleet-4096 10000000 1`
+//! `cargo run --release -p portcullis-benches --example simulate -- fleet-4096 10000000 1`, and overrides
+//! like `engine.batch_requests=4096` behind that.
 
 use std::time::Instant;
 
@@ -12,7 +13,11 @@ fn main() {
     let requests = arguments.next().unwrap_or_else(|| "10000000".to_owned());
     let threads = arguments.next().map_or(1, |threads| threads.parse().expect("a number of threads"));
     let found = builtin(&name).expect("a built-in scenario");
-    let overrides = [Override::new("requests", &requests)];
+    let mut overrides = vec![Override::new("requests", &requests)];
+    overrides.extend(arguments.map(|argument| {
+        let (key, value) = argument.split_once('=').expect("key=value");
+        Override::new(key, value)
+    }));
     let scenario = Scenario::parse(found.name, found.toml, &overrides).expect("built-ins parse");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
     pool.install(|| {

@@ -28,6 +28,7 @@ pub fn audit(
     let (tenants, mut incidents) = columns_mut!(vfs);
     let incidents = incidents.bypass_change_detection();
     let (intents, sequence, translations) = columns!(requests);
+    let (intents, sequence) = (&intents[..translations.len()], &sequence[..translations.len()]);
     let mut judge = |vf: u32, segment: Segment| {
         let tenant = &tenants[vf as usize];
         let verdict = owners.judge(segment.pa, segment.length_bytes, Owner(tenant.vm));
@@ -61,8 +62,10 @@ pub fn audit(
     audited.0 += judged;
 }
 
-/// Rows whose books are asked for in advance.
+/// Rows whose books are asked for in advance, where there are many.
 const ROWS_AHEAD: usize = 24;
+/// The books of fewer VFs stay in the cache by themselves.
+const VFS_IN_CACHE: usize = 128;
 
 /// Books every request that is over.
 #[expect(clippy::type_complexity, reason = "the query is the stage's data flow")]
@@ -85,8 +88,9 @@ pub fn account(
     let lives_on = Live(log.on);
     let done = &mut done.0;
     batch.over += done.len() as u64;
+    let rows_ahead = if books.len() < VFS_IN_CACHE { usize::MAX } else { ROWS_AHEAD };
     for (number, &row) in done.iter().enumerate() {
-        if let Some(&ahead) = done.get(number + ROWS_AHEAD) {
+        if let Some(&ahead) = done.get(number.saturating_add(rows_ahead)) {
             let Intent { time, transfer, vf, .. } = intents[ahead as usize];
             books[vf as usize].prefetch();
             let latency = completed[ahead as usize].0 - time;

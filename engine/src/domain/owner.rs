@@ -69,12 +69,19 @@ impl OwnerMap {
     #[inline]
     pub fn judge(&self, pa: PhysAddr, length_bytes: u64, owner: Owner) -> Result<(), Option<Owner>> {
         let last = pa.0.saturating_add(length_bytes.max(1) - 1);
-        let (mut chunk, last_chunk) = (pa.0 >> 21, last >> 21);
-        while chunk <= last_chunk {
+        let (chunk, last_chunk) = (pa.0 >> 21, last >> 21);
+        if chunk == last_chunk && self.chunks.get(chunk as usize) == Some(&owner.0) {
+            return Ok(());
+        }
+        self.judge_chunks(pa.0, last, owner)
+    }
+
+    #[inline(never)]
+    fn judge_chunks(&self, first: u64, last: u64, owner: Owner) -> Result<(), Option<Owner>> {
+        for chunk in first >> 21..=last >> 21 {
             if self.chunks.get(chunk as usize) != Some(&owner.0) {
-                self.judge_frames(pa.0.max(chunk << 21), last.min((chunk << 21) | 0x1F_FFFF), owner)?;
+                self.judge_frames(first.max(chunk << 21), last.min((chunk << 21) | 0x1F_FFFF), owner)?;
             }
-            chunk += 1;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use bevy_ecs::component::Component;
 
 use crate::fifo::Fifo;
 use crate::link::{RateLimits, WireTimes};
+use crate::request::{Op, Transfer};
 use crate::units::Picoseconds;
 
 /// A VF's queue.
@@ -60,6 +61,8 @@ pub struct Arrival {
 pub struct Uplink {
     /// Rows in the VFs' queues with the time they became eligible, the first first.
     pub fifo: Fifo<(Picoseconds, u32)>,
+    /// Requests that the smallest queue of its VFs holds.
+    pub least_queue_entries: u32,
     /// When the link is free.
     pub free_at: Picoseconds,
     /// The device's rate limits.
@@ -147,10 +150,24 @@ impl<Kind: Send + Sync + 'static> Refunds<Kind> {
 }
 
 impl Uplink {
-    /// An idle link.
+    /// The request in `row` starts at `start`.
+    #[inline(always)]
+    pub fn send(&mut self, start: Picoseconds, transfer: Transfer, row: u32) {
+        let wire = self.wires.upstream(transfer);
+        self.limits.start(transfer.op, start);
+        self.free_at = start + wire;
+        self.busy_ps += wire.0;
+        self.sent += 1;
+        self.reads_sent += u64::from(transfer.op == Op::Read);
+        let time = self.free_at + self.wires.propagation;
+        self.in_flight.push(Arrival { time, row });
+    }
+
+    /// An idle link, fed by queues of at least `least_queue_entries`.
     #[must_use]
-    pub fn new(wires: WireTimes, limits: RateLimits) -> Self {
+    pub fn new(wires: WireTimes, limits: RateLimits, least_queue_entries: u32) -> Self {
         Self {
+            least_queue_entries,
             fifo: Fifo::default(),
             free_at: Picoseconds::ZERO,
             limits,

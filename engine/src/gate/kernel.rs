@@ -1,6 +1,7 @@
 //! Issues the requests of one adapter, as far as is known.
 
-use super::components::{Arrival, Candidates, Credit, Grant, Halt, Refunds, Tag, Uplink, VfQueue};
+use super::components::{Candidates, Credit, Grant, Halt, Refunds, Tag, Uplink, VfQueue};
+use crate::link::Issued;
 use crate::request::{Intent, Op};
 use crate::units::Picoseconds;
 
@@ -23,33 +24,30 @@ pub fn issue(
     queues: &mut [VfQueue],
     limits: Limits<'_>,
     intents: &[Intent],
-    issued: &mut [crate::link::Issued],
+    issued: &mut [Issued],
 ) -> u64 {
     let before = uplink.sent;
     uplink.halt = loop {
+        if uplink.fifo.waiting().is_empty()
+            && let Some(halt) = issue_unqueued(uplink, candidates, limits, intents, issued)
+        {
+            break halt;
+        }
         let first = uplink.fifo.waiting().first().copied();
         let Some((eligible, row)) = first.or_else(|| admit_first(uplink, candidates, queues, intents)) else {
             break Halt::Horizon;
         };
-        let transfer = intents[row as usize].transfer;
-        let is_read = transfer.op == Op::Read;
-        let mut start = eligible.max(uplink.free_at).max(uplink.limits.earliest(transfer.op));
-        match limits.credits.grant(uplink.sent) {
-            Grant::From(time) => start = start.max(time),
-            Grant::Unknown => break Halt::Credits,
-        }
-        if is_read {
-            match limits.tags.grant(uplink.reads_sent) {
-                Grant::From(time) => start = start.max(time),
-                Grant::Unknown => break Halt::Tags,
-            }
-        }
+        let Intent { transfer, vf, .. } = intents[row as usize];
+        let start = match earliest_start(uplink, limits, eligible, transfer.op) {
+            Ok(start) => start,
+            Err(halt) => break halt,
+        };
         admit_until(start, uplink, candidates, queues, intents);
         if start >= candidates.horizon {
             break Halt::Horizon;
         }
         uplink.fifo.take_first();
-        let queue = &mut queues[intents[row as usize].vf as usize];
+        let queue = &mut queues[vf as usize];
         queue.queued -= 1;
         if let Some(released) = queue.stalled.pop_front() {
             queue.queued += 1;
@@ -59,17 +57,68 @@ pub fn issue(
             // What the source holds back would enter next, and is not here yet.
             candidates.horizon = candidates.horizon.min(start);
         }
-        let wire = uplink.wires.upstream(transfer);
-        uplink.limits.start(transfer.op, start);
-        uplink.free_at = start + wire;
-        uplink.busy_ps += wire.0;
-        uplink.sent += 1;
-        uplink.reads_sent += u64::from(is_read);
-        issued[row as usize] = crate::link::Issued(start);
-        let time = uplink.free_at + uplink.wires.propagation;
-        uplink.in_flight.push(Arrival { time, row });
+        issued[row as usize] = Issued(start);
+        uplink.send(start, transfer, row);
     };
     uplink.sent - before
+}
+
+/// When a request eligible since `eligible` can start, or what it waits for.
+#[inline(always)]
+fn earliest_start(
+    uplink: &Uplink,
+    limits: Limits<'_>,
+    eligible: Picoseconds,
+    op: Op,
+) -> Result<Picoseconds, Halt> {
+    let mut start = eligible.max(uplink.free_at).max(uplink.limits.earliest(op));
+    match limits.credits.grant(uplink.sent) {
+        Grant::From(time) => start = start.max(time),
+        Grant::Unknown => return Err(Halt::Credits),
+    }
+    if op == Op::Read {
+        match limits.tags.grant(uplink.reads_sent) {
+            Grant::From(time) => start = start.max(time),
+            Grant::Unknown => return Err(Halt::Tags),
+        }
+    }
+    Ok(start)
+}
+
+/// Issues candidates one after the other while the queues are as good as empty: fewer requests wait
+/// than one queue holds, so none can be full, and the FIFO is the order of the candidates. Returns
+/// why it issued no more, or `None` where queues must be looked at.
+fn issue_unqueued(
+    uplink: &mut Uplink,
+    candidates: &mut Candidates,
+    limits: Limits<'_>,
+    intents: &[Intent],
+    issued: &mut [Issued],
+) -> Option<Halt> {
+    let intents = &intents[..issued.len()];
+    let rows = &candidates.rows[candidates.admitted..];
+    let least_entries = uplink.least_queue_entries as usize;
+    let horizon = candidates.horizon;
+    let mut taken = 0;
+    let halt = loop {
+        let Some(&row) = rows.get(taken) else { break Some(Halt::Horizon) };
+        let Intent { time, transfer, .. } = intents[row as usize];
+        let start = match earliest_start(uplink, limits, time, transfer.op) {
+            Ok(start) if start < horizon => start,
+            Ok(_) => break Some(Halt::Horizon),
+            Err(halt) => break Some(halt),
+        };
+        if let Some(&behind) = rows.get(taken + least_entries)
+            && intents[behind as usize].time <= start
+        {
+            break None;
+        }
+        taken += 1;
+        issued[row as usize] = Issued(start);
+        uplink.send(start, transfer, row);
+    };
+    candidates.admitted += taken;
+    halt
 }
 
 /// Puts the next candidate into the empty FIFO, if it is known to be the next.

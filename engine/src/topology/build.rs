@@ -126,7 +126,11 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan) {
             (
                 Adapter(adapter),
                 AdapterVfs { first: adapter * vfs, end: (adapter + 1) * vfs },
-                Uplink::new(WireTimes::new(&machine.link), RateLimits::new(&machine.device)),
+                Uplink::new(
+                    WireTimes::new(&machine.link),
+                    RateLimits::new(&machine.device),
+                    machine.scheduler.vf_queue_entries,
+                ),
                 Downlink::default(),
                 Candidates::default(),
                 Refunds::<Credit>::new(machine.link.flow_credits),

@@ -3,6 +3,7 @@
 use super::components::Live;
 use super::staging::Staged;
 use crate::request::Intent;
+use crate::units::Picoseconds;
 
 /// Offsets from the first intended time that leave room for a number beside them.
 const OFFSET_BITS: u32 = 40;
@@ -10,20 +11,27 @@ const NUMBER_BITS: u32 = u64::BITS - OFFSET_BITS;
 const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 
 /// The staged requests in the order of (intended time, VF, sequence), as keys whose low bits
-/// ([`number`]) are positions in the staging area, where they lie in the order of (VF, sequence).
-pub fn order(staged: &Staged, keys: &mut Vec<u64>, sorted: &mut Vec<u64>) {
+/// ([`number`]) are positions in the staging area, where they lie in the order of (VF, sequence). All
+/// are intended from `first` to `last`.
+pub fn order(
+    staged: &Staged,
+    first: Picoseconds,
+    last: Picoseconds,
+    scratch: &mut SortScratch,
+    sorted: &mut Vec<u64>,
+) {
     let times = &staged.intended[..staged.len];
-    let base = times.iter().map(|time| time.0.0).min().unwrap_or(0);
-    let span = times.iter().map(|time| time.0.0).max().unwrap_or(0) - base;
+    let span = (last - first).0;
     sorted.clear();
     if span >= 1 << OFFSET_BITS || times.len() as u64 > NUMBER_MASK {
         sorted.extend(0..times.len() as u64);
         sorted.sort_by_key(|number| times[*number as usize].0);
         return;
     }
-    keys.clear();
-    keys.extend(times.iter().zip(0_u64..).map(|(time, number)| (time.0.0 - base) << NUMBER_BITS | number));
-    sort_spread(keys, sorted, span, NUMBER_BITS);
+    scratch.keys.clear();
+    let keys = times.iter().zip(0_u64..);
+    scratch.keys.extend(keys.map(|(time, number)| (time.0 - first).0 << NUMBER_BITS | number));
+    sort_spread(scratch, sorted, span);
 }
 
 /// The position that a key of [`order`] stands for.
@@ -44,22 +52,33 @@ pub fn append(candidates: &mut Vec<u32>, new_rows: core::ops::Range<u32>, intent
     }
 }
 
-/// Sorts keys whose high parts are spread evenly over `0..=span`, as arrival times are: a counting
-/// sort by the leading bits, then insertion where neighbours are still out of order.
-fn sort_spread(keys: &[u64], sorted: &mut Vec<u64>, span: u64, low_bits: u32) {
+/// What sorting keeps from batch to batch.
+#[derive(Debug, Default)]
+pub struct SortScratch {
+    keys: Vec<u64>,
+    ends: Vec<u32>,
+}
+
+/// Sorts keys whose times are spread evenly over `0..=span`, as arrival times are: a counting sort by
+/// their leading bits, then insertion where neighbours are still out of order.
+fn sort_spread(scratch: &mut SortScratch, sorted: &mut Vec<u64>, span: u64) {
     const BUCKETS_MAX: usize = 4_096;
+    let SortScratch { keys, ends } = scratch;
     let buckets = keys.len().next_power_of_two().min(BUCKETS_MAX);
     let span_bits = u64::BITS - span.leading_zeros();
-    let shift = low_bits + span_bits.saturating_sub(buckets.trailing_zeros());
-    let mut ends = vec![0_u32; buckets + 1];
-    for key in keys {
+    let shift = NUMBER_BITS + span_bits.saturating_sub(buckets.trailing_zeros());
+    ends.clear();
+    ends.resize(buckets + 1, 0);
+    for key in &*keys {
         ends[(key >> shift) as usize + 1] += 1;
     }
-    for bucket in 1..=buckets {
-        ends[bucket] += ends[bucket - 1];
+    let mut end = 0;
+    for bucket in &mut *ends {
+        end += *bucket;
+        *bucket = end;
     }
     sorted.resize(keys.len(), 0);
-    for key in keys {
+    for key in &*keys {
         let place = &mut ends[(key >> shift) as usize];
         sorted[*place as usize] = *key;
         *place += 1;

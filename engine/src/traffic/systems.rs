@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::*;
 
 use super::components::{Batch, BatchLimits, Live, NextIntended, TrafficSource};
-use super::kernel::{append, compact, compaction, number, order};
+use super::kernel::{SortScratch, append, compact, compaction, number, order};
 use super::source::SourceRows;
 use super::staging::Staged;
 use crate::account::RequestLog;
@@ -26,7 +26,7 @@ pub struct Scratch {
 #[derive(Default)]
 pub struct Ordering {
     staged: Staged,
-    keys: Vec<u64>,
+    scratch: SortScratch,
     sorted: Vec<u64>,
 }
 
@@ -134,9 +134,10 @@ pub fn emit(
     let spans = 1 + u64::from(batch.rows) / u64::from(limits.rows_per_vf * sources.len() as u32);
     batch.horizon = reached.saturating_add(Picoseconds(limits.span.0.saturating_mul(spans)));
     let before = batch.rows;
-    let Ordering { staged, keys, sorted } = &mut *ordering;
+    let Ordering { staged, scratch, sorted } = &mut *ordering;
     for ((vfs, candidates), adapter) in adapter_vfs.iter().zip(&mut *candidates).zip(0..) {
         staged.len = 0;
+        let (mut first, mut last) = (batch.horizon, Picoseconds::ZERO);
         candidates.horizon = batch.horizon;
         for vf in vfs.first..vfs.end {
             let at = vf as usize;
@@ -151,9 +152,11 @@ pub fn emit(
             if next_intended[at].0 >= batch.horizon {
                 continue;
             }
+            first = first.min(next_intended[at].0);
             let from = &mut sources[at];
             if (queue.stalled.len() as u32) < limits.rows_per_vf {
                 stage(from, vf, staged, batch.horizon, limits.rows_per_vf as usize);
+                last = last.max(staged.intended[..staged.len].last().copied().unwrap_or_default().0);
             }
             let next = from.source.peek().unwrap_or(Picoseconds::MAX);
             next_intended[at] = NextIntended(next);
@@ -165,7 +168,7 @@ pub fn emit(
                 }
             }
         }
-        order(staged, keys, sorted);
+        order(staged, first, last.max(first), scratch, sorted);
         let first_row = batch.rows;
         batch.rows += staged.len as u32;
         let rows = first_row as usize..batch.rows as usize;

@@ -11,15 +11,6 @@ use crate::units::Picoseconds;
 /// Adapters a host can have.
 const ADAPTERS_MAX: usize = 64;
 
-/// The next arrival of a link.
-#[derive(Clone, Copy, Debug)]
-struct Next {
-    /// When it comes, or a time before which it cannot come.
-    time: Picoseconds,
-    /// Whether it is there.
-    known: bool,
-}
-
 /// The time before which no request can arrive behind those in flight.
 ///
 /// `drained` says that the adapter had nothing in flight when the order was made up, so that all its
@@ -75,43 +66,33 @@ fn merge(
     ordered: &mut Vec<Arrived>,
 ) -> Picoseconds {
     ordered.clear();
-    let mut next = [Next { time: Picoseconds::MAX, known: false }; ADAPTERS_MAX];
-    for (adapter, next) in next[..in_flight.len()].iter_mut().enumerate() {
-        *next = next_of(in_flight[adapter], behind[adapter]);
-    }
+    let mut next = [Picoseconds::MAX; ADAPTERS_MAX];
     let next = &mut next[..in_flight.len()];
-    loop {
-        // The link that comes first, and the first of the others, which may come between.
-        let (mut first, mut other) = (0, usize::MAX);
-        for at in 1..next.len() {
-            if next[at].time < next[first].time {
-                (first, other) = (at, first);
-            } else if other == usize::MAX || next[at].time < next[other].time {
-                other = at;
-            }
-        }
-        if !next[first].known {
-            return next[first].time;
-        }
-        let others = next.get(other).map_or(Picoseconds::MAX, |next| next.time);
-        let waiting = &in_flight[first][taken[first]..];
-        let adapter = first as u32;
-        let mut run = 0;
-        for &Arrival { time, row } in waiting {
-            if time > others || time == others && first > other {
-                break;
-            }
-            ordered.push(Arrived { time, row, adapter });
-            run += 1;
-        }
-        taken[first] += run;
-        next[first] = next_of(&waiting[run..], behind[first]);
+    for (adapter, next) in next.iter_mut().enumerate() {
+        *next = in_flight[adapter].first().map_or(behind[adapter], |arrival| arrival.time);
     }
-}
-
-fn next_of(waiting: &[Arrival], behind: Picoseconds) -> Next {
-    match waiting.first() {
-        Some(arrival) => Next { time: arrival.time, known: true },
-        None => Next { time: behind, known: false },
+    loop {
+        // The link that comes first, and the first time at which another may come between.
+        let (mut first, mut time) = (0, next[0]);
+        let mut others = Picoseconds::MAX;
+        for (adapter, &candidate) in next.iter().enumerate().skip(1) {
+            if candidate < time {
+                // An adapter before this one comes first where they tie.
+                others = time;
+                (first, time) = (adapter, candidate);
+            } else {
+                // This one has to wait where they tie.
+                others = others.min(candidate.saturating_add(Picoseconds(1)));
+            }
+        }
+        let waiting = &in_flight[first][taken[first]..];
+        if waiting.is_empty() {
+            return time;
+        }
+        let adapter = first as u32;
+        let run = waiting.iter().take_while(|arrival| arrival.time < others).count();
+        ordered.extend(waiting[..run].iter().map(|&Arrival { time, row }| Arrived { time, row, adapter }));
+        taken[first] += run;
+        next[first] = waiting.get(run).map_or(behind[first], |arrival| arrival.time);
     }
 }

@@ -35,34 +35,14 @@ impl Recency {
     }
 
     /// Moves `way` to the front of its set.
-    #[inline]
+    #[inline(always)]
     pub fn to_front(&mut self, set: u32, way: u32) {
         match self {
             Self::Words { orders, .. } => {
-                let order = orders[set as usize];
-                // The four bits that equal `way` become zero; the lowest zero nibble is found by borrow.
-                let differences = order ^ (ONES * u64::from(way));
-                let zeros = differences.wrapping_sub(ONES) & !differences & (ONES << 3);
-                let shift = zeros.trailing_zeros() - 3;
-                let nearer = order & ((1 << shift) - 1);
-                let farther = (order >> shift >> 4) << shift << 4;
-                orders[set as usize] = farther | nearer << 4 | u64::from(way);
+                let order = &mut orders[set as usize];
+                *order = way_to_front(*order, way);
             }
-            Self::Rings { links, fronts, ways } => {
-                let at = set * *ways + way;
-                let front = fronts[set as usize];
-                if at == front {
-                    return;
-                }
-                let Link { before, after } = links[at as usize];
-                links[before as usize].after = after;
-                links[after as usize].before = before;
-                let back = links[front as usize].before;
-                links[at as usize] = Link { before: back, after: front };
-                links[back as usize].after = at;
-                links[front as usize].before = at;
-                fronts[set as usize] = at;
-            }
+            Self::Rings { links, fronts, ways } => ring_to_front(links, fronts, *ways, set, way),
         }
     }
 
@@ -74,4 +54,32 @@ impl Recency {
             Self::Rings { links, fronts, ways } => links[fronts[set as usize] as usize].before - set * ways,
         }
     }
+}
+
+/// Moves the four bits that equal `way` to the lowest place.
+#[inline(always)]
+fn way_to_front(order: u64, way: u32) -> u64 {
+    // They become zero, and the lowest zero nibble is found by borrow.
+    let differences = order ^ (ONES * u64::from(way));
+    let zeros = differences.wrapping_sub(ONES) & !differences & (ONES << 3);
+    // All bits up to that nibble's top one.
+    let reach = zeros ^ (zeros - 1);
+    order & !reach | (order << 4 | u64::from(way)) & reach
+}
+
+#[inline(never)]
+fn ring_to_front(links: &mut [Link], fronts: &mut [u32], ways: u32, set: u32, way: u32) {
+    let at = set * ways + way;
+    let front = fronts[set as usize];
+    if at == front {
+        return;
+    }
+    let Link { before, after } = links[at as usize];
+    links[before as usize].after = after;
+    links[after as usize].before = before;
+    let back = links[front as usize].before;
+    links[at as usize] = Link { before: back, after: front };
+    links[back as usize].after = at;
+    links[front as usize].before = at;
+    fronts[set as usize] = at;
 }
