@@ -49,7 +49,6 @@ impl RequestLog {
 
 /// Logs the requests that are over, up to the first in the order of look-ups that is not, and ends
 /// their lives.
-#[expect(clippy::type_complexity, reason = "the query is the stage's data flow")]
 pub fn log_requests(
     mut log: Single<&mut RequestLog>,
     mut requests: Query<(&Intent, &Sequence, &Issued, &Translation, &Completed, &mut Live)>,

@@ -68,7 +68,6 @@ const ROWS_AHEAD: usize = 24;
 const VFS_IN_CACHE: usize = 128;
 
 /// Books every request that is over.
-#[expect(clippy::type_complexity, reason = "the query is the stage's data flow")]
 pub fn account(
     mut done: Single<&mut CompletedRows>,
     mut batch: ResMut<Batch>,

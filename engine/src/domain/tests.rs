@@ -18,7 +18,7 @@ impl Reference {
 
     fn map(&mut self, leaf: Leaf) -> Result<(), MapError> {
         let bytes = leaf.size.bytes();
-        if leaf.base.0 % bytes != 0 || leaf.target.0 % bytes != 0 {
+        if !leaf.base.0.is_multiple_of(bytes) || !leaf.target.0.is_multiple_of(bytes) {
             return Err(MapError::Misaligned);
         }
         let last = leaf.base.0 + (bytes - 1);

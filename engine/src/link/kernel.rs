@@ -38,7 +38,7 @@ impl WireTimes {
 
     #[inline]
     fn wire(&self, bytes: u64) -> Picoseconds {
-        Picoseconds((u128::from(bytes) * u128::from(self.ps_per_byte) + (1 << 31) >> 32) as u64)
+        Picoseconds(((u128::from(bytes) * u128::from(self.ps_per_byte) + (1 << 31)) >> 32) as u64)
     }
 
     /// How long the request occupies the upstream direction.
@@ -76,7 +76,7 @@ impl WireTimes {
 /// TLPs that carry `bytes` bytes; one where there are none.
 #[inline]
 fn tlps(bytes: u64, payload_shift: u32) -> u64 {
-    (bytes.max(1) - 1 >> payload_shift) + 1
+    ((bytes.max(1) - 1) >> payload_shift) + 1
 }
 
 /// Least time between two starts of a kind: the device's own rate limit.

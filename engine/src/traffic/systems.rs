@@ -31,7 +31,6 @@ pub struct Ordering {
 }
 
 /// Moves the requests that are not over to the front of the pool.
-#[expect(clippy::type_complexity, reason = "the query is the stage's data flow")]
 pub fn reuse_rows(
     mut batch: ResMut<Batch>,
     mut scratch: Local<Scratch>,

@@ -16,7 +16,7 @@ impl Replacement for Fifo {
 
     #[inline]
     fn on_fill(&mut self, set: u32, way: u32) {
-        self.0.to_front(set, way);
+        self.0.move_to_front(set, way);
     }
 
     #[inline]

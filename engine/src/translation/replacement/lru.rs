@@ -13,12 +13,12 @@ impl Replacement for Lru {
 
     #[inline]
     fn on_hit(&mut self, set: u32, way: u32) {
-        self.0.to_front(set, way);
+        self.0.move_to_front(set, way);
     }
 
     #[inline]
     fn on_fill(&mut self, set: u32, way: u32) {
-        self.0.to_front(set, way);
+        self.0.move_to_front(set, way);
     }
 
     #[inline]

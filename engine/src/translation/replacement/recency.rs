@@ -36,7 +36,7 @@ impl Recency {
 
     /// Moves `way` to the front of its set.
     #[inline(always)]
-    pub fn to_front(&mut self, set: u32, way: u32) {
+    pub fn move_to_front(&mut self, set: u32, way: u32) {
         match self {
             Self::Words { orders, .. } => {
                 let order = &mut orders[set as usize];
