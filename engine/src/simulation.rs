@@ -54,7 +54,9 @@ impl HostSimulation {
         self.over = batch.over;
         self.finished = batch.exhausted && batch.over == batch.emitted;
         assert!(
-            self.finished || !batch.exhausted || batch.over > before.over,
+            self.finished
+                || (batch.emitted, batch.over, batch.reached)
+                    != (before.emitted, before.over, before.reached),
             "{} requests are under way and none can move",
             batch.emitted - batch.over
         );

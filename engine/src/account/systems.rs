@@ -87,6 +87,7 @@ pub fn account(
     let lives_on = Live(log.on);
     let done = &mut done.0;
     batch.over += done.len() as u64;
+    batch.over_since_reuse += done.len() as u64;
     let rows_ahead = if books.len() < VFS_IN_CACHE { usize::MAX } else { ROWS_AHEAD };
     for (number, &row) in done.iter().enumerate() {
         if let Some(&ahead) = done.get(number.saturating_add(rows_ahead)) {

@@ -4,24 +4,63 @@ use std::collections::VecDeque;
 
 use bevy_ecs::component::Component;
 
+use super::kernel::horizon;
+use super::slots::Slots;
 use crate::fifo::Fifo;
 use crate::link::{RateLimits, WireTimes};
 use crate::request::{Op, Transfer};
 use crate::units::Picoseconds;
 
-/// A VF's queue.
+/// A VF's queue and its limit of requests under way.
 #[derive(Component, Clone, Debug, Default)]
 pub struct VfQueue {
     /// Requests it holds at most.
     pub entries: u32,
-    /// Requests of the VF in the adapter's FIFO.
-    pub queued: u32,
+    /// Requests in the queue whose start is not known.
+    pub waiting: u32,
+    /// Known starts of requests that may still be in the queue when the next one comes, the first
+    /// first: when their places are vacated.
+    pub vacated: VecDeque<Picoseconds>,
     /// Rows that wait in the source because the queue is full, in order.
     pub stalled: VecDeque<u32>,
     /// Whether the source still holds requests intended before the batch's horizon.
     pub lagging: bool,
     /// Requests that found the queue full.
     pub stalls: u64,
+    /// The VF's limit of requests under way.
+    pub slots: Slots,
+    /// Requests in the queue that wait for a slot whose time is not known, in order.
+    pub held: VecDeque<Eligible>,
+    /// Whether what its source intends depends on when its requests retire.
+    pub feeds_back: bool,
+}
+
+impl VfQueue {
+    /// An empty queue of `entries`, with at most `outstanding` requests under way; 0 is no limit.
+    #[must_use]
+    pub fn new(entries: u32, outstanding: u32, feeds_back: bool) -> Self {
+        Self { entries, slots: Slots::new(outstanding), feeds_back, ..Self::default() }
+    }
+
+    /// Whether the queue has a place for a request that comes at `time`. What leaves at that very
+    /// time is still there.
+    pub fn has_place(&mut self, time: Picoseconds) -> bool {
+        self.forget_vacated(time);
+        self.waiting + (self.vacated.len() as u32) < self.entries
+    }
+
+    /// A request leaves at `start`, and nobody waits for its place. No request comes before `now` any more.
+    pub fn vacate(&mut self, start: Picoseconds, now: Picoseconds) {
+        self.forget_vacated(now);
+        self.vacated.push_back(start);
+    }
+
+    /// Forgets places that were vacated before `time`.
+    fn forget_vacated(&mut self, time: Picoseconds) {
+        while self.vacated.front().is_some_and(|vacated| *vacated < time) {
+            self.vacated.pop_front();
+        }
+    }
 }
 
 /// The new rows of a batch, on an adapter: in the order of (intended time, VF, sequence).
@@ -38,13 +77,35 @@ pub struct Candidates {
 /// Why an adapter issued no more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Halt {
-    /// What comes next starts at or after the horizon.
+    /// What comes next may become eligible at or after the horizon.
     #[default]
     Horizon,
     /// The link has no flow credit.
     Credits,
-    /// The device has no read tag.
-    Tags,
+    /// A read that is under way must return first: for its tag, or for its slot.
+    Returns,
+}
+
+/// A request that is next on the link as soon as it may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eligible {
+    /// Since when.
+    pub time: Picoseconds,
+    /// Whether its place in the queue was vacated at that very time: it then comes after all others.
+    pub vacated: bool,
+    /// Its VF.
+    pub vf: u32,
+    /// Its row.
+    pub row: u32,
+}
+
+impl Eligible {
+    /// The order in which requests leave: at one instant by VF, then what enters a vacated place.
+    #[inline]
+    #[must_use]
+    pub fn order(&self) -> (Picoseconds, bool, u32) {
+        (self.time, self.vacated, self.vf)
+    }
 }
 
 /// A request on its way to the IOMMU.
@@ -59,10 +120,26 @@ pub struct Arrival {
 /// The upstream direction of an adapter's link and what feeds it.
 #[derive(Component, Clone, Debug)]
 pub struct Uplink {
-    /// Rows in the VFs' queues with the time they became eligible, the first first.
-    pub fifo: Fifo<(Picoseconds, u32)>,
+    /// The request that is next, where it was not known when it can start.
+    pub next: Option<Eligible>,
+    /// Rows that waited for a place in their queue, by the time they enter it.
+    pub released: Fifo<(Picoseconds, u32)>,
+    /// Requests that waited for a slot, in the order in which they become eligible.
+    pub ready: Fifo<Eligible>,
+    /// VFs with rows that wait for a slot whose time is not known.
+    pub vfs_held: u32,
+    /// VFs whose held rows may get a slot now.
+    pub woken: Vec<u32>,
+    /// VFs whose held rows may get a slot as soon as more returns are known.
+    pub undecided: Vec<u32>,
+    /// When the last place of any queue is vacated, as far as the queues know.
+    pub last_vacated: Picoseconds,
     /// Requests that the smallest queue of its VFs holds.
     pub least_queue_entries: u32,
+    /// Whether any of its VFs may have only so many requests under way.
+    pub vfs_limited: bool,
+    /// Requests that were emitted for it since the start.
+    pub emitted: u64,
     /// When the link is free.
     pub free_at: Picoseconds,
     /// The device's rate limits.
@@ -165,10 +242,18 @@ impl Uplink {
 
     /// An idle link, fed by queues of at least `least_queue_entries`.
     #[must_use]
-    pub fn new(wires: WireTimes, limits: RateLimits, least_queue_entries: u32) -> Self {
+    pub fn new(wires: WireTimes, limits: RateLimits, least_queue_entries: u32, vfs_limited: bool) -> Self {
         Self {
+            next: None,
+            released: Fifo::default(),
+            ready: Fifo::default(),
+            vfs_held: 0,
+            woken: Vec::new(),
+            undecided: Vec::new(),
+            last_vacated: Picoseconds::ZERO,
             least_queue_entries,
-            fifo: Fifo::default(),
+            vfs_limited,
+            emitted: 0,
             free_at: Picoseconds::ZERO,
             limits,
             wires,
@@ -178,5 +263,42 @@ impl Uplink {
             halt: Halt::Horizon,
             busy_ps: 0,
         }
+    }
+
+    /// No request leaves before this time behind those that have left; what is under way returns at
+    /// `returns_from` or later.
+    #[must_use]
+    pub fn earliest_start(&self, candidates: &Candidates, returns_from: Picoseconds) -> Picoseconds {
+        let eligible = match self.halt {
+            Halt::Horizon => horizon(self, candidates, returns_from),
+            Halt::Returns => returns_from,
+            // What it waits for is in flight itself: nothing is known but that the link is free.
+            Halt::Credits => Picoseconds::ZERO,
+        };
+        eligible.max(self.free_at)
+    }
+
+    /// A slot of the VF came back: rows that wait for one are looked at again.
+    #[inline]
+    pub fn wake_held(&mut self, vf: u32, queue: &VfQueue) {
+        if !queue.held.is_empty() {
+            self.woken.push(vf);
+        }
+    }
+
+    /// A request in its queue gets a slot at `slot`.
+    pub fn make_ready(&mut self, mut request: Eligible, slot: Picoseconds) {
+        if slot > request.time {
+            request = Eligible { time: slot, vacated: false, ..request };
+        }
+        self.ready.insert_in_order(request, |ready| ready.order());
+    }
+
+    /// Calls `change` with every row the gate holds outside the candidates.
+    pub fn for_each_row(&mut self, mut change: impl FnMut(&mut u32)) {
+        self.next.iter_mut().for_each(|next| change(&mut next.row));
+        self.released.waiting_mut().iter_mut().for_each(|(_, row)| change(row));
+        self.ready.waiting_mut().iter_mut().for_each(|ready| change(&mut ready.row));
+        self.in_flight.waiting_mut().iter_mut().for_each(|arrival| change(&mut arrival.row));
     }
 }

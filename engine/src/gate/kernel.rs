@@ -1,8 +1,13 @@
 //! Issues the requests of one adapter, as far as is known.
+//!
+//! Requests become eligible when they have a place in their VF's queue and one of its slots. They leave
+//! in the order of the times at which they became so, and each as soon as link, credits, tags and the
+//! adapter's slots allow. Starts may lie far behind the horizon: only the order must be known.
 
-use super::components::{Candidates, Credit, Grant, Halt, Refunds, Tag, Uplink, VfQueue};
+use super::components::{Candidates, Credit, Eligible, Grant, Halt, Refunds, Tag, Uplink, VfQueue};
 use crate::link::Issued;
-use crate::request::{Intent, Op};
+use crate::memory::{Downlink, MemoryTimes, Retirement};
+use crate::request::{Intent, Op, Sequence};
 use crate::units::Picoseconds;
 
 /// What an adapter's requests wait for.
@@ -14,154 +19,336 @@ pub struct Limits<'a> {
     pub tags: &'a Refunds<Tag>,
 }
 
-/// Issues every request of the adapter whose start is known and lies before the horizon; returns how many.
-///
-/// At one instant, new requests enter their queues before the link takes one out; a request that a
-/// full queue held enters when its place is vacated, behind those.
-pub fn issue(
-    uplink: &mut Uplink,
-    candidates: &mut Candidates,
-    queues: &mut [VfQueue],
-    limits: Limits<'_>,
-    intents: &[Intent],
-    issued: &mut [Issued],
-) -> u64 {
-    let before = uplink.sent;
-    uplink.halt = loop {
-        if uplink.fifo.waiting().is_empty()
-            && let Some(halt) = issue_unqueued(uplink, candidates, limits, intents, issued)
-        {
-            break halt;
-        }
-        let first = uplink.fifo.waiting().first().copied();
-        let Some((eligible, row)) = first.or_else(|| admit_first(uplink, candidates, queues, intents)) else {
-            break Halt::Horizon;
+/// The columns that issuing reads and writes.
+pub struct Columns<'a> {
+    /// What is intended.
+    pub intents: &'a [Intent],
+    /// Which request of its VF it is.
+    pub sequence: &'a [Sequence],
+    /// When it left.
+    pub issued: &'a mut [Issued],
+}
+
+/// One adapter's gate.
+pub struct Gate<'a> {
+    /// The link and what is next on it.
+    pub uplink: &'a mut Uplink,
+    /// What is intended.
+    pub candidates: &'a mut Candidates,
+    /// The queues of all VFs of the host.
+    pub queues: &'a mut [VfQueue],
+    /// Credits and tags.
+    pub limits: Limits<'a>,
+    /// What is under way, and the adapter's slots.
+    pub retirement: &'a mut Retirement,
+    /// No request under way whose return is not known returns before this time.
+    pub returns_from: Picoseconds,
+    /// The downstream direction of the link.
+    pub downlink: &'a Downlink,
+    /// The latencies of memory.
+    pub memory: MemoryTimes,
+}
+
+/// Where the next eligible request comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Candidate,
+    Ready,
+    Released,
+}
+
+impl Gate<'_> {
+    /// Issues every request whose place in the order and whose start are known; returns how many.
+    ///
+    /// At one instant, slots come back first, then requests become eligible in the order of their VFs,
+    /// then the link takes one; what enters the place that it vacates follows behind.
+    pub fn issue(&mut self, columns: &mut Columns<'_>) -> u64 {
+        let before = self.uplink.sent;
+        let Uplink { woken, undecided, .. } = &mut *self.uplink;
+        woken.append(undecided);
+        self.uplink.halt = loop {
+            self.wake();
+            if self.queues_are_idle(columns.intents)
+                && let Some(halt) = self.issue_unqueued(columns)
+            {
+                break halt;
+            }
+            let Some(next) = self.next_eligible(columns.intents) else { break Halt::Horizon };
+            self.uplink.next = None;
+            match self.earliest_start(next.time, columns.intents[next.row as usize].transfer.op) {
+                Ok(start) => self.send(next, start, columns),
+                Err(halt) => {
+                    self.uplink.next = Some(next);
+                    break halt;
+                }
+            }
         };
-        let Intent { transfer, vf, .. } = intents[row as usize];
-        let start = match earliest_start(uplink, limits, eligible, transfer.op) {
-            Ok(start) => start,
-            Err(halt) => break halt,
-        };
-        admit_until(start, uplink, candidates, queues, intents);
-        if start >= candidates.horizon {
-            break Halt::Horizon;
+        self.uplink.sent - before
+    }
+
+    /// Nothing that becomes eligible before this time is unknown.
+    pub fn horizon(&self) -> Picoseconds {
+        horizon(self.uplink, self.candidates, self.returns_from)
+    }
+
+    /// When a request eligible since `eligible` can start, or what it waits for.
+    #[inline(always)]
+    fn earliest_start(&self, eligible: Picoseconds, op: Op) -> Result<Picoseconds, Halt> {
+        let mut start = eligible.max(self.uplink.free_at).max(self.uplink.limits.earliest(op));
+        match self.limits.credits.grant(self.uplink.sent) {
+            Grant::From(time) => start = start.max(time),
+            Grant::Unknown => return Err(Halt::Credits),
         }
-        uplink.fifo.take_first();
-        let queue = &mut queues[vf as usize];
-        queue.queued -= 1;
+        if op == Op::Read {
+            match self.limits.tags.grant(self.uplink.reads_sent) {
+                Grant::From(time) => start = start.max(time),
+                Grant::Unknown => return Err(Halt::Returns),
+            }
+        }
+        if self.retirement.slots.are_limited() {
+            match self.retirement.slots.grant(self.returns_from) {
+                Grant::From(time) => start = start.max(time),
+                Grant::Unknown => return Err(Halt::Returns),
+            }
+        }
+        Ok(start)
+    }
+
+    /// Whether no request waits anywhere, so that queues and slots need no look.
+    #[inline]
+    fn queues_are_idle(&self, intents: &[Intent]) -> bool {
+        let uplink = &*self.uplink;
+        let next_time = || self.candidates.next(intents).map_or(Picoseconds::MAX, |(time, _)| time);
+        !uplink.vfs_limited
+            && uplink.next.is_none()
+            && uplink.released.waiting().is_empty()
+            && uplink.last_vacated < next_time()
+    }
+
+    /// Issues candidates one after the other while the queues are as good as empty: fewer requests wait
+    /// than one queue holds, so none can be full, and the order is that of the candidates. Returns why
+    /// it issued no more, or `None` where queues must be looked at.
+    fn issue_unqueued(&mut self, columns: &mut Columns<'_>) -> Option<Halt> {
+        let intents = &columns.intents[..columns.issued.len()];
+        let first = self.candidates.admitted;
+        let least_entries = self.uplink.least_queue_entries as usize;
+        let horizon = self.candidates.horizon;
+        let mut at = first;
+        let halt = loop {
+            let Some(&row) = self.candidates.rows.get(at) else { break Some(Halt::Horizon) };
+            let Intent { time, transfer, vf, .. } = intents[row as usize];
+            if time >= horizon {
+                break Some(Halt::Horizon);
+            }
+            let start = match self.earliest_start(time, transfer.op) {
+                Ok(start) => start,
+                Err(halt) => break Some(halt),
+            };
+            if let Some(&behind) = self.candidates.rows.get(at + least_entries)
+                && intents[behind as usize].time <= start
+            {
+                break None;
+            }
+            at += 1;
+            columns.issued[row as usize] = Issued(start);
+            self.uplink.send(start, transfer, row);
+            if self.retirement.is_watched() {
+                self.note_under_way(Eligible { time, vacated: false, vf, row }, columns);
+            }
+        };
+        self.candidates.admitted = at;
+        self.remember_vacated(first..at, columns);
+        halt
+    }
+
+    /// Tells the queues of the places that candidates issued without a look at them vacate only after
+    /// the next candidate may come.
+    fn remember_vacated(&mut self, issued: core::ops::Range<usize>, columns: &Columns<'_>) {
+        let next = self.candidates.next(columns.intents).map_or(Picoseconds::MAX, |(time, _)| time);
+        let from = next.min(self.candidates.horizon);
+        let rows = &self.candidates.rows[issued];
+        let start = |row: &u32| columns.issued[*row as usize].0;
+        let late = rows.iter().rev().take_while(|row| start(row) >= from).count();
+        for row in &rows[rows.len() - late..] {
+            let vf = columns.intents[*row as usize].vf as usize;
+            self.queues[vf].vacate(start(row), from);
+            self.uplink.last_vacated = start(row);
+        }
+    }
+
+    /// Gives slots that have become known to the rows that wait for them.
+    fn wake(&mut self) {
+        while let Some(vf) = self.uplink.woken.pop() {
+            let queue = &mut self.queues[vf as usize];
+            while let Some(&request) = queue.held.front() {
+                let Grant::From(slot) = queue.slots.grant(self.returns_from) else {
+                    if queue.slots.is_undecided() {
+                        self.uplink.undecided.push(vf);
+                    }
+                    break;
+                };
+                queue.slots.take();
+                queue.held.pop_front();
+                self.uplink.vfs_held -= u32::from(queue.held.is_empty());
+                self.uplink.make_ready(request, slot);
+            }
+        }
+    }
+
+    /// The request that is eligible first, if that is known. It has its place and its slot.
+    fn next_eligible(&mut self, intents: &[Intent]) -> Option<Eligible> {
+        if self.uplink.next.is_some() {
+            return self.uplink.next;
+        }
+        loop {
+            let (origin, eligible) = self.first(intents)?;
+            if eligible.time >= self.horizon() {
+                return None;
+            }
+            match origin {
+                Origin::Ready => {
+                    self.uplink.ready.take_first();
+                    return Some(eligible);
+                }
+                Origin::Released => self.uplink.released.take_first(),
+                Origin::Candidate => {
+                    self.candidates.admitted += 1;
+                    if !self.enter(eligible) {
+                        continue;
+                    }
+                }
+            }
+            if self.take_slot(eligible) {
+                return Some(eligible);
+            }
+        }
+    }
+
+    /// What comes first of all that is known: at one instant, slots and candidates by VF, then what
+    /// enters a vacated place.
+    fn first(&self, intents: &[Intent]) -> Option<(Origin, Eligible)> {
+        let request = |vacated| {
+            move |(time, row): (Picoseconds, u32)| {
+                let vf = intents[row as usize].vf;
+                Eligible { time, vacated, vf, row }
+            }
+        };
+        let ready = self.uplink.ready.waiting().first().map(|ready| (Origin::Ready, *ready));
+        let candidate = self.candidates.next(intents).map(request(false));
+        let candidate = candidate.map(|first| (Origin::Candidate, first));
+        let released = self.uplink.released.waiting().first().copied().map(request(true));
+        let released = released.map(|first| (Origin::Released, first));
+        // The first of equal ones: a row that waited for a slot goes before a later one of its VF.
+        [ready, candidate, released].into_iter().flatten().min_by_key(|(_, first)| first.order())
+    }
+
+    /// Lets a new request into its VF's queue. Where that is full it waits for the first place that is
+    /// vacated, and the answer is `false`.
+    fn enter(&mut self, eligible: Eligible) -> bool {
+        let queue = &mut self.queues[eligible.vf as usize];
+        if queue.has_place(eligible.time) {
+            queue.waiting += 1;
+            return true;
+        }
+        queue.stalls += 1;
+        let known = if queue.stalled.is_empty() { queue.vacated.pop_front() } else { None };
+        match known {
+            Some(vacated) => {
+                queue.waiting += 1;
+                self.uplink.released.insert_in_order((vacated, eligible.row), |(time, _)| *time);
+            }
+            None => queue.stalled.push_back(eligible.row),
+        }
+        false
+    }
+
+    /// Whether a request in its VF's queue has a slot already. If not, it will come back when it has.
+    fn take_slot(&mut self, request: Eligible) -> bool {
+        let queue = &mut self.queues[request.vf as usize];
+        if !queue.slots.are_limited() {
+            return true;
+        }
+        let grant = if queue.held.is_empty() { queue.slots.grant(self.returns_from) } else { Grant::Unknown };
+        match grant {
+            Grant::From(slot) => {
+                queue.slots.take();
+                if slot <= request.time {
+                    return true;
+                }
+                self.uplink.make_ready(request, slot);
+            }
+            Grant::Unknown => {
+                if queue.held.is_empty() {
+                    self.uplink.vfs_held += 1;
+                    if queue.slots.is_undecided() {
+                        self.uplink.undecided.push(request.vf);
+                    }
+                }
+                queue.held.push_back(request);
+            }
+        }
+        false
+    }
+
+    /// The next request leaves at `start`.
+    fn send(&mut self, next: Eligible, start: Picoseconds, columns: &mut Columns<'_>) {
+        let queue = &mut self.queues[next.vf as usize];
+        queue.waiting -= 1;
         if let Some(released) = queue.stalled.pop_front() {
-            queue.queued += 1;
-            uplink.fifo.push((start, released));
+            queue.waiting += 1;
+            self.uplink.released.insert_in_order((start, released), |(time, _)| *time);
+        } else {
+            queue.vacate(start, next.time);
+            self.uplink.last_vacated = start;
         }
         if queue.lagging && queue.stalled.is_empty() {
             // What the source holds back would enter next, and is not here yet.
-            candidates.horizon = candidates.horizon.min(start);
+            self.candidates.horizon = self.candidates.horizon.min(start);
         }
-        issued[row as usize] = Issued(start);
-        uplink.send(start, transfer, row);
-    };
-    uplink.sent - before
-}
-
-/// When a request eligible since `eligible` can start, or what it waits for.
-#[inline(always)]
-fn earliest_start(
-    uplink: &Uplink,
-    limits: Limits<'_>,
-    eligible: Picoseconds,
-    op: Op,
-) -> Result<Picoseconds, Halt> {
-    let mut start = eligible.max(uplink.free_at).max(uplink.limits.earliest(op));
-    match limits.credits.grant(uplink.sent) {
-        Grant::From(time) => start = start.max(time),
-        Grant::Unknown => return Err(Halt::Credits),
-    }
-    if op == Op::Read {
-        match limits.tags.grant(uplink.reads_sent) {
-            Grant::From(time) => start = start.max(time),
-            Grant::Unknown => return Err(Halt::Tags),
+        let transfer = columns.intents[next.row as usize].transfer;
+        columns.issued[next.row as usize] = Issued(start);
+        self.uplink.send(start, transfer, next.row);
+        if self.retirement.is_watched() {
+            self.note_under_way(next, columns);
         }
     }
-    Ok(start)
-}
 
-/// Issues candidates one after the other while the queues are as good as empty: fewer requests wait
-/// than one queue holds, so none can be full, and the FIFO is the order of the candidates. Returns
-/// why it issued no more, or `None` where queues must be looked at.
-fn issue_unqueued(
-    uplink: &mut Uplink,
-    candidates: &mut Candidates,
-    limits: Limits<'_>,
-    intents: &[Intent],
-    issued: &mut [Issued],
-) -> Option<Halt> {
-    let intents = &intents[..issued.len()];
-    let rows = &candidates.rows[candidates.admitted..];
-    let least_entries = uplink.least_queue_entries as usize;
-    let horizon = candidates.horizon;
-    let mut taken = 0;
-    let halt = loop {
-        let Some(&row) = rows.get(taken) else { break Some(Halt::Horizon) };
-        let Intent { time, transfer, .. } = intents[row as usize];
-        let start = match earliest_start(uplink, limits, time, transfer.op) {
-            Ok(start) if start < horizon => start,
-            Ok(_) => break Some(Halt::Horizon),
-            Err(halt) => break Some(halt),
-        };
-        if let Some(&behind) = rows.get(taken + least_entries)
-            && intents[behind as usize].time <= start
-        {
-            break None;
+    /// Keeps the account of slots for a request that has just left.
+    fn note_under_way(&mut self, sent: Eligible, columns: &Columns<'_>) {
+        let op = columns.intents[sent.row as usize].transfer.op;
+        let queue = &mut self.queues[sent.vf as usize];
+        if queue.slots.are_limited() {
+            queue.slots.send();
+            self.uplink.wake_held(sent.vf, queue);
         }
-        taken += 1;
-        issued[row as usize] = Issued(start);
-        uplink.send(start, transfer, row);
-    };
-    candidates.admitted += taken;
-    halt
-}
-
-/// Puts the next candidate into the empty FIFO, if it is known to be the next.
-fn admit_first(
-    uplink: &mut Uplink,
-    candidates: &mut Candidates,
-    queues: &mut [VfQueue],
-    intents: &[Intent],
-) -> Option<(Picoseconds, u32)> {
-    let row = *candidates.rows.get(candidates.admitted)?;
-    let intended = intents[row as usize].time;
-    if intended >= candidates.horizon {
-        return None;
+        if self.retirement.slots.are_limited() {
+            self.retirement.slots.take();
+            self.retirement.slots.send();
+        }
+        if op == Op::Read {
+            self.returns_from = self.downlink.returns_from(self.uplink, &self.memory);
+        }
+        let sequence = columns.sequence[sent.row as usize];
+        self.retirement.leave(sent, op, sequence, self.uplink.free_at, queue);
+        if self.retirement.is_in_order() && op == Op::Write {
+            while let Some((_, _, retired)) = self.retirement.retire_next(self.queues) {
+                self.uplink.wake_held(retired.vf, &self.queues[retired.vf as usize]);
+            }
+        }
     }
-    candidates.admitted += 1;
-    queues[intents[row as usize].vf as usize].queued += 1;
-    uplink.fifo.push((intended, row));
-    Some((intended, row))
 }
 
-/// Lets every candidate intended at or before `start` into its queue, or leaves it to its source
-/// where the queue is full.
-#[inline]
-fn admit_until(
-    start: Picoseconds,
-    uplink: &mut Uplink,
-    candidates: &mut Candidates,
-    queues: &mut [VfQueue],
-    intents: &[Intent],
-) {
-    while let Some(&row) = candidates.rows.get(candidates.admitted) {
-        let intended = intents[row as usize].time;
-        if intended > start || intended >= candidates.horizon {
-            return;
-        }
-        candidates.admitted += 1;
-        let queue = &mut queues[intents[row as usize].vf as usize];
-        if queue.queued < queue.entries {
-            queue.queued += 1;
-            uplink.fifo.push((intended, row));
-        } else {
-            queue.stalls += 1;
-            queue.stalled.push_back(row);
-        }
+/// Nothing that becomes eligible before this time is unknown, if what is under way returns at
+/// `returns_from` or later.
+#[must_use]
+pub fn horizon(uplink: &Uplink, candidates: &Candidates, returns_from: Picoseconds) -> Picoseconds {
+    if uplink.vfs_held > 0 { candidates.horizon.min(returns_from) } else { candidates.horizon }
+}
+
+impl Candidates {
+    /// The next candidate and when it is intended.
+    #[inline]
+    fn next(&self, intents: &[Intent]) -> Option<(Picoseconds, u32)> {
+        self.rows.get(self.admitted).map(|row| (intents[*row as usize].time, *row))
     }
 }

@@ -10,11 +10,13 @@ use crate::error::SpecError;
 pub struct SchedulerSpec {
     /// Requests a VF's queue holds; a full queue stalls its source. Default 64 (modelled).
     pub vf_queue_entries: u32,
+    /// Requests a VF may have under way, from their issue until they retire; 0 for no limit. Default 0.
+    pub vf_outstanding: u32,
 }
 
 impl Default for SchedulerSpec {
     fn default() -> Self {
-        Self { vf_queue_entries: 64 }
+        Self { vf_queue_entries: 64, vf_outstanding: 0 }
     }
 }
 
@@ -24,6 +26,7 @@ impl SchedulerSpec {
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
-        SpecError::in_range("scheduler.vf_queue_entries", self.vf_queue_entries, 1, 65_536)
+        SpecError::in_range("scheduler.vf_queue_entries", self.vf_queue_entries, 1, 65_536)?;
+        SpecError::in_range("scheduler.vf_outstanding", self.vf_outstanding, 0, 65_536)
     }
 }

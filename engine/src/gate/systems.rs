@@ -3,25 +3,44 @@
 use bevy_ecs::prelude::*;
 
 use super::components::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
-use super::kernel::{Limits, issue};
+use super::kernel::{Columns, Gate, Limits};
 use crate::link::Issued;
-use crate::request::Intent;
+use crate::memory::{Downlink, MemoryTimes, Retirement};
+use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
 use crate::topology::columns_mut;
 
-/// Lets every adapter issue as far as its horizon, credits and tags reach.
+/// Lets every adapter issue as far as its horizon, credits, tags and slots reach.
 pub fn issue_requests(
-    mut adapters: Query<(&mut Uplink, &mut Candidates, &Refunds<Credit>, &Refunds<Tag>)>,
+    memory: Single<&MemoryTimes>,
+    mut adapters: Query<(
+        &mut Uplink,
+        &mut Candidates,
+        &mut Retirement,
+        &Refunds<Credit>,
+        &Refunds<Tag>,
+        &Downlink,
+    )>,
     mut vfs: Query<&mut VfQueue>,
-    mut requests: Query<(&Intent, &mut Issued)>,
+    mut requests: Query<(&Intent, &Sequence, &mut Issued)>,
     mut progress: ResMut<Progress>,
 ) {
     let mut queues = columns_mut!(vfs);
     let queues = queues.bypass_change_detection();
-    let (intents, mut issued) = columns_mut!(requests);
-    let issued = issued.bypass_change_detection();
-    for (mut uplink, mut candidates, credits, tags) in &mut adapters {
-        let limits = Limits { credits, tags };
-        progress.0 += issue(&mut uplink, &mut candidates, queues, limits, intents, issued);
+    let (intents, sequence, mut issued) = columns_mut!(requests);
+    let mut columns = Columns { intents, sequence, issued: issued.bypass_change_detection() };
+    for (mut uplink, mut candidates, mut retirement, credits, tags, downlink) in &mut adapters {
+        let returns_from = downlink.returns_from(&uplink, &memory);
+        let mut gate = Gate {
+            uplink: &mut uplink,
+            candidates: &mut candidates,
+            queues,
+            limits: Limits { credits, tags },
+            retirement: &mut retirement,
+            returns_from,
+            downlink,
+            memory: **memory,
+        };
+        progress.0 += gate.issue(&mut columns);
     }
 }

@@ -66,6 +66,12 @@ impl WireTimes {
         self.wire(self.request_header) + self.propagation
     }
 
+    /// The least time a write occupies the upstream direction.
+    #[must_use]
+    pub fn least_write(&self) -> Picoseconds {
+        self.wire(self.request_header + 1)
+    }
+
     /// The least time from a completion's start on the link to its arrival.
     #[must_use]
     pub fn least_downstream(&self) -> Picoseconds {

@@ -92,10 +92,26 @@ impl LinkSpec {
     }
 }
 
+/// `device.retire`: the order in which an adapter's requests retire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retire {
+    /// A request retires when it is done, whatever was issued before it.
+    #[default]
+    OutOfOrder,
+    /// A request retires when it and all that were issued before it are done.
+    InOrder,
+}
+
 /// `[device]`: limits of the adapter itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeviceSpec {
+    /// Requests an adapter may have under way, from their issue until they retire; 0 for no limit. Default 0.
+    pub outstanding: u32,
+    /// Whether requests retire in the order of their issue: `in_order` or `out_of_order`. A read is done
+    /// when its data is back, a write when it has left the device. Default `out_of_order`.
+    pub retire: Retire,
     /// Reads an adapter may have under way; a read without a tag holds up what is behind it.
     /// Default 768 (10-bit tags, PCIe 4.0).
     pub read_tags: u32,
@@ -107,7 +123,13 @@ pub struct DeviceSpec {
 
 impl Default for DeviceSpec {
     fn default() -> Self {
-        Self { read_tags: 768, max_read_mops: 0.0, max_write_mops: 0.0 }
+        Self {
+            outstanding: 0,
+            retire: Retire::OutOfOrder,
+            read_tags: 768,
+            max_read_mops: 0.0,
+            max_write_mops: 0.0,
+        }
     }
 }
 
@@ -117,6 +139,7 @@ impl DeviceSpec {
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
+        SpecError::in_range("device.outstanding", self.outstanding, 0, 65_536)?;
         SpecError::in_range("device.read_tags", self.read_tags, 1, 65_536)?;
         for (key, mops) in
             [("device.max_read_mops", self.max_read_mops), ("device.max_write_mops", self.max_write_mops)]

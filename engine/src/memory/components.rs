@@ -3,6 +3,7 @@
 use bevy_ecs::component::Component;
 
 use super::spec::MemorySpec;
+use crate::gate::Uplink;
 use crate::units::Picoseconds;
 
 /// Memory: when the request was complete for the device.
@@ -51,7 +52,7 @@ pub struct Return {
 /// The downstream direction of an adapter's link.
 #[derive(Component, Clone, Debug, Default)]
 pub struct Downlink {
-    /// Completions to come, in the order of the look-ups until they are sorted.
+    /// Completions to come, in the order in which their data is ready.
     pub pending: Vec<Return>,
     /// When the link is free.
     pub free_at: Picoseconds,
@@ -63,7 +64,16 @@ impl Downlink {
     /// When the first of the pending completions can be on the link.
     #[must_use]
     pub fn earliest_start(&self) -> Option<Picoseconds> {
-        self.pending.iter().map(|pending| pending.ready).min().map(|ready| ready.max(self.free_at))
+        self.pending.first().map(|pending| pending.ready.max(self.free_at))
+    }
+
+    /// No request that has left by now, and whose return is not known, returns before this time.
+    #[must_use]
+    pub fn returns_from(&self, uplink: &Uplink, memory: &MemoryTimes) -> Picoseconds {
+        let pending = self.pending.first().map(|pending| pending.ready);
+        let in_flight = uplink.in_flight.waiting().first().map(|arrival| arrival.time + memory.least_read());
+        let ready = pending.into_iter().chain(in_flight).min();
+        ready.map_or(Picoseconds::MAX, |ready| ready.max(self.free_at) + uplink.wires.least_downstream())
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! A write is complete when memory holds it, a blocked one vanishes. A read's data, or its
 //! unsupported-request status, queues for the downstream link in the order in which it is ready.
-//! Invariants: completions of an adapter's reads do not decrease; one is served only when no other
-//! can still overtake it.
+//! A device retires its requests as they are done, or in the order of their issue. Invariants: returns
+//! of an adapter's reads do not decrease; one is served only when no other can still overtake it.
 
 mod components;
+mod retirement;
 mod spec;
 mod systems;
 
 pub use components::*;
+pub use retirement::*;
 pub use spec::*;
 pub use systems::*;

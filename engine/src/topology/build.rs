@@ -12,7 +12,7 @@ use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
 use crate::ids::{HostIndex, Iova, PhysAddr, RequesterId, VfIndex};
 use crate::link::{RateLimits, WireTimes};
-use crate::memory::{CompletedRows, Downlink, MemoryTimes};
+use crate::memory::{CompletedRows, Downlink, MemoryTimes, Retirement};
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, NextIntended, TrafficSource, spawn_rows};
@@ -76,9 +76,9 @@ pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
     world.insert_resource(BatchLimits { span: spans.batch, rows_per_vf });
     spawn_rows(&mut world, (topology.vfs_per_host() * rows_per_vf) as usize);
     spawn_iommu(&mut world, plan, host);
-    spawn_adapters(&mut world, plan);
     let mut host_memory = HostMemory { owners: OwnerMap::default(), next_frame: TENANT_MEMORY >> 12 };
-    spawn_tenants(&mut world, plan, host, &mut host_memory);
+    let feeds_back = spawn_tenants(&mut world, plan, host, &mut host_memory);
+    spawn_adapters(&mut world, plan, &feeds_back);
     world.spawn((
         Host(host),
         host_memory.owners,
@@ -118,7 +118,8 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
     ));
 }
 
-fn spawn_adapters(world: &mut World, plan: &RunPlan) {
+/// Spawns the adapters; `feeds_back` says of each whether a source of its VFs does.
+fn spawn_adapters(world: &mut World, plan: &RunPlan, feeds_back: &[bool]) {
     let machine = &plan.machine;
     let vfs = machine.topology.vfs_per_adapter;
     let adapters: Vec<_> = (0..machine.topology.adapters_per_host)
@@ -130,9 +131,15 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan) {
                     WireTimes::new(&machine.link),
                     RateLimits::new(&machine.device),
                     machine.scheduler.vf_queue_entries,
+                    machine.scheduler.vf_outstanding > 0,
                 ),
                 Downlink::default(),
                 Candidates::default(),
+                Retirement::new(
+                    machine.device.retire,
+                    machine.device.outstanding,
+                    machine.scheduler.vf_outstanding > 0 || feeds_back[adapter as usize],
+                ),
                 Refunds::<Credit>::new(machine.link.flow_credits),
                 Refunds::<Tag>::new(machine.device.read_tags),
             )
@@ -157,8 +164,10 @@ impl HostMemory {
     }
 }
 
-fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mut HostMemory) {
+/// Spawns the VFs and their VMs, domains and mappings; says of each adapter whether a source feeds back.
+fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mut HostMemory) -> Vec<bool> {
     let topology = &plan.machine.topology;
+    let mut adapters_feed_back = vec![false; topology.adapters_per_host as usize];
     let mut domains: Vec<(Entity, Context)> = Vec::new();
     for vf in 0..topology.vfs_per_host() {
         let adapter = vf / topology.vfs_per_adapter;
@@ -175,6 +184,8 @@ fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mu
             let seed = mix64(plan.seed ^ mix64(u64::from(host.0) << 32 | u64::from(vf)) ^ number as u64);
             map_buffer(world, domain, buffer, part, seed, memory, vf);
         }
+        let feeds_back = source.feedback().is_some();
+        adapters_feed_back[adapter as usize] |= feeds_back;
         let sharing = if shared { first_vf..first_vf + topology.vfs_per_adapter } else { vf..vf + 1 };
         world.spawn((
             Vf { requester_id: RequesterId(adapter << 16 | (FIRST_VF_FUNCTION + (vf - first_vf))) },
@@ -183,10 +194,15 @@ fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mu
             ContextEntry(attached.then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
-            VfQueue { entries: plan.machine.scheduler.vf_queue_entries, ..VfQueue::default() },
+            VfQueue::new(
+                plan.machine.scheduler.vf_queue_entries,
+                plan.machine.scheduler.vf_outstanding,
+                feeds_back,
+            ),
             (VfBooks::default(), VfIncidents::default()),
         ));
     }
+    adapters_feed_back
 }
 
 fn spawn_domain(world: &mut World, table: u32) -> (Entity, Context) {

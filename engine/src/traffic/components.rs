@@ -57,10 +57,14 @@ pub struct Batch {
     pub rows: u32,
     /// Everything intended before this is emitted at least.
     pub horizon: Picoseconds,
+    /// The least horizon of any adapter when the batch began.
+    pub reached: Picoseconds,
     /// Requests emitted since the start.
     pub emitted: u64,
     /// Requests that are over.
     pub over: u64,
+    /// Of these, since rows were reused last.
+    pub over_since_reuse: u64,
     /// Whether every source was exhausted when the batch began.
     pub exhausted: bool,
 }

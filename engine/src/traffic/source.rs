@@ -30,8 +30,8 @@ impl SourceRows<'_> {
 
 /// The requests of one VF, in the order of their intended times.
 ///
-/// A source is a function of its own seed and state alone. How its output is cut into calls of
-/// [`Source::emit`] must not change what it emits.
+/// A source is a function of its own seed and state alone, and of the retirements it is told of. How its
+/// output is cut into calls of [`Source::emit`] must not change what it emits.
 pub trait Source: Send + Sync {
     /// The intended time of the next request; `None` after the last.
     fn peek(&self) -> Option<Picoseconds>;
@@ -39,4 +39,16 @@ pub trait Source: Send + Sync {
     /// Writes the requests intended before `until` into `rows` from the front, as many as fit, and
     /// returns how many were written.
     fn emit(&mut self, until: Picoseconds, rows: SourceRows<'_>) -> usize;
+
+    /// Whether what it intends depends on when its requests retire: a closed loop. Then the least time
+    /// from a retirement to the request that it makes the source intend; `None` for an open loop, and
+    /// for a closed one that intends nothing more, whatever retires.
+    fn feedback(&self) -> Option<Picoseconds> {
+        None
+    }
+
+    /// The request number `sequence` of this source (from 0) retires at `time`. Each is told once, and
+    /// before anything is emitted that is intended at or after `time` plus [`Source::feedback`]; those of
+    /// a source come in any order.
+    fn retire(&mut self, _sequence: u64, _time: Picoseconds) {}
 }

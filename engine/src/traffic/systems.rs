@@ -9,7 +9,7 @@ use super::staging::Staged;
 use crate::account::RequestLog;
 use crate::gate::{Candidates, Uplink, VfQueue};
 use crate::link::Issued;
-use crate::memory::{Completed, Downlink};
+use crate::memory::{Completed, Downlink, MemoryTimes, Retired, Retirement};
 use crate::request::{DmaRequest, Intent, Sequence};
 use crate::topology::{AdapterVfs, columns_mut};
 use crate::translation::Translation;
@@ -42,10 +42,19 @@ pub fn reuse_rows(
         &mut Translation,
         &mut Completed,
     )>,
-    mut adapters: Query<(&mut Candidates, &mut Uplink, &mut Downlink)>,
+    mut adapters: Query<(&mut Candidates, &mut Uplink, &mut Downlink, &mut Retirement)>,
     mut vfs: Query<&mut VfQueue>,
     mut log: Single<&mut RequestLog>,
 ) {
+    for (mut candidates, _, _, _) in &mut adapters {
+        let admitted = core::mem::take(&mut candidates.admitted);
+        candidates.rows.drain(..admitted);
+    }
+    if batch.over_since_reuse * 2 < u64::from(batch.rows) {
+        // Moving what lives on pays when at least as much is over.
+        return;
+    }
+    batch.over_since_reuse = 0;
     let Scratch { renumbered, moves } = &mut *scratch;
     let (mut live, mut intents, mut sequence, mut issued, mut translations, mut completed) =
         columns_mut!(requests);
@@ -62,10 +71,6 @@ pub fn reuse_rows(
     live[..kept as usize].fill(Live(true));
     live[kept as usize..].fill(Live(false));
     batch.rows = kept;
-    for (mut candidates, _, _) in &mut adapters {
-        let admitted = core::mem::take(&mut candidates.admitted);
-        candidates.rows.drain(..admitted);
-    }
     if moves.is_empty() {
         return;
     }
@@ -75,14 +80,15 @@ pub fn reuse_rows(
     compact(translations.bypass_change_detection(), moves);
     compact(completed.bypass_change_detection(), moves);
     let renumber = |row: &mut u32| *row = renumbered[*row as usize];
-    for (mut candidates, mut uplink, mut downlink) in &mut adapters {
+    for (mut candidates, mut uplink, mut downlink, mut retirement) in &mut adapters {
         candidates.rows.iter_mut().for_each(renumber);
-        uplink.fifo.waiting_mut().iter_mut().for_each(|(_, row)| renumber(row));
-        uplink.in_flight.waiting_mut().iter_mut().for_each(|arrival| renumber(&mut arrival.row));
+        uplink.for_each_row(renumber);
         downlink.pending.iter_mut().for_each(|pending| renumber(&mut pending.row));
+        retirement.for_each_row(renumber);
     }
     for mut queue in &mut vfs {
-        queue.stalled.iter_mut().for_each(renumber);
+        let VfQueue { stalled, held, .. } = &mut *queue;
+        stalled.iter_mut().chain(held.iter_mut().map(|held| &mut held.row)).for_each(renumber);
     }
     log.rows.iter_mut().for_each(renumber);
 }
@@ -105,71 +111,79 @@ pub fn grow_pool(world: &mut World) {
     }
 }
 
+/// What [`emit`] reads and writes of the VFs: columns of one length.
+struct VfColumns<'a> {
+    sources: &'a mut [TrafficSource],
+    next_intended: &'a mut [NextIntended],
+    queues: &'a mut [VfQueue],
+}
+
+/// What [`emit`] reads and writes of an adapter.
+struct AdapterParts<'a> {
+    vfs: AdapterVfs,
+    uplink: &'a mut Uplink,
+    candidates: &'a mut Candidates,
+    retirement: &'a mut Retirement,
+    downlink: &'a Downlink,
+    memory: &'a MemoryTimes,
+}
+
 /// Takes from every source what it intends before the new horizon, and puts it in order.
 pub fn emit(
     mut batch: ResMut<Batch>,
     limits: Res<BatchLimits>,
     mut ordering: Local<Ordering>,
+    memory: Single<&MemoryTimes>,
     mut vfs: Query<(&mut TrafficSource, &mut NextIntended, &mut VfQueue)>,
-    mut adapters: Query<(&AdapterVfs, &Uplink, &mut Candidates)>,
+    mut adapters: Query<(&AdapterVfs, &mut Uplink, &mut Candidates, &mut Retirement, &Downlink)>,
     mut requests: Query<(&mut Live, &mut Intent, &mut Sequence)>,
 ) {
     let (mut sources, mut next_intended, mut queues) = columns_mut!(vfs);
-    let (sources, queues) = (sources.bypass_change_detection(), queues.bypass_change_detection());
-    let next_intended = next_intended.bypass_change_detection();
-    let (adapter_vfs, uplinks, mut candidates) = columns_mut!(adapters);
-    let candidates = candidates.bypass_change_detection();
+    let mut vfs = VfColumns {
+        sources: sources.bypass_change_detection(),
+        next_intended: next_intended.bypass_change_detection(),
+        queues: queues.bypass_change_detection(),
+    };
     let (mut live, mut intents, mut sequence) = columns_mut!(requests);
     let live = live.bypass_change_detection();
     let (intents, sequence) = (intents.bypass_change_detection(), sequence.bypass_change_detection());
 
+    let mut feed_back = false;
+    for (_, _, _, mut retirement, _) in &mut adapters {
+        feed_back |= tell_sources(&mut retirement, &mut vfs);
+    }
+    let next = vfs.next_intended.iter().map(|next| next.0).min().expect("a VF");
+    batch.exhausted = next == Picoseconds::MAX && !feed_back;
     // Time in which nothing can leave, or nothing is intended, is skipped.
-    let reached = candidates.iter().map(|candidates| candidates.horizon).min().expect("an adapter");
-    let links_free = uplinks.iter().map(|uplink| uplink.free_at).min().expect("an adapter");
-    let next = next_intended.iter().map(|next| next.0).min().expect("a VF");
-    batch.exhausted = next == Picoseconds::MAX;
-    let reached = reached.max(links_free).max(if batch.exhausted { Picoseconds::ZERO } else { next });
+    let reached = adapters.iter().map(|(_, _, candidates, ..)| candidates.horizon).min().expect("an adapter");
+    batch.reached = reached;
+    let links_free = adapters.iter().map(|(_, uplink, ..)| uplink.free_at).min().expect("an adapter");
+    let reached =
+        reached.max(links_free).max(if next == Picoseconds::MAX { Picoseconds::ZERO } else { next });
     // Requests that live on are moved once a batch: the more there are, the longer the batch.
-    let spans = 1 + u64::from(batch.rows) / u64::from(limits.rows_per_vf * sources.len() as u32);
-    batch.horizon = reached.saturating_add(Picoseconds(limits.span.0.saturating_mul(spans)));
+    let spans = 1 + u64::from(batch.rows) / u64::from(limits.rows_per_vf * vfs.sources.len() as u32);
+    let span = Picoseconds(limits.span.0.saturating_mul(spans));
+    batch.horizon = if batch.exhausted { Picoseconds::MAX } else { reached.saturating_add(span) };
     let before = batch.rows;
     let Ordering { staged, scratch, sorted } = &mut *ordering;
-    for ((vfs, candidates), adapter) in adapter_vfs.iter().zip(&mut *candidates).zip(0..) {
+    for ((adapter_vfs, mut uplink, mut candidates, mut retirement, downlink), adapter) in
+        (&mut adapters).into_iter().zip(0..)
+    {
+        let mut parts = AdapterParts {
+            vfs: *adapter_vfs,
+            uplink: &mut uplink,
+            candidates: &mut candidates,
+            retirement: &mut retirement,
+            downlink,
+            memory: &memory,
+        };
+        parts.candidates.horizon = batch.horizon.min(closed_horizon(&parts, &vfs));
         staged.len = 0;
-        let (mut first, mut last) = (batch.horizon, Picoseconds::ZERO);
-        candidates.horizon = batch.horizon;
-        for vf in vfs.first..vfs.end {
-            let at = vf as usize;
-            let ahead = at + SOURCES_AHEAD;
-            if let (Some(next), Some(from)) = (next_intended.get(ahead), sources.get(ahead))
-                && next.0 < batch.horizon
-            {
-                from.prefetch();
-            }
-            let queue = &mut queues[at];
-            queue.lagging = false;
-            if next_intended[at].0 >= batch.horizon {
-                continue;
-            }
-            first = first.min(next_intended[at].0);
-            let from = &mut sources[at];
-            if (queue.stalled.len() as u32) < limits.rows_per_vf {
-                stage(from, vf, staged, batch.horizon, limits.rows_per_vf as usize);
-                last = last.max(staged.intended[..staged.len].last().copied().unwrap_or_default().0);
-            }
-            let next = from.source.peek().unwrap_or(Picoseconds::MAX);
-            next_intended[at] = NextIntended(next);
-            if next < batch.horizon {
-                // Behind a full queue nothing enters before a place is vacated, which the gate watches.
-                queue.lagging = !queue.stalled.is_empty() || queue.queued >= queue.entries;
-                if !queue.lagging {
-                    candidates.horizon = candidates.horizon.min(next);
-                }
-            }
-        }
+        let (first, last) = stage_all(&mut parts, &mut vfs, staged, limits.rows_per_vf);
         order(staged, first, last.max(first), scratch, sorted);
         let first_row = batch.rows;
         batch.rows += staged.len as u32;
+        uplink.emitted += staged.len as u64;
         let rows = first_row as usize..batch.rows as usize;
         live[rows.clone()].fill(Live(true));
         let pool = intents[rows.clone()].iter_mut().zip(&mut sequence[rows]);
@@ -187,10 +201,88 @@ pub fn emit(
         append(&mut candidates.rows, first_row..batch.rows, intents);
     }
     batch.emitted += u64::from(batch.rows - before);
-    if batch.exhausted {
-        batch.horizon = Picoseconds::MAX;
-        candidates.iter_mut().for_each(|candidates| candidates.horizon = Picoseconds::MAX);
+}
+
+/// Tells the sources that feed back which of their requests have retired. Whether anything more may come
+/// of that, for any of them.
+fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
+    for Retired { vf, sequence, time } in retirement.untold.drain(..) {
+        let at = vf as usize;
+        let source = &mut vfs.sources[at].source;
+        source.retire(sequence.0, time);
+        vfs.next_intended[at] = NextIntended(source.peek().unwrap_or(Picoseconds::MAX));
     }
+    retirement.open > 0
+}
+
+/// Nothing that the adapter's sources will intend because of a retirement not yet known lies before this.
+fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds {
+    let range = adapter.vfs.first as usize..adapter.vfs.end as usize;
+    let closed = range.filter(|vf| vfs.queues[*vf].feeds_back);
+    let waits =
+        closed.filter_map(|vf| vfs.sources[vf].source.feedback().map(|wait| (wait, vfs.next_intended[vf].0)));
+    let least =
+        waits.reduce(|(wait, next), (other_wait, other_next)| (wait.min(other_wait), next.min(other_next)));
+    let Some((wait, next)) = least else { return Picoseconds::MAX };
+    let AdapterParts { uplink, downlink, candidates, memory, .. } = adapter;
+    let wires = &uplink.wires;
+    let least_read = wires.least_upstream() + memory.least_read() + wires.least_downstream();
+    let least = least_read.min(wires.least_write());
+    let returns_from = downlink.returns_from(uplink, memory);
+    let under_way = if adapter.retirement.open == 0 {
+        Picoseconds::MAX
+    } else if uplink.emitted == uplink.sent {
+        returns_from
+    } else {
+        returns_from.min(uplink.earliest_start(candidates, returns_from).saturating_add(least))
+    };
+    under_way.min(next.saturating_add(least)).saturating_add(wait)
+}
+
+/// Takes what the adapter's sources intend before its horizon, as far as there is room; returns the first
+/// and the last intended time. Where a source has more, the horizon is set back.
+fn stage_all(
+    adapter: &mut AdapterParts<'_>,
+    vfs: &mut VfColumns<'_>,
+    staged: &mut Staged,
+    rows_per_vf: u32,
+) -> (Picoseconds, Picoseconds) {
+    let until = adapter.candidates.horizon;
+    let (mut first, mut last) = (until, Picoseconds::ZERO);
+    for vf in adapter.vfs.first..adapter.vfs.end {
+        let at = vf as usize;
+        let ahead = at + SOURCES_AHEAD;
+        if let (Some(next), Some(from)) = (vfs.next_intended.get(ahead), vfs.sources.get(ahead))
+            && next.0 < until
+        {
+            from.prefetch();
+        }
+        let queue = &mut vfs.queues[at];
+        queue.lagging = false;
+        if vfs.next_intended[at].0 >= until {
+            continue;
+        }
+        first = first.min(vfs.next_intended[at].0);
+        let from = &mut vfs.sources[at];
+        if (queue.stalled.len() as u32) < rows_per_vf {
+            let before = staged.len;
+            stage(from, vf, staged, until, rows_per_vf as usize);
+            last = last.max(staged.intended[..staged.len].last().copied().unwrap_or_default().0);
+            if queue.feeds_back {
+                adapter.retirement.open += (staged.len - before) as u64;
+            }
+        }
+        let next = from.source.peek().unwrap_or(Picoseconds::MAX);
+        vfs.next_intended[at] = NextIntended(next);
+        if next < until {
+            // Behind a full queue nothing enters before a place is vacated, which the gate watches.
+            queue.lagging = !queue.stalled.is_empty() || queue.waiting >= queue.entries;
+            if !queue.lagging {
+                adapter.candidates.horizon = adapter.candidates.horizon.min(next);
+            }
+        }
+    }
+    (first, last)
 }
 
 /// VFs whose sources are asked for in advance.

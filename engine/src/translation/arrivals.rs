@@ -3,8 +3,8 @@
 use bevy_ecs::prelude::*;
 
 use super::components::{Arrivals, Arrived};
-use crate::gate::{Arrival, Candidates, Halt, Uplink};
-use crate::memory::Downlink;
+use crate::gate::{Arrival, Candidates, Uplink};
+use crate::memory::{Downlink, MemoryTimes};
 use crate::topology::columns_mut;
 use crate::units::Picoseconds;
 
@@ -12,37 +12,28 @@ use crate::units::Picoseconds;
 const ADAPTERS_MAX: usize = 64;
 
 /// The time before which no request can arrive behind those in flight.
-///
-/// `drained` says that the adapter had nothing in flight when the order was made up, so that all its
-/// reads without a completion are pending on the downlink.
 fn earliest_unknown(
     uplink: &Uplink,
     candidates: &Candidates,
     downlink: &Downlink,
-    drained: bool,
+    memory: &MemoryTimes,
 ) -> Picoseconds {
-    let least_start = match uplink.halt {
-        Halt::Horizon => candidates.horizon,
-        Halt::Tags if drained => downlink
-            .earliest_start()
-            .map_or(Picoseconds::ZERO, |start| start + uplink.wires.least_downstream()),
-        // What it waits for is in flight itself: nothing is known but that the link is free.
-        Halt::Credits | Halt::Tags => Picoseconds::ZERO,
-    };
-    least_start.max(uplink.free_at).saturating_add(uplink.wires.least_upstream())
+    let earliest_start = uplink.earliest_start(candidates, downlink.returns_from(uplink, memory));
+    earliest_start.saturating_add(uplink.wires.least_upstream())
 }
 
 /// Takes from the links every arrival whose place in the order is known.
 pub fn order_arrivals(
-    mut arrivals: Single<&mut Arrivals>,
+    iommu: Single<(&mut Arrivals, &MemoryTimes)>,
     mut adapters: Query<(&Candidates, &Downlink, &mut Uplink)>,
 ) {
+    let (mut arrivals, memory) = iommu.into_inner();
+    let arrivals = &mut *arrivals;
     let (candidates, downlinks, mut uplinks) = columns_mut!(adapters);
     let uplinks = uplinks.bypass_change_detection();
     let mut behind = [Picoseconds::MAX; ADAPTERS_MAX];
     for (adapter, uplink) in uplinks.iter().enumerate() {
-        let drained = uplink.in_flight.waiting().is_empty();
-        behind[adapter] = earliest_unknown(uplink, &candidates[adapter], &downlinks[adapter], drained);
+        behind[adapter] = earliest_unknown(uplink, &candidates[adapter], &downlinks[adapter], memory);
     }
     let mut in_flight: [&[Arrival]; ADAPTERS_MAX] = [&[]; ADAPTERS_MAX];
     for (flight, uplink) in in_flight.iter_mut().zip(&*uplinks) {
@@ -50,7 +41,6 @@ pub fn order_arrivals(
     }
     let links = uplinks.len();
     let mut taken = [0; ADAPTERS_MAX];
-    let arrivals = &mut **arrivals;
     arrivals.until = merge(&in_flight[..links], &behind[..links], &mut taken[..links], &mut arrivals.ordered);
     for (uplink, taken) in uplinks.iter_mut().zip(taken) {
         uplink.in_flight.take(taken);

@@ -4,7 +4,7 @@
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::ids::Iova;
-use portcullis_engine::link::{DeviceSpec, LinkSpec};
+use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
 use portcullis_engine::request::Op;
@@ -24,6 +24,21 @@ pub struct Intent {
     pub op: Op,
 }
 
+/// A closed loop: so many clients, each of which thinks, sends its VF's next request, waits until that
+/// has retired, and thinks again.
+#[derive(Clone, Debug)]
+pub struct Loop {
+    pub clients: u64,
+    /// How long a client thinks after the request of a number, by that number; and before the first, by its own.
+    pub think_ps: Vec<u64>,
+}
+
+impl Loop {
+    pub fn think(&self, number: u64) -> u64 {
+        self.think_ps[number as usize % self.think_ps.len()]
+    }
+}
+
 /// One machine with the traffic of each VF.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -31,6 +46,8 @@ pub struct Case {
     pub buffers: Vec<BufferPlan>,
     pub attached: Vec<bool>,
     pub traffic: Vec<Vec<Intent>>,
+    /// The loops of the VFs that have one; their requests are intended when their clients say.
+    pub loops: Vec<Option<Loop>>,
     pub seed: u64,
 }
 
@@ -93,14 +110,21 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
                 ..LinkSpec::default()
             }
         });
-    let device =
-        (prop_oneof![1u32..4, Just(64u32)], prop::bool::weighted(0.2)).prop_map(|(read_tags, limited)| {
-            DeviceSpec {
-                read_tags,
-                max_read_mops: if limited { 3.125 } else { 0.0 },
-                max_write_mops: if limited { 1.5625 } else { 0.0 },
-            }
+    let device = (
+        prop_oneof![1u32..4, Just(64u32)],
+        prop::bool::weighted(0.2),
+        prop_oneof![2 => Just(0u32), 1 => 1u32..6],
+        prop::bool::weighted(0.4),
+    )
+        .prop_map(|(read_tags, limited, outstanding, in_order)| DeviceSpec {
+            outstanding,
+            retire: if in_order { Retire::InOrder } else { Retire::OutOfOrder },
+            read_tags,
+            max_read_mops: if limited { 3.125 } else { 0.0 },
+            max_write_mops: if limited { 1.5625 } else { 0.0 },
         });
+    let scheduler = (1u32..6, prop_oneof![2 => Just(0u32), 1 => 1u32..4])
+        .prop_map(|(vf_queue_entries, vf_outstanding)| SchedulerSpec { vf_queue_entries, vf_outstanding });
     let memory = (grid_ns(0..20), grid_ns(0..20), grid_ns(0..20)).prop_map(
         |(read_ns, write_ns, unsupported_request_ns)| MemorySpec {
             read_ns,
@@ -114,10 +138,10 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
         (iotlb(), walkers(), faults, 3u8..6).prop_map(|(iotlb, walkers, faults, page_table_levels)| {
             IommuSpec { iotlb, walkers, faults, page_table_levels, ..IommuSpec::default() }
         });
-    (topology, 1u32..6, link, device, iommu, memory).prop_map(
-        |(topology, vf_queue_entries, link, device, iommu, memory)| MachineSpec {
+    (topology, scheduler, link, device, iommu, memory).prop_map(
+        |(topology, scheduler, link, device, iommu, memory)| MachineSpec {
             topology,
-            scheduler: SchedulerSpec { vf_queue_entries },
+            scheduler,
             link,
             device,
             iommu,
@@ -177,17 +201,30 @@ fn intents() -> impl Strategy<Value = Vec<Intent>> {
     })
 }
 
+/// A closed loop whose clients think for a while, or not at all.
+fn closed() -> impl Strategy<Value = Loop> {
+    let think = prop_oneof![3 => Just(0u64), 3 => 0u64..6, 1 => 0u64..200];
+    (1u64..6, prop::collection::vec(think, 1..6)).prop_map(|(clients, thinks)| Loop {
+        clients,
+        think_ps: thinks.into_iter().map(|steps| steps * GRID_NS * 1_000).collect(),
+    })
+}
+
 /// A random case.
 pub fn case() -> impl Strategy<Value = Case> {
-    (machine(), buffers(), any::<u64>()).prop_flat_map(|(machine, buffers, seed)| {
+    (machine(), buffers(), any::<u64>(), any::<bool>()).prop_flat_map(|(machine, buffers, seed, loops)| {
         let vfs = machine.topology.vfs_per_host() as usize;
         let traffic = prop::collection::vec(intents(), vfs);
         let attached = prop::collection::vec(prop::bool::weighted(0.95), vfs);
-        (traffic, attached).prop_map(move |(traffic, attached)| Case {
+        let closed = prop::option::weighted(0.7, closed());
+        let closed = closed.prop_map(move |closed| closed.filter(|_| loops));
+        let loops = prop::collection::vec(closed, vfs);
+        (traffic, attached, loops).prop_map(move |(traffic, attached, loops)| Case {
             machine: machine.clone(),
             buffers: buffers.clone(),
             attached,
             traffic,
+            loops,
             seed,
         })
     })

@@ -1,5 +1,6 @@
 //! Runs a case through the engine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portcullis_engine::account::{SummaryRow, TenantRow};
@@ -14,32 +15,73 @@ use portcullis_engine::traffic::{Source, SourceRows};
 use portcullis_engine::translation::ContextEntry;
 use portcullis_engine::units::Picoseconds;
 
-use crate::case::{Case, Intent};
+use crate::case::{Case, Intent, Loop};
 
-/// A source that emits a given list.
+/// A source that emits a given list, at the times listed or when its clients say.
 pub struct Listed {
     intents: Arc<Vec<Intent>>,
     next: usize,
+    closed: Option<Clients>,
+}
+
+/// The clients of a closed loop that think, by when they send; ties by what made them think.
+struct Clients {
+    closed: Loop,
+    thinking: BTreeSet<(u64, u64)>,
+}
+
+impl Listed {
+    fn new(intents: Arc<Vec<Intent>>, closed: Option<Loop>) -> Self {
+        let closed = closed.map(|closed| {
+            let thinking = (0..closed.clients).map(|client| (closed.think(client), client)).collect();
+            Clients { closed, thinking }
+        });
+        Self { intents, next: 0, closed }
+    }
+
+    fn next_time(&self) -> Option<u64> {
+        let intent = self.intents.get(self.next)?;
+        match &self.closed {
+            None => Some(intent.intended_ps),
+            Some(clients) => clients.thinking.first().map(|(time, _)| *time),
+        }
+    }
 }
 
 impl Source for Listed {
     fn peek(&self) -> Option<Picoseconds> {
-        self.intents.get(self.next).map(|intent| Picoseconds(intent.intended_ps))
+        self.next_time().map(Picoseconds)
     }
 
     fn emit(&mut self, until: Picoseconds, rows: SourceRows<'_>) -> usize {
         let mut count = 0;
-        while let Some(intent) = self.intents.get(self.next) {
-            if count == rows.len() || intent.intended_ps >= until.0 {
+        while let Some(time) = self.next_time() {
+            if count == rows.len() || time >= until.0 {
                 break;
             }
-            rows.intended[count] = Intended(Picoseconds(intent.intended_ps));
+            let intent = self.intents[self.next];
+            rows.intended[count] = Intended(Picoseconds(time));
             rows.address[count] = Address(portcullis_engine::ids::Iova(intent.iova));
             rows.transfer[count] = Transfer { length_bytes: intent.length_bytes, op: intent.op };
             count += 1;
             self.next += 1;
+            if let Some(clients) = &mut self.closed {
+                clients.thinking.pop_first();
+            }
         }
         count
+    }
+
+    fn feedback(&self) -> Option<Picoseconds> {
+        let clients = self.closed.as_ref()?;
+        let least = clients.closed.think_ps.iter().min().expect("a time");
+        (self.next < self.intents.len()).then_some(Picoseconds(*least))
+    }
+
+    fn retire(&mut self, sequence: u64, time: Picoseconds) {
+        let clients = self.closed.as_mut().expect("a closed loop");
+        let thought = time.0 + clients.closed.think(sequence);
+        clients.thinking.insert((thought, clients.closed.clients + sequence));
     }
 }
 
@@ -48,7 +90,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let requests = case.traffic.iter().map(|intents| intents.len() as u64).sum::<u64>().max(1);
     let last = case.traffic.iter().flatten().map(|intent| intent.intended_ps).max().unwrap_or(0);
     let traffic: Vec<_> = case.traffic.iter().cloned().map(Arc::new).collect();
-    let (buffers, attached) = (case.buffers.clone(), case.attached.clone());
+    let (buffers, attached, loops) = (case.buffers.clone(), case.attached.clone(), case.loops.clone());
     RunPlan {
         name: "case".to_owned(),
         seed: case.seed,
@@ -62,10 +104,11 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
             class: 0,
             attached: attached[vf.0 as usize],
             buffers: buffers.clone(),
-            source: Box::new(Listed { intents: Arc::clone(&traffic[vf.0 as usize]), next: 0 }),
+            source: Box::new(Listed::new(Arc::clone(&traffic[vf.0 as usize]), loops[vf.0 as usize].clone())),
         }),
         expected_requests: requests,
-        expected_duration: Picoseconds(last.max(1)),
+        // A closed loop takes as long as its requests do.
+        expected_duration: Picoseconds(last.max(requests * 100_000)),
     }
 }
 

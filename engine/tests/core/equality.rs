@@ -19,8 +19,8 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
         case.traffic.iter().map(|intents| vec![None; intents.len()]).collect();
     let column = |name| numbers(&outcome.requests, name);
     let (adapter, vf, sequence) = (column("adapter"), column("vf"), column("sequence"));
-    let (issued, translated, completed) =
-        (column("issued_ps"), column("translated_ps"), column("completed_ps"));
+    let (intended, issued, translated, completed) =
+        (column("intended_ps"), column("issued_ps"), column("translated_ps"), column("completed_ps"));
     let (pa, fault_iova) = (column("pa"), column("fault_iova"));
     let (hits, misses) = (column("iotlb_hits"), column("iotlb_misses"));
     let at = outcome.requests.fields.iter().position(|field| field.name == "fault").expect("a column");
@@ -30,6 +30,7 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
         let fault =
             fault[row].map(|name| *Fault::ALL.iter().find(|fault| fault.name() == name).expect("known"));
         let fate = Fate {
+            intended: intended[row],
             issued: issued[row],
             translated: translated[row],
             completed: completed[row],

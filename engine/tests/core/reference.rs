@@ -3,11 +3,12 @@
 //!
 //! A [`Rule`] can be broken on purpose, to see that the comparison finds it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use portcullis_engine::domain::{Leaf, LeafSize};
 use portcullis_engine::hash::mix64;
 use portcullis_engine::ids::Iova;
+use portcullis_engine::link::Retire;
 use portcullis_engine::request::{Fault, Op};
 use portcullis_engine::topology::DomainScope;
 use portcullis_engine::translation::leaf_code;
@@ -36,10 +37,16 @@ pub enum Rule {
     StopAtTheFirstFault,
     WalkersServeInOrder,
     FaultQueueIsBounded,
+    SlotsBoundVfs,
+    SlotsBoundAdapters,
+    EqualSlotsGoByVf,
+    RetireInOrder,
+    WritesRetireAsTheyLeave,
+    ClientsThink,
 }
 
 impl Rule {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 24] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -58,12 +65,19 @@ impl Rule {
         Self::StopAtTheFirstFault,
         Self::WalkersServeInOrder,
         Self::FaultQueueIsBounded,
+        Self::SlotsBoundVfs,
+        Self::SlotsBoundAdapters,
+        Self::EqualSlotsGoByVf,
+        Self::RetireInOrder,
+        Self::WritesRetireAsTheyLeave,
+        Self::ClientsThink,
     ];
 }
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fate {
+    pub intended: u64,
     pub issued: u64,
     pub translated: u64,
     pub completed: u64,
@@ -92,9 +106,10 @@ type Id = (usize, usize);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Completion { adapter: usize },
+    Completion { adapter: usize, id: Id },
+    Left { adapter: usize, id: Id },
     Credit { adapter: usize, lookup: usize },
-    Issue { id: Id },
+    Issue { vf: usize, origin: u64 },
     Send { adapter: usize },
     WalkEnd { walk: usize },
     Arrival { adapter: usize, number: usize, id: Id },
@@ -105,7 +120,11 @@ enum Event {
 
 #[derive(Default)]
 struct AdapterState {
-    fifo: VecDeque<Id>,
+    /// Since when, whether a place was vacated for it at that time, which.
+    eligible: BTreeSet<(u64, bool, Id)>,
+    slots: u32,
+    /// Requests under way in the order of issue; whether they are done.
+    under_way: VecDeque<(Id, bool)>,
     sent: usize,
     link_free: u64,
     credits: u32,
@@ -144,6 +163,11 @@ pub struct Reference<'a> {
     adapters: Vec<AdapterState>,
     queued: Vec<u32>,
     stalled: Vec<VecDeque<Id>>,
+    /// Requests of each VF that were intended so far.
+    intended: Vec<usize>,
+    slots: Vec<u32>,
+    /// Requests in the queues that wait for a slot of their VF.
+    held: Vec<VecDeque<Id>>,
     fates: Vec<Vec<Fate>>,
     translations: Vec<Vec<Translation>>,
     /// Arrivals that wait because the DMA at the front is stalled.
@@ -163,6 +187,11 @@ pub struct Reference<'a> {
 /// Picoseconds on the case's link: 4 ns a byte.
 fn wire(bytes: u64) -> u64 {
     bytes * 4_000
+}
+
+/// Slots under a limit; 0 is none.
+fn slots(limit: u32) -> u32 {
+    if limit == 0 { u32::MAX } else { limit }
 }
 
 fn ps(ns: f64) -> u64 {
@@ -189,11 +218,15 @@ impl<'a> Reference<'a> {
                 .map(|_| AdapterState {
                     credits: machine.link.flow_credits,
                     tags: machine.device.read_tags,
+                    slots: slots(machine.device.outstanding),
                     ..AdapterState::default()
                 })
                 .collect(),
             queued: vec![0; vfs],
             stalled: vec![VecDeque::new(); vfs],
+            intended: vec![0; vfs],
+            slots: vec![slots(machine.scheduler.vf_outstanding); vfs],
+            held: vec![VecDeque::new(); vfs],
             fates: case.traffic.iter().map(|intents| vec![Fate::default(); intents.len()]).collect(),
             translations: case
                 .traffic
@@ -232,7 +265,7 @@ impl<'a> Reference<'a> {
 
     fn at(&mut self, time: u64, event: Event) {
         let class = match event {
-            Event::Completion { .. } | Event::Credit { .. } => 0,
+            Event::Completion { .. } | Event::Left { .. } | Event::Credit { .. } => 0,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
                     1
@@ -257,8 +290,14 @@ impl<'a> Reference<'a> {
     /// Runs to the end and returns what became of every request of every VF.
     pub fn run(mut self) -> (Vec<Vec<Fate>>, Counters) {
         for vf in 0..self.case.traffic.len() {
-            for number in 0..self.case.traffic[vf].len() {
-                self.at(self.case.traffic[vf][number].intended_ps, Event::Issue { id: (vf, number) });
+            if let Some(closed) = &self.case.loops[vf] {
+                for client in 0..closed.clients {
+                    self.at(closed.think(client), Event::Issue { vf, origin: client });
+                }
+                continue;
+            }
+            for (intent, origin) in self.case.traffic[vf].iter().zip(0..) {
+                self.at(intent.intended_ps, Event::Issue { vf, origin });
             }
         }
         while let Some(((time, _, event), ())) = self.events.pop_first() {
@@ -272,15 +311,16 @@ impl<'a> Reference<'a> {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Completion { adapter } => {
+            Event::Completion { adapter, id } => {
                 self.adapters[adapter].tags += 1;
-                self.at(self.now, Event::Send { adapter });
+                self.done(adapter, id);
             }
+            Event::Left { adapter, id } => self.done(adapter, id),
             Event::Credit { adapter, .. } => {
                 self.adapters[adapter].credits += 1;
                 self.at(self.now, Event::Send { adapter });
             }
-            Event::Issue { id } => self.issue(id),
+            Event::Issue { vf, .. } => self.intend(vf),
             Event::Send { adapter } => self.send(adapter),
             Event::WalkEnd { walk } => self.walk_end(walk),
             Event::Arrival { id, .. } => {
@@ -295,25 +335,80 @@ impl<'a> Reference<'a> {
         }
     }
 
-    fn issue(&mut self, id: Id) {
-        let bounded = self.holds(Rule::VfQueueIsBounded);
-        if bounded && self.queued[id.0] >= self.case.machine.scheduler.vf_queue_entries {
-            self.counters.source_stalls += 1;
-            self.stalled[id.0].push_back(id);
+    fn intend(&mut self, vf: usize) {
+        let number = self.intended[vf];
+        if number == self.case.traffic[vf].len() {
             return;
         }
+        self.intended[vf] += 1;
+        let id = (vf, number);
+        self.fates[vf][number].intended = self.now;
+        let bounded = self.holds(Rule::VfQueueIsBounded);
+        if bounded && self.queued[vf] >= self.case.machine.scheduler.vf_queue_entries {
+            self.counters.source_stalls += 1;
+            self.stalled[vf].push_back(id);
+            return;
+        }
+        self.enter(id, false);
+    }
+
+    /// A request enters its VF's queue, in a place vacated now or in a free one.
+    fn enter(&mut self, id: Id, vacated: bool) {
         self.queued[id.0] += 1;
+        if self.slots[id.0] == 0 && self.holds(Rule::SlotsBoundVfs) {
+            self.held[id.0].push_back(id);
+            return;
+        }
+        self.slots[id.0] = self.slots[id.0].saturating_sub(1);
+        self.make_eligible(id, vacated);
+    }
+
+    fn make_eligible(&mut self, id: Id, vacated: bool) {
         let adapter = self.adapter_of(id.0);
-        self.adapters[adapter].fifo.push_back(id);
+        self.adapters[adapter].eligible.insert((self.now, vacated, id));
         self.at(self.now, Event::Send { adapter });
     }
 
+    /// A read's data is back, or a write has left.
+    fn done(&mut self, adapter: usize, id: Id) {
+        self.at(self.now, Event::Send { adapter });
+        let in_order = self.case.machine.device.retire == Retire::InOrder && self.holds(Rule::RetireInOrder);
+        let under_way = &mut self.adapters[adapter].under_way;
+        let at = under_way.iter().position(|(there, _)| *there == id).expect("under way");
+        if !in_order {
+            under_way.remove(at);
+            return self.retire(adapter, id);
+        }
+        under_way[at].1 = true;
+        while let Some((first, true)) = self.adapters[adapter].under_way.front().copied() {
+            self.adapters[adapter].under_way.pop_front();
+            self.retire(adapter, first);
+        }
+    }
+
+    fn retire(&mut self, adapter: usize, id: Id) {
+        let (vf, number) = id;
+        if self.intent(id).op == Op::Read {
+            self.fates[vf][number].completed = self.now;
+        }
+        self.adapters[adapter].slots += 1;
+        match self.held[vf].pop_front() {
+            Some(next) => self.make_eligible(next, !self.holds(Rule::EqualSlotsGoByVf)),
+            None => self.slots[vf] += 1,
+        }
+        if let Some(closed) = &self.case.loops[vf] {
+            let think = if self.holds(Rule::ClientsThink) { closed.think(number as u64) } else { 0 };
+            self.at(self.now + think, Event::Issue { vf, origin: closed.clients + number as u64 });
+        }
+    }
+
     fn send(&mut self, adapter: usize) {
-        let Some(&id) = self.adapters[adapter].fifo.front() else { return };
+        let Some(&(_, _, id)) = self.adapters[adapter].eligible.first() else { return };
         let Intent { op, length_bytes, .. } = self.intent(id);
         let limited = self.holds(Rule::RateLimitsSpaceStarts);
         let credits_hold = self.holds(Rule::CreditsBoundTheLink);
         let tags_hold = self.holds(Rule::TagsBoundReads);
+        let slots_hold = self.holds(Rule::SlotsBoundAdapters);
         let number = self.adapters[adapter].sent;
         let state = &mut self.adapters[adapter];
         let mut earliest = state.link_free;
@@ -323,10 +418,15 @@ impl<'a> Reference<'a> {
         if earliest > self.now {
             return self.at(earliest, Event::Send { adapter });
         }
-        if (credits_hold && state.credits == 0) || (tags_hold && op == Op::Read && state.tags == 0) {
+        if (credits_hold && state.credits == 0)
+            || (tags_hold && op == Op::Read && state.tags == 0)
+            || (slots_hold && state.slots == 0)
+        {
             return;
         }
-        state.fifo.pop_front();
+        state.eligible.pop_first();
+        state.slots = state.slots.saturating_sub(1);
+        state.under_way.push_back((id, false));
         state.sent += 1;
         state.credits = state.credits.saturating_sub(1);
         let device = &self.case.machine.device;
@@ -343,8 +443,10 @@ impl<'a> Reference<'a> {
         self.fates[id.0][id.1].issued = self.now;
         self.queued[id.0] -= 1;
         if let Some(released) = self.stalled[id.0].pop_front() {
-            self.queued[id.0] += 1;
-            self.adapters[adapter].fifo.push_back(released);
+            self.enter(released, true);
+        }
+        if op == Op::Write && self.holds(Rule::WritesRetireAsTheyLeave) {
+            self.at(free, Event::Left { adapter, id });
         }
         let arrives = free + ps(self.case.machine.link.propagation_ns);
         let adapter_in_tie =
@@ -488,6 +590,11 @@ impl<'a> Reference<'a> {
         let blocked = fate.fault.is_some();
         if op == Op::Write {
             fate.completed = known_at + if blocked { 0 } else { ps(memory.write_ns) };
+            let in_memory = fate.completed;
+            if !self.holds(Rule::WritesRetireAsTheyLeave) {
+                let adapter = self.adapter_of(id.0);
+                self.at(in_memory, Event::Left { adapter, id });
+            }
         }
         if blocked {
             self.at(known_at, Event::FaultKnown { lookup, id });
@@ -544,7 +651,8 @@ impl<'a> Reference<'a> {
             translation.known_at = translation.known_at.max(known);
             self.conclude(id);
         }
-        let more_now = self.events.range((self.now, 0, Event::Completion { adapter: 0 })..).next();
+        let more_now =
+            self.events.range((self.now, 0, Event::Completion { adapter: 0, id: (0, 0) })..).next();
         let another = more_now.is_some_and(|((time, _, event), ())| {
             *time == self.now && matches!(event, Event::WalkEnd { .. })
         });
@@ -577,8 +685,7 @@ impl<'a> Reference<'a> {
         let free = self.now + wire(on_wire);
         self.adapters[adapter].downlink_free = free;
         let completed = free + ps(self.case.machine.link.propagation_ns);
-        self.fates[id.0][id.1].completed = completed;
-        self.at(completed, Event::Completion { adapter });
+        self.at(completed, Event::Completion { adapter, id });
         self.at(free, Event::DownlinkFree { adapter });
     }
 

@@ -10,8 +10,8 @@ use portcullis_engine::units::Picoseconds;
 use super::{ClassRate, Quotas};
 use crate::scenario::{ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass};
 use crate::source::{
-    AliasTable, Arrivals, Layout, Limit, Pattern, Stream, StreamRng, TenantSource, Transfers, permutation,
-    stream, zipf_table,
+    AliasTable, Arrivals, Clients, Layout, Limit, Pattern, Stream, StreamRng, TenantSource, Think, Transfers,
+    When, permutation, stream, zipf_table,
 };
 
 impl Scenario {
@@ -109,7 +109,7 @@ impl Fleet {
             buffers: vec![class.buffer.clone()],
             source: Box::new(TenantSource::new(
                 (self.seed, host, vf),
-                class.arrivals(stream(self.seed, host, vf, Stream::Arrivals)),
+                class.when(|purpose| stream(self.seed, host, vf, purpose)),
                 (&class.pattern, class.layout),
                 class.transfers.clone(),
                 Limit { requests, until: self.until },
@@ -149,16 +149,24 @@ impl Class {
         }
     }
 
-    fn arrivals(&self, rng: StreamRng) -> Arrivals {
+    fn when(&self, stream: impl Fn(Stream) -> StreamRng) -> When {
         let spec = &self.arrivals;
-        match spec.kind {
+        let rng = stream(Stream::Arrivals);
+        let fixed = spec.durations == Some(Durations::Fixed);
+        When::Open(match spec.kind {
             ArrivalKind::Constant => Arrivals::constant(self.rate_hz, rng),
             ArrivalKind::Poisson => Arrivals::poisson(self.rate_hz, rng),
             ArrivalKind::OnOff => {
                 let (on_us, off_us) = (spec.on_us.expect(FILLED_IN), spec.off_us.expect(FILLED_IN));
-                Arrivals::on_off(self.rate_hz, on_us, off_us, spec.durations == Some(Durations::Fixed), rng)
+                Arrivals::on_off(self.rate_hz, on_us, off_us, fixed, rng)
             }
-        }
+            ArrivalKind::Closed => {
+                let mean = Picoseconds::from_ns_f64(spec.think_ns.expect(FILLED_IN));
+                let clients = spec.outstanding.expect(FILLED_IN);
+                let clients = Clients::new(clients, Think { mean, fixed }, stream(Stream::Think));
+                return When::Closed(Box::new(clients));
+            }
+        })
     }
 }
 

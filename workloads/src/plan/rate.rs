@@ -2,7 +2,7 @@
 
 use portcullis_engine::link::LinkSpec;
 
-use crate::scenario::{ArrivalsSpec, Scenario, TenantClass};
+use crate::scenario::{ArrivalKind, ArrivalsSpec, Scenario, TenantClass};
 
 /// The rate of a class.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,10 +19,14 @@ impl ClassRate {
     pub fn of_scenario(scenario: &Scenario) -> Vec<Self> {
         let counts = scenario.class_counts().unwrap_or_else(|| vec![0; scenario.tenants.len()]);
         let classes = scenario.tenants.iter().zip(counts);
-        classes.map(|(class, count)| Self::of_class(class, count, &scenario.link)).collect()
+        classes.map(|(class, count)| Self::of_class(class, count, scenario)).collect()
     }
 
-    fn of_class(class: &TenantClass, vfs_per_adapter: u32, link: &LinkSpec) -> Self {
+    fn of_class(class: &TenantClass, vfs_per_adapter: u32, scenario: &Scenario) -> Self {
+        let link = &scenario.link;
+        if class.arrivals.kind == ArrivalKind::Closed {
+            return Self::of_loop(class, vfs_per_adapter, scenario);
+        }
         let per_vf_hz = match (class.arrivals.mops_per_vf, class.arrivals.link_load) {
             (Some(mops), _) => mops * 1e6,
             (None, Some(load)) => {
@@ -32,6 +36,19 @@ impl ClassRate {
             (None, None) => 0.0,
         };
         Self { vfs_per_adapter, per_vf_hz }
+    }
+
+    /// What a closed loop comes to, about: its clients over think time and the time of an unloaded read, but
+    /// no more than the link carries. Windows, and the shares of classes in the requests, rest on it.
+    fn of_loop(class: &TenantClass, vfs_per_adapter: u32, scenario: &Scenario) -> Self {
+        let Scenario { link, memory, iommu, .. } = scenario;
+        let round_trip_ns = 2.0 * link.propagation_ns + iommu.iotlb.hit_ns + memory.read_ns;
+        let think_ns = class.arrivals.think_ns.unwrap_or(0.0);
+        let clients = f64::from(class.arrivals.outstanding.unwrap_or(1));
+        let wanted_hz = clients / (think_ns + round_trip_ns).max(1.0) * 1e9;
+        let bits = LinkBytes::mean(class, link).limiting() * 8.0;
+        let link_hz = link.tlp_gbps() * 1e9 / bits / f64::from(vfs_per_adapter.max(1));
+        Self { vfs_per_adapter, per_vf_hz: if wanted_hz < link_hz { wanted_hz } else { link_hz } }
     }
 
     /// DMAs a second of the whole fleet.

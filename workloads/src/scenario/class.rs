@@ -70,6 +70,8 @@ impl TenantClass {
                 on_us: Some(1.0),
                 off_us: Some(1.0),
                 durations: Some(Durations::Fixed),
+                outstanding: Some(1),
+                think_ns: Some(1.0),
             },
             pattern: PatternSpec::with_every_key(),
         }
@@ -181,18 +183,22 @@ pub enum ArrivalKind {
     Poisson,
     /// Bursts: a Poisson process that is switched on and off.
     OnOff,
+    /// A closed loop: as the requests before retire.
+    Closed,
 }
 
 impl ArrivalKind {
     const RATE_KEYS: &'static [&'static str] = &["kind", "mops_per_vf", "link_load"];
     const ONOFF_KEYS: &'static [&'static str] =
         &["kind", "mops_per_vf", "link_load", "on_us", "off_us", "durations"];
+    const CLOSED_KEYS: &'static [&'static str] = &["kind", "outstanding", "think_ns", "durations"];
 
     /// The keys that `[tenants.arrivals]` takes for the kind called `name`.
     pub(super) fn keys_of(name: &str) -> Option<&'static [&'static str]> {
         match name {
             "constant" | "poisson" => Some(Self::RATE_KEYS),
             "onoff" => Some(Self::ONOFF_KEYS),
+            "closed" => Some(Self::CLOSED_KEYS),
             _ => None,
         }
     }
@@ -213,7 +219,7 @@ pub enum Durations {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArrivalsSpec {
-    /// `constant`, `poisson` or `onoff`. Default `poisson`.
+    /// `constant`, `poisson`, `onoff` or `closed`. Default `poisson`.
     #[serde(default)]
     pub kind: ArrivalKind,
     /// Mean rate of each VF in millions of DMAs a second, pauses included; excludes `link_load`.
@@ -230,13 +236,22 @@ pub struct ArrivalsSpec {
     /// `onoff`: mean pause between bursts in microseconds. Default 10 (modelled).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub off_us: Option<f64>,
-    /// `onoff`: whether these lengths are `exponential` or `fixed`. Default `exponential`.
+    /// `onoff` and `closed`: whether bursts and pauses, or think times, are `exponential` or `fixed`.
+    /// Default `exponential`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durations: Option<Durations>,
+    /// `closed`: requests of each VF that are under way or thought about: its clients. Default 32
+    /// (an NVMe-like queue depth, modelled).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outstanding: Option<u32>,
+    /// `closed`: mean time in nanoseconds from the end of a request to the next of that client. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think_ns: Option<f64>,
 }
 
 impl ArrivalsSpec {
     const BURST_US_DEFAULT: f64 = 10.0;
+    const OUTSTANDING_DEFAULT: u32 = 32;
 
     /// Writes down the defaults of the keys that the kind uses.
     pub(super) fn fill_in(&mut self) {
@@ -245,9 +260,32 @@ impl ArrivalsSpec {
             self.off_us.get_or_insert(Self::BURST_US_DEFAULT);
             self.durations.get_or_insert_default();
         }
+        if self.kind == ArrivalKind::Closed {
+            self.outstanding.get_or_insert(Self::OUTSTANDING_DEFAULT);
+            self.think_ns.get_or_insert_default();
+            self.durations.get_or_insert_default();
+        }
     }
 
     fn validate(&self, path: &str) -> Result<(), SpecError> {
+        self.validate_kind(path)?;
+        match self.kind {
+            ArrivalKind::Constant | ArrivalKind::Poisson => self.validate_rate(path),
+            ArrivalKind::OnOff => {
+                self.validate_rate(path)?;
+                SpecError::in_range(&format!("{path}.on_us"), self.on_us.unwrap_or(1.0), 0.001, 1e9)?;
+                SpecError::in_range(&format!("{path}.off_us"), self.off_us.unwrap_or(1.0), 0.0, 1e9)
+            }
+            ArrivalKind::Closed => {
+                let outstanding = self.outstanding.unwrap_or(1);
+                SpecError::in_range(&format!("{path}.outstanding"), outstanding, 1, 65_536)?;
+                SpecError::in_range(&format!("{path}.think_ns"), self.think_ns.unwrap_or(0.0), 0.0, 1e9)
+            }
+        }
+    }
+
+    /// Exactly one of the two keys for the rate.
+    fn validate_rate(&self, path: &str) -> Result<(), SpecError> {
         match (self.mops_per_vf, self.link_load) {
             (None, None) => Err(SpecError::new(
                 format!("{path}.mops_per_vf"),
@@ -259,21 +297,25 @@ impl ArrivalsSpec {
             )),
             (Some(mops), None) => SpecError::in_range(&format!("{path}.mops_per_vf"), mops, 1e-6, 1e4),
             (None, Some(load)) => SpecError::in_range(&format!("{path}.link_load"), load, 1e-9, 1e3),
-        }?;
-        if self.kind == ArrivalKind::OnOff {
-            SpecError::in_range(&format!("{path}.on_us"), self.on_us.unwrap_or(1.0), 0.001, 1e9)?;
-            return SpecError::in_range(&format!("{path}.off_us"), self.off_us.unwrap_or(1.0), 0.0, 1e9);
         }
-        for (key, given) in [
-            ("on_us", self.on_us.is_some()),
-            ("off_us", self.off_us.is_some()),
-            ("durations", self.durations.is_some()),
+    }
+
+    /// No key that belongs to other kinds only.
+    fn validate_kind(&self, path: &str) -> Result<(), SpecError> {
+        use ArrivalKind::{Closed, Constant, OnOff, Poisson};
+        let open: &[ArrivalKind] = &[Constant, Poisson, OnOff];
+        for (key, given, kinds, names) in [
+            ("mops_per_vf", self.mops_per_vf.is_some(), open, "\"constant\", \"poisson\" or \"onoff\""),
+            ("link_load", self.link_load.is_some(), open, "\"constant\", \"poisson\" or \"onoff\""),
+            ("on_us", self.on_us.is_some(), &[OnOff], "\"onoff\""),
+            ("off_us", self.off_us.is_some(), &[OnOff], "\"onoff\""),
+            ("durations", self.durations.is_some(), &[OnOff, Closed], "\"onoff\" or \"closed\""),
+            ("outstanding", self.outstanding.is_some(), &[Closed], "\"closed\""),
+            ("think_ns", self.think_ns.is_some(), &[Closed], "\"closed\""),
         ] {
-            if given {
-                return Err(SpecError::new(
-                    format!("{path}.{key}"),
-                    "is only for arrivals of the kind \"onoff\"",
-                ));
+            if given && !kinds.contains(&self.kind) {
+                let problem = format!("is only for arrivals of the kind {names}");
+                return Err(SpecError::new(format!("{path}.{key}"), problem));
             }
         }
         Ok(())

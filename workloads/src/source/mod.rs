@@ -12,6 +12,7 @@
 
 mod alias;
 mod arrivals;
+mod closed;
 mod exponential;
 mod pattern;
 mod rng;
@@ -21,6 +22,7 @@ mod transfers;
 
 pub use alias::*;
 pub use arrivals::*;
+pub use closed::*;
 pub use exponential::*;
 pub use pattern::*;
 pub use rng::*;

@@ -18,6 +18,8 @@ pub enum Stream {
     Transfers = 3,
     /// The order of a class's pages, drawn once for all its VFs.
     Permutation = 4,
+    /// How long the clients of a closed loop think.
+    Think = 5,
 }
 
 /// The stream of one VF for one purpose.

@@ -8,7 +8,26 @@ use rand_pcg::rand_core::Rng;
 
 use super::pattern::{ChoosePage, InPage, Pages, Place, Turns};
 use super::rng::{Stream, StreamRng, stream};
-use super::{Arrivals, Layout, Pattern, Transfers};
+use super::{Arrivals, Clients, Layout, Pattern, Transfers};
+
+/// When a VF's requests are intended.
+#[derive(Clone, Debug)]
+pub enum When {
+    /// Whatever retires.
+    Open(Arrivals),
+    /// As its clients have done with the requests before.
+    Closed(Box<Clients>),
+}
+
+impl When {
+    #[inline]
+    fn next(&self) -> Picoseconds {
+        match self {
+            Self::Open(arrivals) => arrivals.next(),
+            Self::Closed(clients) => clients.next(),
+        }
+    }
+}
 
 /// When a source ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +41,7 @@ pub struct Limit {
 /// The requests of one VF.
 #[derive(Clone, Debug)]
 pub struct TenantSource {
-    arrivals: Arrivals,
+    when: When,
     place: Place,
     layout: Layout,
     transfers: Transfers,
@@ -36,14 +55,14 @@ impl TenantSource {
     #[must_use]
     pub fn new(
         (seed, host, vf): (u64, HostIndex, VfIndex),
-        arrivals: Arrivals,
+        when: When,
         (pattern, layout): (&Pattern, Layout),
         transfers: Transfers,
         limit: Limit,
     ) -> Self {
         let stream = |purpose| stream(seed, host, vf, purpose);
         Self {
-            arrivals,
+            when,
             place: Place::new(pattern, &layout, stream(Stream::Pattern)),
             layout,
             transfers,
@@ -135,17 +154,34 @@ impl Rows<'_> {
 
 impl Source for TenantSource {
     fn peek(&self) -> Option<Picoseconds> {
-        let next = self.arrivals.next();
+        let next = self.when.next();
         (self.left > 0 && next < self.until).then_some(next)
     }
 
     fn emit(&mut self, until: Picoseconds, rows: SourceRows<'_>) -> usize {
         let room = (rows.len() as u64).min(self.left) as usize;
         let intended = &mut rows.intended[..room];
-        let count =
-            self.arrivals.fill(until.min(self.until), room, |row, time| intended[row] = Intended(time));
+        let until = until.min(self.until);
+        let write = |row: usize, time| intended[row] = Intended(time);
+        let count = match &mut self.when {
+            When::Open(arrivals) => arrivals.fill(until, room, write),
+            When::Closed(clients) => clients.fill(until, room, write),
+        };
         self.fill(&mut rows.address[..count], &mut rows.transfer[..count]);
         self.left -= count as u64;
         count
+    }
+
+    fn feedback(&self) -> Option<Picoseconds> {
+        match &self.when {
+            When::Closed(clients) if self.left > 0 => Some(clients.least_think()),
+            _ => None,
+        }
+    }
+
+    fn retire(&mut self, sequence: u64, time: Picoseconds) {
+        if let When::Closed(clients) = &mut self.when {
+            clients.retire(sequence, time);
+        }
     }
 }

@@ -30,7 +30,8 @@ fn source(
     sizes: &SizeMix,
     limit: Limit,
 ) -> TenantSource {
-    TenantSource::new((7, HOST, VF), arrivals, (pattern, layout), Transfers::new(sizes, 0.7), limit)
+    let when = When::Open(arrivals);
+    TenantSource::new((7, HOST, VF), when, (pattern, layout), Transfers::new(sizes, 0.7), limit)
 }
 
 const ENDLESS: Limit = Limit { requests: u64::MAX, until: Picoseconds::MAX };

@@ -1,0 +1,144 @@
+//! Retirement: when a request is over for the device, and its slots go to the next.
+
+use std::collections::VecDeque;
+
+use bevy_ecs::component::Component;
+
+use crate::gate::{Eligible, Slots, VfQueue};
+use crate::link::Retire;
+use crate::request::{Op, Sequence};
+use crate::units::Picoseconds;
+
+/// A request that retires in the order of issue.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    row: u32,
+    vf: u32,
+    op: Op,
+    sequence: Sequence,
+    /// When it is done, if that is known.
+    done: Option<Picoseconds>,
+}
+
+/// A request that has retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// Its VF.
+    pub vf: u32,
+    /// Which of its VF's requests it is.
+    pub sequence: Sequence,
+    /// When.
+    pub time: Picoseconds,
+}
+
+/// What is under way on an adapter, and the adapter's slots.
+///
+/// A read is done when its data is back, a write when it has left the device. Reads complete when they
+/// retire; what a write does in memory is no affair of the device.
+#[derive(Component, Clone, Debug)]
+pub struct Retirement {
+    /// The adapter's limit of requests under way.
+    pub slots: Slots,
+    /// Retirements that the sources of VFs which feed back have not been told of.
+    pub untold: Vec<Retired>,
+    /// Requests of VFs that feed back whose retirement is not known.
+    pub open: u64,
+    in_order: bool,
+    watched: bool,
+    under_way: VecDeque<UnderWay>,
+    /// When the last request retired in order.
+    last: Picoseconds,
+}
+
+impl Retirement {
+    /// Nothing under way; at most `outstanding`, 0 for no limit. `vfs_watch` says that a VF of the adapter
+    /// has a limit or feeds back.
+    #[must_use]
+    pub fn new(retire: Retire, outstanding: u32, vfs_watch: bool) -> Self {
+        let in_order = retire == Retire::InOrder;
+        Self {
+            slots: Slots::new(outstanding),
+            untold: Vec::new(),
+            open: 0,
+            in_order,
+            watched: in_order || outstanding > 0 || vfs_watch,
+            under_way: VecDeque::new(),
+            last: Picoseconds::ZERO,
+        }
+    }
+
+    /// Whether anything depends on when requests retire.
+    #[inline]
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watched
+    }
+
+    /// Whether requests retire in the order of their issue.
+    #[inline]
+    #[must_use]
+    pub fn is_in_order(&self) -> bool {
+        self.in_order
+    }
+
+    /// A request has left the device at `left_at`.
+    pub fn leave(
+        &mut self,
+        sent: Eligible,
+        op: Op,
+        sequence: Sequence,
+        left_at: Picoseconds,
+        queue: &mut VfQueue,
+    ) {
+        let Eligible { vf, row, .. } = sent;
+        if self.in_order {
+            let done = (op == Op::Write).then_some(left_at);
+            self.under_way.push_back(UnderWay { row, vf, op, sequence, done });
+        } else if op == Op::Write {
+            self.slots.give_back_left(left_at);
+            queue.slots.give_back_left(left_at);
+            self.tell(Retired { vf, sequence, time: left_at }, queue);
+        }
+    }
+
+    /// A read's data is back at `time`, out of order.
+    pub fn give_back(&mut self, retired: Retired, queue: &mut VfQueue) {
+        self.slots.give_back_returned(retired.time);
+        queue.slots.give_back_returned(retired.time);
+        self.tell(retired, queue);
+    }
+
+    /// The data of the read in `row` is back at `time`; it retires in order.
+    ///
+    /// # Panics
+    /// If it is not under way.
+    pub fn note_back(&mut self, row: u32, time: Picoseconds) {
+        let is_it = |under_way: &&mut UnderWay| under_way.row == row && under_way.done.is_none();
+        self.under_way.iter_mut().find(is_it).expect("a read under way").done = Some(time);
+    }
+
+    /// The next request to retire in order, if it is known when: its row, its direction, and what is to
+    /// be told.
+    pub fn retire_next(&mut self, queues: &mut [VfQueue]) -> Option<(u32, Op, Retired)> {
+        let UnderWay { row, vf, op, sequence, done } = *self.under_way.front()?;
+        let time = done?.max(self.last);
+        self.under_way.pop_front();
+        self.last = time;
+        let retired = Retired { vf, sequence, time };
+        self.give_back(retired, &mut queues[vf as usize]);
+        Some((row, op, retired))
+    }
+
+    /// Calls `change` with the row of every read under way.
+    pub fn for_each_row(&mut self, mut change: impl FnMut(&mut u32)) {
+        let waits = |under_way: &&mut UnderWay| under_way.op == Op::Read;
+        self.under_way.iter_mut().filter(waits).for_each(|under_way| change(&mut under_way.row));
+    }
+
+    fn tell(&mut self, retired: Retired, queue: &VfQueue) {
+        if queue.feeds_back {
+            self.untold.push(retired);
+            self.open -= 1;
+        }
+    }
+}

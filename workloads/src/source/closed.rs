@@ -1,0 +1,106 @@
+//! Closed loops: what a VF intends depends on when its requests retire.
+
+use std::collections::VecDeque;
+
+use portcullis_engine::units::Picoseconds;
+use rand_pcg::Mcg128Xsl64;
+use rand_pcg::rand_core::Rng;
+
+use super::Exponential;
+use super::rng::{StreamRng, round};
+
+/// How long a client thinks between the end of a request and the next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Think {
+    /// Mean time.
+    pub mean: Picoseconds,
+    /// Whether all are alike; otherwise they are exponential.
+    pub fixed: bool,
+}
+
+/// The clients of a VF. Each thinks, sends a request, waits until it has retired, and thinks again.
+///
+/// How long a client thinks is drawn from the number of the request that has retired, so that it does
+/// not depend on the order in which retirements become known. Clients that are done thinking at one
+/// instant send in the order of the requests that they sent before.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    think: Think,
+    seed: u128,
+    clients: u64,
+    /// Clients that think, by when they send; ties by what made them think.
+    thinking: VecDeque<Thinking>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Thinking {
+    until: Picoseconds,
+    /// The client, for the first request of each; the number of clients plus that of the request later.
+    cause: u64,
+}
+
+impl Clients {
+    /// So many clients, which all begin by thinking.
+    #[must_use]
+    pub fn new(clients: u32, think: Think, mut rng: StreamRng) -> Self {
+        let seed = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
+        let mut loops = Self { think, seed, clients: u64::from(clients), thinking: VecDeque::new() };
+        for client in 0..loops.clients {
+            loops.begin(client, Picoseconds::ZERO);
+        }
+        loops
+    }
+
+    /// When the next client sends; `Picoseconds::MAX` while all wait.
+    #[inline]
+    #[must_use]
+    pub fn next(&self) -> Picoseconds {
+        self.thinking.front().map_or(Picoseconds::MAX, |first| first.until)
+    }
+
+    /// The least time any client thinks.
+    #[must_use]
+    pub fn least_think(&self) -> Picoseconds {
+        if self.think.fixed { self.think.mean } else { Picoseconds::ZERO }
+    }
+
+    /// The request number `sequence` retired at `time`: its client thinks.
+    pub fn retire(&mut self, sequence: u64, time: Picoseconds) {
+        self.begin(self.clients + sequence, time);
+    }
+
+    /// Writes the times before `until` at which clients send through `write`, at most `room` of them;
+    /// returns how many.
+    pub fn fill(
+        &mut self,
+        until: Picoseconds,
+        room: usize,
+        mut write: impl FnMut(usize, Picoseconds),
+    ) -> usize {
+        let mut written = 0;
+        while written < room && self.next() < until {
+            write(written, self.next());
+            self.thinking.pop_front();
+            written += 1;
+        }
+        written
+    }
+
+    fn begin(&mut self, cause: u64, now: Picoseconds) {
+        let thinking = Thinking { until: now.saturating_add(self.draw(cause)), cause };
+        // Retirements become known in about their order, so the place is mostly the last.
+        let behind = self.thinking.iter().rev().take_while(|other| **other > thinking).count();
+        self.thinking.insert(self.thinking.len() - behind, thinking);
+    }
+
+    fn draw(&self, cause: u64) -> Picoseconds {
+        if self.think.fixed || self.think.mean == Picoseconds::ZERO {
+            return self.think.mean;
+        }
+        let key = self.seed ^ u128::from(cause.wrapping_mul(0x9E37_79B9_7F4A_7C15)) << 32;
+        let mut rng = Mcg128Xsl64::new(key);
+        // The first numbers of generators whose states differ in few bits are alike.
+        rng.next_u64();
+        Picoseconds(round(Exponential::tables().draw(&mut rng) * self.think.mean.0 as f64))
+    }
+}
