@@ -12,7 +12,7 @@ pub mod ids;
 pub mod link;
 pub mod memory;
 pub mod plan;
-mod prefetch;
+pub mod prefetch;
 pub mod replay;
 pub mod request;
 pub mod schedule;

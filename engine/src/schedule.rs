@@ -47,11 +47,14 @@ pub struct Flow;
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct End;
 
-/// The schedules of a host.
+/// The schedules of a host. They are open to systems that watch, between one [`Stage`] and the next.
 pub struct Stages {
-    begin: Schedule,
-    flow: Schedule,
-    end: Schedule,
+    /// [`Begin`]: [`Stage::Reuse`] and [`Stage::Traffic`].
+    pub begin: Schedule,
+    /// [`Flow`]: [`Stage::Issue`] to [`Stage::Complete`].
+    pub flow: Schedule,
+    /// [`End`]: [`Stage::Faults`] to [`Stage::Log`].
+    pub end: Schedule,
 }
 
 impl Default for Stages {
