@@ -38,24 +38,24 @@ fn bucket(ns: u64) -> usize {
     ((u64::from(dropped_bits) << GROUPING_POWER) + (ns >> dropped_bits)) as usize
 }
 
-/// Several histograms of times. Counters are of 32 bits, to be kind to the cache; before one could
-/// overflow, all move to wider ones.
+/// Several histograms of times. Counters are of 16 bits, to be kind to the cache; what one carries
+/// over is counted elsewhere.
 #[derive(Component)]
 pub struct Latencies {
-    recent: Vec<u32>,
-    older: Vec<u64>,
-    recorded: u32,
+    counts: Vec<u16>,
+    /// How often each count has run over; empty until one does.
+    carries: Vec<u64>,
 }
 
 /// The place of a count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place(usize);
 
 impl Latencies {
     /// As many empty histograms.
     #[must_use]
     pub fn new(histograms: usize) -> Self {
-        Self { recent: vec![0; histograms * BUCKETS], older: Vec::new(), recorded: 0 }
+        Self { counts: vec![0; histograms * BUCKETS], carries: Vec::new() }
     }
 
     /// Where a time is counted in the histogram of this number.
@@ -68,39 +68,35 @@ impl Latencies {
     /// Asks for the cache line of a place.
     #[inline]
     pub fn prefetch(&self, place: Place) {
-        prefetch(self.recent.as_ptr().wrapping_add(place.0));
+        prefetch(self.counts.as_ptr().wrapping_add(place.0));
     }
 
     /// Counts one.
     #[inline]
     pub fn count(&mut self, place: Place) {
-        self.recent[place.0] += 1;
-        self.recorded += 1;
-        if self.recorded == u32::MAX {
-            self.make_room();
+        let count = &mut self.counts[place.0];
+        *count = count.wrapping_add(1);
+        if *count == 0 {
+            self.carry(place);
         }
     }
 
     #[cold]
-    fn make_room(&mut self) {
-        self.older.resize(self.recent.len(), 0);
-        for (recent, older) in self.recent.iter_mut().zip(&mut self.older) {
-            if *recent > 0 {
-                *older += u64::from(core::mem::take(recent));
-            }
-        }
-        self.recorded = 0;
+    #[inline(never)]
+    fn carry(&mut self, place: Place) {
+        self.carries.resize(self.counts.len(), 0);
+        self.carries[place.0] += 1;
     }
 
     /// Adds everything in the histogram of this number to `total`, a [`new_histogram`].
     pub fn add_to(&self, histogram: usize, total: &mut Histogram) {
-        let counts = histogram * BUCKETS..(histogram + 1) * BUCKETS;
-        let older = self.older.get(counts.clone()).unwrap_or_default();
-        for (sum, count) in total.as_mut_slice().iter_mut().zip(&self.recent[counts]) {
+        let buckets = histogram * BUCKETS..(histogram + 1) * BUCKETS;
+        let carries = self.carries.get(buckets.clone()).unwrap_or_default();
+        for (sum, count) in total.as_mut_slice().iter_mut().zip(&self.counts[buckets]) {
             *sum += u64::from(*count);
         }
-        for (sum, count) in total.as_mut_slice().iter_mut().zip(older) {
-            *sum += count;
+        for (sum, carries) in total.as_mut_slice().iter_mut().zip(carries) {
+            *sum += carries << u16::BITS;
         }
     }
 }
@@ -119,9 +115,11 @@ mod tests {
             latencies.count(Latencies::place(1, Picoseconds(ns * 1_000 + 999)));
             expected.increment(ns.min(LONGEST_NS)).expect("in range");
         }
-        latencies.make_room();
-        latencies.count(Latencies::place(1, Picoseconds(5_000)));
-        expected.increment(5).expect("in range");
+        // One bucket runs over, twice.
+        for _ in 0..140_000 {
+            latencies.count(Latencies::place(1, Picoseconds(5_000)));
+            expected.increment(5).expect("in range");
+        }
         let (mut first, mut second) = (new_histogram(), new_histogram());
         latencies.add_to(0, &mut first);
         latencies.add_to(1, &mut second);
