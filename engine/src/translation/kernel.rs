@@ -179,12 +179,15 @@ impl<P: Replacement> OrderedPass<'_, P> {
         tag: &Tag,
         translation: &mut Translation,
     ) -> Picoseconds {
-        let mut answer = self.unanswered(now, dma.iova, translation);
-        match self.walk(context, dma.iova, dma.op, tag, &mut answer) {
-            Ok(leaf) => answer.translation.address = leaf.translate(dma.iova).0,
-            Err(fault) => answer.translation.fault = Some(fault),
-        }
-        answer.taken_up
+        let walk = self.walk(now, context, dma.iova, dma.op, tag);
+        let (address, fault) = match walk.result {
+            Ok(leaf) => (leaf.translate(dma.iova).0, None),
+            Err(fault) => (dma.iova.0, Some(fault)),
+        };
+        let lookups = Lookups { hits: 0, misses: 1, joined: u32::from(walk.joined) };
+        let known_at = walk.end + self.hit;
+        *translation = Translation { looked_up_at: now, known_at, address, lookups, fault };
+        walk.taken_up
     }
 
     /// No look-up and no fault yet.
@@ -278,20 +281,18 @@ impl<P: Replacement> OrderedPass<'_, P> {
             return check(leaf, op);
         }
         let page = Tag::new(context.domain, at, LeafSize::Size4K);
-        self.walk(context, at, op, &page, answer)
+        let walk = self.walk(answer.taken_up, context, at, op, &page);
+        answer.taken_up = walk.taken_up;
+        let translation = &mut *answer.translation;
+        translation.lookups.misses += 1;
+        translation.lookups.joined += u32::from(walk.joined);
+        translation.known_at = translation.known_at.max(walk.end + self.hit);
+        walk.result
     }
 
-    /// A look-up that missed; `page` is the tag of the 4 KiB page.
-    #[inline]
-    fn walk(
-        &mut self,
-        context: Context,
-        at: Iova,
-        op: Op,
-        page: &Tag,
-        answer: &mut Answer<'_>,
-    ) -> Result<Leaf, Fault> {
-        answer.translation.lookups.misses += 1;
+    /// A look-up at `now` that missed; `page` is the tag of the 4 KiB page.
+    #[inline(always)]
+    fn walk(&mut self, now: Picoseconds, context: Context, at: Iova, op: Op, page: &Tag) -> Walk {
         // The table is read here, at the look-up's place in the order, not when the walk ends.
         let found = self.tables[context.table as usize].lookup(at);
         let result = found.ok_or(Fault::NotMapped).and_then(|leaf| check(leaf, op));
@@ -301,23 +302,28 @@ impl<P: Replacement> OrderedPass<'_, P> {
             Some(leaf) => Tag::new(context.domain, at, leaf.size),
             None => page.unmapped(),
         };
-        let end = if let Some(end) = self.walkers.under_way(&tag) {
-            answer.translation.lookups.joined += 1;
-            end
-        } else {
-            let admitted = self.walkers.admission(answer.taken_up);
-            if admitted > answer.taken_up {
-                answer.taken_up = admitted;
-                self.end_walks(admitted);
-            }
-            let cost = self.walk_costs.of(found.map(|leaf| leaf.size));
-            let fills = result.ok().map(|leaf| Target::new(&leaf));
-            self.walkers.start(admitted, tag, fills, cost)
-        };
-        let known_at = &mut answer.translation.known_at;
-        *known_at = (*known_at).max(end + self.hit);
-        result
+        if let Some(end) = self.walkers.under_way(&tag) {
+            return Walk { result, end, joined: true, taken_up: now };
+        }
+        let taken_up = self.walkers.admission(now);
+        if taken_up > now {
+            self.end_walks(taken_up);
+        }
+        let cost = self.walk_costs.of(found.map(|leaf| leaf.size));
+        let fills = result.ok().map(|leaf| Target::new(&leaf));
+        let end = self.walkers.start(taken_up, tag, fills, cost);
+        Walk { result, end, joined: false, taken_up }
     }
+}
+
+/// What a look-up that missed came to.
+struct Walk {
+    result: Result<Leaf, Fault>,
+    end: Picoseconds,
+    /// Whether the walk was under way already.
+    joined: bool,
+    /// When the look-up was done.
+    taken_up: Picoseconds,
 }
 
 /// The leaf, if it grants the right.

@@ -79,6 +79,8 @@ pub struct Walkers {
     queue_entries: usize,
     /// Pending walks in the order of their ends; ties as admitted.
     pending: OrderedRing<PendingWalk>,
+    /// When the first pending walk ends; [`Picoseconds::MAX`] where there is none.
+    next_end: Picoseconds,
     /// How many pending walks have a tag of each hash: mostly none, and then none needs to be looked for.
     tags: [u32; TAG_HASHES],
     counters: WalkerCounters,
@@ -96,6 +98,7 @@ impl Walkers {
             earliest: 0,
             queue_entries: spec.queue_entries as usize,
             pending: OrderedRing::new(spec.count as usize),
+            next_end: Picoseconds::MAX,
             tags: [0; TAG_HASHES],
             counters: WalkerCounters::default(),
         }
@@ -117,7 +120,7 @@ impl Walkers {
     #[inline]
     #[must_use]
     pub fn next_end(&self) -> Picoseconds {
-        self.pending.first().map_or(Picoseconds::MAX, |walk| walk.end)
+        self.next_end
     }
 
     /// The next walk to end at or before `now`, which is no longer pending.
@@ -128,6 +131,7 @@ impl Walkers {
             return None;
         }
         self.pending.take_first();
+        self.next_end = self.pending.first().map_or(Picoseconds::MAX, |walk| walk.end);
         self.tags[tag_hash(&walk.tag)] -= 1;
         Some(walk)
     }
@@ -169,6 +173,7 @@ impl Walkers {
         self.free_at.insert(end, |at| *at);
         self.note_start(start);
         self.pending.insert(PendingWalk { end, tag, fills }, |walk| walk.end);
+        self.next_end = self.next_end.min(end);
         self.tags[tag_hash(&tag)] += 1;
         self.counters.walks += 1;
         self.counters.faulted += u64::from(fills.is_none());
