@@ -38,10 +38,12 @@ fn bucket(ns: u64) -> usize {
     ((u64::from(dropped_bits) << GROUPING_POWER) + (ns >> dropped_bits)) as usize
 }
 
-/// Several histograms of times. Counters are of 16 bits, to be kind to the cache; what one carries
-/// over is counted elsewhere.
+/// Several histograms of times, a row a bucket: most times fall into few buckets, so most counts lie on
+/// few pages. Counters are of 16 bits, to be kind to the cache; what one carries over is counted
+/// elsewhere.
 #[derive(Component)]
 pub struct Latencies {
+    histograms: usize,
     counts: Vec<u16>,
     /// How often each count has run over; empty until one does.
     carries: Vec<u64>,
@@ -55,14 +57,14 @@ impl Latencies {
     /// As many empty histograms.
     #[must_use]
     pub fn new(histograms: usize) -> Self {
-        Self { counts: vec![0; histograms * BUCKETS], carries: Vec::new() }
+        Self { histograms, counts: vec![0; histograms * BUCKETS], carries: Vec::new() }
     }
 
     /// Where a time is counted in the histogram of this number.
     #[inline]
     #[must_use]
-    pub fn place(histogram: usize, time: Picoseconds) -> Place {
-        Place(histogram * BUCKETS + bucket(time.as_ns().min(LONGEST_NS)))
+    pub fn place(&self, histogram: usize, time: Picoseconds) -> Place {
+        Place(bucket(time.as_ns().min(LONGEST_NS)) * self.histograms + histogram)
     }
 
     /// Asks for the cache line of a place.
@@ -88,15 +90,25 @@ impl Latencies {
         self.carries[place.0] += 1;
     }
 
-    /// Adds everything in the histogram of this number to `total`, a [`new_histogram`].
-    pub fn add_to(&self, histogram: usize, total: &mut Histogram) {
-        let buckets = histogram * BUCKETS..(histogram + 1) * BUCKETS;
-        let carries = self.carries.get(buckets.clone()).unwrap_or_default();
-        for (sum, count) in total.as_mut_slice().iter_mut().zip(&self.counts[buckets]) {
-            *sum += u64::from(*count);
-        }
-        for (sum, carries) in total.as_mut_slice().iter_mut().zip(carries) {
-            *sum += carries << u16::BITS;
+    /// The buckets in which any histogram counted something.
+    #[must_use]
+    pub fn used_buckets(&self) -> Vec<usize> {
+        let is_used = |bucket: &usize| {
+            let row = bucket * self.histograms..(bucket + 1) * self.histograms;
+            let carries = self.carries.get(row.clone()).unwrap_or_default();
+            self.counts[row].iter().any(|count| *count > 0) || carries.iter().any(|carries| *carries > 0)
+        };
+        (0..BUCKETS).filter(is_used).collect()
+    }
+
+    /// Adds everything in the histogram of this number to `total`, a [`new_histogram`]; `used` are the
+    /// [`Self::used_buckets`].
+    pub fn add_to(&self, histogram: usize, used: &[usize], total: &mut Histogram) {
+        let total = total.as_mut_slice();
+        for bucket in used {
+            let place = bucket * self.histograms + histogram;
+            let carries = self.carries.get(place).copied().unwrap_or_default();
+            total[*bucket] += u64::from(self.counts[place]) + (carries << u16::BITS);
         }
     }
 }
@@ -112,17 +124,18 @@ mod tests {
         let powers =
             (0..=63).flat_map(|power| [(1 << power) - 1, 1 << power, (1 << power) + (1 << power) / 3]);
         for ns in powers.chain(200..600).filter(|ns| *ns < u64::MAX / 1_000) {
-            latencies.count(Latencies::place(1, Picoseconds(ns * 1_000 + 999)));
+            latencies.count(latencies.place(1, Picoseconds(ns * 1_000 + 999)));
             expected.increment(ns.min(LONGEST_NS)).expect("in range");
         }
         // One bucket runs over, twice.
         for _ in 0..140_000 {
-            latencies.count(Latencies::place(1, Picoseconds(5_000)));
+            latencies.count(latencies.place(1, Picoseconds(5_000)));
             expected.increment(5).expect("in range");
         }
         let (mut first, mut second) = (new_histogram(), new_histogram());
-        latencies.add_to(0, &mut first);
-        latencies.add_to(1, &mut second);
+        let used = latencies.used_buckets();
+        latencies.add_to(0, &used, &mut first);
+        latencies.add_to(1, &used, &mut second);
         assert_eq!(first, new_histogram());
         assert_eq!(second, expected);
     }

@@ -5,7 +5,7 @@ use bevy_ecs::prelude::*;
 use super::components::{
     AuditPolicy, Audited, Over, ServiceTimes, VfBooks, VfIncidents, VfLatencies, Windows,
 };
-use super::latencies::{Latencies, Place};
+use super::latencies::Place;
 use super::log::RequestLog;
 use crate::domain::{Owner, OwnerMap};
 use crate::ids::PhysAddr;
@@ -90,7 +90,7 @@ pub fn account(
         for (&row, place) in block.iter().zip(&mut places) {
             let Intent { time, transfer, vf, .. } = intents[row as usize];
             let latency = completed[row as usize].0 - time;
-            *place = Latencies::place(VfLatencies::histogram(vf, transfer.op), latency);
+            *place = latencies.place(VfLatencies::histogram(vf, transfer.op), latency);
             latencies.prefetch(*place);
             books[vf as usize].prefetch();
         }
@@ -110,7 +110,7 @@ pub fn account(
             books[vf as usize].add(&over, fault.is_none());
             windows.at(end).add(&over, fault.is_none());
             latencies.count(place);
-            services.count(Latencies::place(op as usize, over.service));
+            services.count(services.place(op as usize, over.service));
         }
     }
     done.clear();
