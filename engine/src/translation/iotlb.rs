@@ -179,15 +179,16 @@ impl<P: Replacement> Iotlb<P> {
             slots: HashTable::with_capacity(spec.entries as usize),
             free: (0..sets).map(|_| (0..ways).map(Reverse).collect()).collect(),
         });
-        let words_per_set = ways.div_ceil(LANES_PER_WORD);
-        let mut last_word = 0;
-        for way in ways..words_per_set * LANES_PER_WORD {
-            last_word |= NO_WAY << (LANE_BITS * (way % LANES_PER_WORD));
-        }
+        // Wide sets are found by their table alone.
+        let words_per_set = if wide.is_some() { 0 } else { ways.div_ceil(LANES_PER_WORD) };
         let mut set = vec![0; words_per_set as usize];
-        set[words_per_set as usize - 1] = last_word;
+        if let Some(last_word) = set.last_mut() {
+            for way in ways..words_per_set * LANES_PER_WORD {
+                *last_word |= NO_WAY << (LANE_BITS * (way % LANES_PER_WORD));
+            }
+        }
         Self {
-            fingerprints: if wide.is_some() { Vec::new() } else { set.repeat(sets as usize) },
+            fingerprints: set.repeat(sets as usize),
             words_per_set,
             entries: vec![Entry::default(); spec.entries as usize],
             policy: P::new(sets, ways, seed),
@@ -246,21 +247,36 @@ impl<P: Replacement> Iotlb<P> {
     #[inline(always)]
     #[must_use]
     pub fn find_in(&self, set: u32, tag: &Tag) -> Option<u32> {
+        let first_slot = set * self.ways;
+        // Most sets have one word; a loop over one costs as much again as what it does.
+        if self.words_per_set == 1 {
+            let slot = self.find_in_word(self.fingerprints[set as usize], first_slot, tag)?;
+            return Some(slot - first_slot);
+        }
+        self.find_in_words(set, tag)
+    }
+
+    #[inline(never)]
+    fn find_in_words(&self, set: u32, tag: &Tag) -> Option<u32> {
         if self.wide.is_some() {
             return self.find_wide(tag);
         }
-        let lanes = LANES * fingerprint(tag.hash);
-        let mut first_way = set * self.ways;
-        for word in self.words(set) {
-            let mut equal = zero_lanes(word ^ lanes);
-            while equal != 0 {
-                let slot = first_way + equal.trailing_zeros() / LANE_BITS;
-                if self.entries[slot as usize].is(tag) {
-                    return Some(slot - set * self.ways);
-                }
-                equal &= equal - 1;
+        let first_slot = set * self.ways;
+        let slots = (first_slot..).step_by(LANES_PER_WORD as usize);
+        let found = self.words(set).iter().zip(slots).find_map(|(word, at)| self.find_in_word(*word, at, tag));
+        found.map(|slot| slot - first_slot)
+    }
+
+    /// The slot of exactly this leaf among those of a word, the first of which is given.
+    #[inline(always)]
+    fn find_in_word(&self, word: u64, first_slot: u32, tag: &Tag) -> Option<u32> {
+        let mut equal = zero_lanes(word ^ (LANES * fingerprint(tag.hash)));
+        while equal != 0 {
+            let slot = first_slot + equal.trailing_zeros() / LANE_BITS;
+            if self.entries[slot as usize].is(tag) {
+                return Some(slot);
             }
-            first_way += LANES_PER_WORD;
+            equal &= equal - 1;
         }
         None
     }
@@ -336,7 +352,7 @@ impl<P: Replacement> Iotlb<P> {
         self.fill_tag(&Tag::new(domain, leaf.base, leaf.size), Target::new(leaf));
     }
 
-    /// Caches a leaf that is not cached, in the lowest invalid way, or in that of the policy's victim.
+    /// Caches a leaf that is not cached, by its tag, in the lowest invalid way, or in that of the policy's victim.
     pub fn fill_tag(&mut self, tag: &Tag, target: Target) {
         let size = size_of_code(tag.code);
         let set = self.set(tag.hash, base_of_code(tag.code), size);

@@ -159,7 +159,7 @@ impl Walkers {
     }
 
     /// Puts a walk of length `cost` into the queue at `now`, an admission time, and returns its end.
-    #[inline]
+    #[inline(always)]
     pub fn start(
         &mut self,
         now: Picoseconds,

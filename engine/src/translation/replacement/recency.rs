@@ -58,7 +58,7 @@ impl Recency {
     }
 
     /// Moves the way at the back of the set to its front; returns it.
-    #[inline]
+    #[inline(always)]
     pub fn back_to_front(&mut self, set: u32) -> u32 {
         if let Self::Words { orders, back_shift } = self {
             let order = &mut orders[set as usize];
