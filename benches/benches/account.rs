@@ -86,15 +86,15 @@ fn latencies(criterion: &mut Criterion) {
         let mut latencies = Latencies::new(histograms as usize);
         bench_counts(&mut group, format!("{histograms}/counted"), &counts, |counts| {
             for &(histogram, latency) in counts {
-                latencies.count(Latencies::place(histogram, latency));
+                latencies.count(latencies.place(histogram, latency));
             }
         });
         bench_counts(&mut group, format!("{histograms}/prefetched"), &counts, |counts| {
             for (number, &(histogram, latency)) in counts.iter().enumerate() {
                 if let Some(&(histogram, latency)) = counts.get(number + AHEAD) {
-                    latencies.prefetch(Latencies::place(histogram, latency));
+                    latencies.prefetch(latencies.place(histogram, latency));
                 }
-                latencies.count(Latencies::place(histogram, latency));
+                latencies.count(latencies.place(histogram, latency));
             }
         });
         let mut crates = vec![new_histogram(); histograms as usize];

@@ -11,6 +11,7 @@ pub mod hash;
 pub mod ids;
 pub mod link;
 pub mod memory;
+pub mod merge;
 pub mod plan;
 pub mod prefetch;
 pub mod replay;

@@ -38,69 +38,77 @@ fn bucket(ns: u64) -> usize {
     ((u64::from(dropped_bits) << GROUPING_POWER) + (ns >> dropped_bits)) as usize
 }
 
-/// Several histograms of times. Counters are of 32 bits, to be kind to the cache; before one could
-/// overflow, all move to wider ones.
+/// Several histograms of times, a row a bucket: most times fall into few buckets, so most counts lie on
+/// few pages. Counters are of 16 bits, to be kind to the cache; what one carries over is counted
+/// elsewhere.
 #[derive(Component)]
 pub struct Latencies {
-    recent: Vec<u32>,
-    older: Vec<u64>,
-    recorded: u32,
+    histograms: usize,
+    counts: Vec<u16>,
+    /// How often each count has run over; empty until one does.
+    carries: Vec<u64>,
 }
 
 /// The place of a count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place(usize);
 
 impl Latencies {
     /// As many empty histograms.
     #[must_use]
     pub fn new(histograms: usize) -> Self {
-        Self { recent: vec![0; histograms * BUCKETS], older: Vec::new(), recorded: 0 }
+        Self { histograms, counts: vec![0; histograms * BUCKETS], carries: Vec::new() }
     }
 
     /// Where a time is counted in the histogram of this number.
     #[inline]
     #[must_use]
-    pub fn place(histogram: usize, time: Picoseconds) -> Place {
-        Place(histogram * BUCKETS + bucket(time.as_ns().min(LONGEST_NS)))
+    pub fn place(&self, histogram: usize, time: Picoseconds) -> Place {
+        Place(bucket(time.as_ns().min(LONGEST_NS)) * self.histograms + histogram)
     }
 
     /// Asks for the cache line of a place.
     #[inline]
     pub fn prefetch(&self, place: Place) {
-        prefetch(self.recent.as_ptr().wrapping_add(place.0));
+        prefetch(self.counts.as_ptr().wrapping_add(place.0));
     }
 
     /// Counts one.
     #[inline]
     pub fn count(&mut self, place: Place) {
-        self.recent[place.0] += 1;
-        self.recorded += 1;
-        if self.recorded == u32::MAX {
-            self.make_room();
+        let count = &mut self.counts[place.0];
+        *count = count.wrapping_add(1);
+        if *count == 0 {
+            self.carry(place);
         }
     }
 
     #[cold]
-    fn make_room(&mut self) {
-        self.older.resize(self.recent.len(), 0);
-        for (recent, older) in self.recent.iter_mut().zip(&mut self.older) {
-            if *recent > 0 {
-                *older += u64::from(core::mem::take(recent));
-            }
-        }
-        self.recorded = 0;
+    #[inline(never)]
+    fn carry(&mut self, place: Place) {
+        self.carries.resize(self.counts.len(), 0);
+        self.carries[place.0] += 1;
     }
 
-    /// Adds everything in the histogram of this number to `total`, a [`new_histogram`].
-    pub fn add_to(&self, histogram: usize, total: &mut Histogram) {
-        let counts = histogram * BUCKETS..(histogram + 1) * BUCKETS;
-        let older = self.older.get(counts.clone()).unwrap_or_default();
-        for (sum, count) in total.as_mut_slice().iter_mut().zip(&self.recent[counts]) {
-            *sum += u64::from(*count);
-        }
-        for (sum, count) in total.as_mut_slice().iter_mut().zip(older) {
-            *sum += count;
+    /// The buckets in which any histogram counted something.
+    #[must_use]
+    pub fn used_buckets(&self) -> Vec<usize> {
+        let is_used = |bucket: &usize| {
+            let row = bucket * self.histograms..(bucket + 1) * self.histograms;
+            let carries = self.carries.get(row.clone()).unwrap_or_default();
+            self.counts[row].iter().any(|count| *count > 0) || carries.iter().any(|carries| *carries > 0)
+        };
+        (0..BUCKETS).filter(is_used).collect()
+    }
+
+    /// Adds everything in the histogram of this number to `total`, a [`new_histogram`]; `used` are the
+    /// [`Self::used_buckets`].
+    pub fn add_to(&self, histogram: usize, used: &[usize], total: &mut Histogram) {
+        let total = total.as_mut_slice();
+        for bucket in used {
+            let place = bucket * self.histograms + histogram;
+            let carries = self.carries.get(place).copied().unwrap_or_default();
+            total[*bucket] += u64::from(self.counts[place]) + (carries << u16::BITS);
         }
     }
 }
@@ -116,15 +124,18 @@ mod tests {
         let powers =
             (0..=63).flat_map(|power| [(1 << power) - 1, 1 << power, (1 << power) + (1 << power) / 3]);
         for ns in powers.chain(200..600).filter(|ns| *ns < u64::MAX / 1_000) {
-            latencies.count(Latencies::place(1, Picoseconds(ns * 1_000 + 999)));
+            latencies.count(latencies.place(1, Picoseconds(ns * 1_000 + 999)));
             expected.increment(ns.min(LONGEST_NS)).expect("in range");
         }
-        latencies.make_room();
-        latencies.count(Latencies::place(1, Picoseconds(5_000)));
-        expected.increment(5).expect("in range");
+        // One bucket runs over, twice.
+        for _ in 0..140_000 {
+            latencies.count(latencies.place(1, Picoseconds(5_000)));
+            expected.increment(5).expect("in range");
+        }
         let (mut first, mut second) = (new_histogram(), new_histogram());
-        latencies.add_to(0, &mut first);
-        latencies.add_to(1, &mut second);
+        let used = latencies.used_buckets();
+        latencies.add_to(0, &used, &mut first);
+        latencies.add_to(1, &used, &mut second);
         assert_eq!(first, new_histogram());
         assert_eq!(second, expected);
     }

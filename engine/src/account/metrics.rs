@@ -85,6 +85,7 @@ impl Totals {
             &TrafficSource,
         )>();
         let latencies = world.query::<&VfLatencies>().single(world).expect("one host");
+        let used = latencies.0.used_buckets();
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
         for ((vf, adapter, tenant, context, queue, (books, incidents), source), number) in
@@ -97,8 +98,9 @@ impl Totals {
             assert_eq!(over, source.emitted, "every request has one outcome");
             let mut of_vf = new_histogram();
             for (op, total) in [Op::Read, Op::Write].into_iter().zip(&mut self.latencies) {
-                latencies.0.add_to(VfLatencies::histogram(number, op), total);
-                latencies.0.add_to(VfLatencies::histogram(number, op), &mut of_vf);
+                let histogram = VfLatencies::histogram(number, op);
+                latencies.0.add_to(histogram, &used, total);
+                latencies.0.add_to(histogram, &used, &mut of_vf);
             }
             let identity = TenantRow {
                 host,
@@ -135,8 +137,9 @@ impl Totals {
         let timeline = world.query::<&Timeline>().single(world).expect("one host");
         summary.timeline_dropped += timeline.dropped;
         let services = world.query::<&ServiceTimes>().single(world).expect("one host");
+        let used = services.0.used_buckets();
         for (op, total) in self.services.iter_mut().enumerate() {
-            services.0.add_to(op, total);
+            services.0.add_to(op, &used, total);
         }
         summary.audited_total += world.query::<&Audited>().single(world).expect("one host").0;
     }

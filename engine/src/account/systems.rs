@@ -5,7 +5,7 @@ use bevy_ecs::prelude::*;
 use super::components::{
     AuditPolicy, Audited, Over, ServiceTimes, VfBooks, VfIncidents, VfLatencies, Windows,
 };
-use super::latencies::Latencies;
+use super::latencies::Place;
 use super::log::RequestLog;
 use crate::domain::{Owner, OwnerMap};
 use crate::ids::PhysAddr;
@@ -62,10 +62,8 @@ pub fn audit(
     audited.0 += judged;
 }
 
-/// Rows whose books are asked for in advance, where there are many.
-const ROWS_AHEAD: usize = 24;
-/// The books of fewer VFs stay in the cache by themselves.
-const VFS_IN_CACHE: usize = 128;
+/// Rows that are booked together: what they touch is asked for before the first is booked.
+const BLOCK: usize = 64;
 
 /// Books every request that is over.
 pub fn account(
@@ -88,29 +86,33 @@ pub fn account(
     let done = &mut done.0;
     batch.over += done.len() as u64;
     batch.over_since_reuse += done.len() as u64;
-    let rows_ahead = if books.len() < VFS_IN_CACHE { usize::MAX } else { ROWS_AHEAD };
-    for (number, &row) in done.iter().enumerate() {
-        if let Some(&ahead) = done.get(number.saturating_add(rows_ahead)) {
-            let Intent { time, transfer, vf, .. } = intents[ahead as usize];
+    let mut places = [Place::default(); BLOCK];
+    for block in done.chunks(BLOCK) {
+        for (&row, place) in block.iter().zip(&mut places) {
+            let Intent { time, transfer, vf, .. } = intents[row as usize];
+            let latency = completed[row as usize].0 - time;
+            *place = latencies.place(VfLatencies::histogram(vf, transfer.op), latency);
+            latencies.prefetch(*place);
             books[vf as usize].prefetch();
-            let latency = completed[ahead as usize].0 - time;
-            latencies.prefetch(Latencies::place(VfLatencies::histogram(vf, transfer.op), latency));
         }
-        let at = row as usize;
-        let Intent { time, transfer: Transfer { length_bytes, op }, vf, .. } = intents[at];
-        let Translation { lookups, fault, .. } = translations[at];
-        let end = completed[at].0;
-        live[at] = lives_on;
-        let over = Over { op, length_bytes, lookups, end, latency: end - time, service: end - issued[at].0 };
-        if let Some(fault) = fault {
-            let incidents = &mut incidents[vf as usize];
-            incidents.blocked[op as usize] += 1;
-            incidents.faults[fault as usize] += 1;
+        for (&row, &place) in block.iter().zip(&places) {
+            let at = row as usize;
+            let Intent { time, transfer: Transfer { length_bytes, op }, vf, .. } = intents[at];
+            let Translation { lookups, fault, .. } = translations[at];
+            let end = completed[at].0;
+            live[at] = lives_on;
+            let over =
+                Over { op, length_bytes, lookups, end, latency: end - time, service: end - issued[at].0 };
+            if let Some(fault) = fault {
+                let incidents = &mut incidents[vf as usize];
+                incidents.blocked[op as usize] += 1;
+                incidents.faults[fault as usize] += 1;
+            }
+            books[vf as usize].add(&over, fault.is_none());
+            windows.at(end).add(&over, fault.is_none());
+            latencies.count(place);
+            services.count(services.place(op as usize, over.service));
         }
-        books[vf as usize].add(&over, fault.is_none());
-        windows.at(end).add(&over, fault.is_none());
-        latencies.count(Latencies::place(VfLatencies::histogram(vf, op), over.latency));
-        services.count(Latencies::place(op as usize, over.service));
     }
     done.clear();
 }

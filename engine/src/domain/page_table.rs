@@ -107,12 +107,14 @@ struct Regions {
 impl Regions {
     #[inline]
     fn get(&self, region: u64) -> Option<&Region> {
-        if let Some(found) = self.window.get(region.wrapping_sub(self.window_first) as usize) {
-            return Some(found);
+        match self.window.get(region.wrapping_sub(self.window_first) as usize) {
+            Some(found) => Some(found),
+            None => self.get_elsewhere(region),
         }
-        if self.elsewhere.is_empty() {
-            return None;
-        }
+    }
+
+    #[inline(never)]
+    fn get_elsewhere(&self, region: u64) -> Option<&Region> {
         self.elsewhere.get(&region)
     }
 
@@ -221,14 +223,19 @@ impl PageTable {
     #[inline]
     #[must_use]
     pub fn lookup(&self, iova: Iova) -> Option<Leaf> {
-        match self.regions.get(region(iova)) {
-            Some(Region::Block(block)) => {
-                if let Some(pte) = block.get(index_in_block(iova)) {
-                    return Some(unpack(pte, iova, LeafSize::Size4K));
-                }
-            }
-            Some(Region::Leaf(pte)) => return Some(unpack(*pte, iova, LeafSize::Size2M)),
-            Some(Region::Empty) | None => {}
+        if let Some(Region::Block(block)) = self.regions.get(region(iova))
+            && let Some(pte) = block.get(index_in_block(iova))
+        {
+            return Some(unpack(pte, iova, LeafSize::Size4K));
+        }
+        self.lookup_elsewhere(iova)
+    }
+
+    /// A leaf that is not in a block.
+    #[inline(never)]
+    fn lookup_elsewhere(&self, iova: Iova) -> Option<Leaf> {
+        if let Some(Region::Leaf(pte)) = self.regions.get(region(iova)) {
+            return Some(unpack(*pte, iova, LeafSize::Size2M));
         }
         if let Some(pte) = self.scattered.get(page(iova)) {
             return Some(unpack(pte, iova, LeafSize::Size4K));

@@ -10,17 +10,24 @@ use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
 use crate::topology::columns_mut;
 
+/// An adapter, as issuing reads and changes it.
+type AdapterQuery<'w, 's> = Query<
+    'w,
+    's,
+    (
+        &'static mut Uplink,
+        &'static mut Candidates,
+        &'static mut Retirement,
+        &'static Refunds<Credit>,
+        &'static Refunds<Tag>,
+        &'static Downlink,
+    ),
+>;
+
 /// Lets every adapter issue as far as its horizon, credits, tags and slots reach.
 pub fn issue_requests(
     memory: Single<&MemoryTimes>,
-    mut adapters: Query<(
-        &mut Uplink,
-        &mut Candidates,
-        &mut Retirement,
-        &Refunds<Credit>,
-        &Refunds<Tag>,
-        &Downlink,
-    )>,
+    mut adapters: AdapterQuery<'_, '_>,
     mut vfs: Query<&mut VfQueue>,
     mut requests: Query<(&Intent, &Sequence, &mut Issued)>,
     mut progress: ResMut<Progress>,

@@ -1,9 +1,12 @@
 //! The downstream direction of a link, and completion times.
 
+use core::hint::select_unpredictable;
+
 use bevy_ecs::component::Component;
 
 use super::spec::MemorySpec;
 use crate::gate::Uplink;
+use crate::request::Op;
 use crate::units::Picoseconds;
 
 /// Memory: when the request was complete for the device.
@@ -33,6 +36,16 @@ impl MemoryTimes {
         }
     }
 
+    /// From a request's translation, or its fault, to its completion in memory or at the root port: a
+    /// blocked write vanishes at once.
+    #[inline]
+    #[must_use]
+    pub fn latency(&self, op: Op, blocked: bool) -> Picoseconds {
+        let [read, write] =
+            if blocked { [self.unsupported_request, Picoseconds::ZERO] } else { [self.read, self.write] };
+        select_unpredictable(op == Op::Read, read, write)
+    }
+
     /// The least time from a translation to a completion at the root port. A fault skips memory.
     #[must_use]
     pub fn least_read(&self) -> Picoseconds {
@@ -41,7 +54,7 @@ impl MemoryTimes {
 }
 
 /// A read's completion that waits for the downstream link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Return {
     /// When its data is at the root port.
     pub ready: Picoseconds,

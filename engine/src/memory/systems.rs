@@ -1,16 +1,82 @@
 //! Completes what was translated.
 
+use core::hint::select_unpredictable;
+
 use bevy_ecs::prelude::*;
 
 use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, Return};
 use super::retirement::{Retired, Retirement};
 use crate::gate::{Refunds, Tag, Uplink, VfQueue};
+use crate::merge::merge;
 use crate::request::{Intent, Op, Sequence};
 use crate::schedule::Progress;
 use crate::topology::columns_mut;
 use crate::traffic::{Batch, insertion_sort};
 use crate::translation::{LookedUp, LookupBound, Translation};
 use crate::units::Picoseconds;
+
+/// What was translated of one adapter's requests, in lists that are each all but in the order of time,
+/// as all together are not: walks end late, but in order.
+#[derive(Default)]
+struct Sorted {
+    lists: [Vec<Return>; 3],
+    lengths: [usize; 3],
+    /// When the last of [`IN_TURN`] is ready.
+    latest: Picoseconds,
+    merged: Vec<Return>,
+}
+
+/// Reads that are not ready before those before them.
+const IN_TURN: usize = 0;
+/// Reads that are ready before some of those before them.
+const EARLY: usize = 1;
+/// Writes, with the time at which they are complete.
+const WRITES: usize = 2;
+
+impl Sorted {
+    /// Starts from reads that are pending already, in order, and has room for so many more requests.
+    fn start(&mut self, pending: &[Return], more: usize) {
+        let room = pending.len() + more;
+        for list in &mut self.lists {
+            list.resize(list.len().max(room), Return::default());
+        }
+        self.lists[IN_TURN][..pending.len()].copy_from_slice(pending);
+        self.lengths = [pending.len(), 0, 0];
+        self.latest = pending.last().map_or(Picoseconds::ZERO, |last| last.ready);
+    }
+
+    /// Adds one, without a branch: which list it goes to is as good as random.
+    #[inline]
+    fn push(&mut self, op: Op, one: Return) {
+        let of_read = select_unpredictable(one.ready < self.latest, EARLY, IN_TURN);
+        let list = select_unpredictable(op == Op::Read, of_read, WRITES);
+        self.lists[list][self.lengths[list]] = one;
+        self.lengths[list] += 1;
+        let latest = self.latest.max(one.ready);
+        self.latest = select_unpredictable(op == Op::Read, latest, self.latest);
+    }
+
+    /// The reads in order; completions ready at one instant stay in the order of their look-ups. Where
+    /// an early one ties with one in turn, that one came first: what was the last in turn when the early
+    /// one came is ready later.
+    fn reads(&mut self) -> &[Return] {
+        let [in_turn, early, _] = &mut self.lists;
+        let (in_turn, early) = (&in_turn[..self.lengths[IN_TURN]], &mut early[..self.lengths[EARLY]]);
+        if !insertion_sort(early, |one| one.ready) {
+            early.sort_by_key(|one| one.ready);
+        }
+        merge(in_turn, early, |one| one.ready, |one, _| *one, &mut self.merged);
+        &self.merged
+    }
+
+    fn writes(&self) -> &[Return] {
+        &self.lists[WRITES][..self.lengths[WRITES]]
+    }
+}
+
+/// What [`complete`] keeps from pass to pass: one an adapter.
+#[derive(Default)]
+pub struct Sorting(Vec<Sorted>);
 
 /// Completes writes at once and reads in the order in which their data is ready.
 pub fn complete(
@@ -19,6 +85,7 @@ pub fn complete(
     mut vfs: Query<&mut VfQueue>,
     mut requests: Query<(&Intent, &Sequence, &Translation, &mut Completed)>,
     batch: Res<Batch>,
+    mut sorting: Local<Sorting>,
     mut progress: ResMut<Progress>,
 ) {
     let (looked_up, bound, memory, mut done) = iommu.into_inner();
@@ -33,31 +100,30 @@ pub fn complete(
     let (intents, translations) = (&intents[..rows], &translations[..rows]);
     let completed = &mut completed.bypass_change_detection()[..rows];
 
-    for &row in looked_up.in_last_pass() {
-        let at = row as usize;
-        let (intent, translation) = (&intents[at], &translations[at]);
-        let blocked = translation.fault.is_some();
-        if intent.transfer.op == Op::Read {
-            let latency = if blocked { memory.unsupported_request } else { memory.read };
-            let ready = translation.known_at + latency;
-            downlinks[intent.adapter as usize].pending.push(Return { ready, row });
-        } else {
-            let latency = if blocked { Picoseconds::ZERO } else { memory.write };
-            completed[at] = Completed(translation.known_at + latency);
-            done.push(row);
-        }
+    let looked_up = looked_up.in_last_pass();
+    let sorting = &mut sorting.0;
+    sorting.resize_with(downlinks.len(), Sorted::default);
+    for (sorted, downlink) in sorting.iter_mut().zip(&mut *downlinks) {
+        sorted.start(&downlink.pending, looked_up.len());
+    }
+    for &row in looked_up {
+        let (intent, translation) = (&intents[row as usize], &translations[row as usize]);
+        let op = intent.transfer.op;
+        let ready = translation.known_at + memory.latency(op, translation.fault.is_some());
+        sorting[intent.adapter as usize].push(op, Return { ready, row });
     }
 
     let overtaken_from = bound.0.saturating_add(memory.least_read());
-    let adapters = uplinks.iter_mut().zip(downlinks).zip(retirements).zip(tags);
-    for (((uplink, downlink), retirement), tags) in adapters {
-        // Stable: completions ready at one instant stay in the order of their look-ups.
-        if !insertion_sort(&mut downlink.pending, |pending| pending.ready) {
-            downlink.pending.sort_by_key(|pending| pending.ready);
+    let adapters = uplinks.iter_mut().zip(downlinks).zip(retirements).zip(tags).zip(sorting);
+    for ((((uplink, downlink), retirement), tags), sorted) in adapters {
+        for &Return { ready, row } in sorted.writes() {
+            completed[row as usize] = Completed(ready);
+            done.push(row);
         }
-        let served = downlink.pending.partition_point(|pending| pending.ready < overtaken_from);
+        let reads = sorted.reads();
+        let served = reads.partition_point(|pending| pending.ready < overtaken_from);
         let wires = uplink.wires;
-        for Return { ready, row } in downlink.pending.drain(..served) {
+        for &Return { ready, row } in &reads[..served] {
             let at = row as usize;
             let with_data = translations[at].fault.is_none();
             let wire = wires.downstream(intents[at].transfer.length_bytes, with_data);
@@ -85,6 +151,8 @@ pub fn complete(
                 done.push(row);
             }
         }
+        downlink.pending.clear();
+        downlink.pending.extend_from_slice(&reads[served..]);
         progress.0 += served as u64;
     }
 }

@@ -5,6 +5,7 @@ use bevy_ecs::prelude::*;
 use super::components::{Arrivals, Arrived};
 use crate::gate::{Arrival, Candidates, Uplink};
 use crate::memory::{Downlink, MemoryTimes};
+use crate::merge::merge;
 use crate::topology::columns_mut;
 use crate::units::Picoseconds;
 
@@ -41,15 +42,48 @@ pub fn order_arrivals(
     }
     let links = uplinks.len();
     let mut taken = [0; ADAPTERS_MAX];
-    arrivals.until = merge(&in_flight[..links], &behind[..links], &mut taken[..links], &mut arrivals.ordered);
+    arrivals.until = match (&in_flight[..links], &behind[..links]) {
+        (&[first, second], &[behind_first, behind_second]) => {
+            let (until, of_two) =
+                merge_two([first, second], [behind_first, behind_second], &mut arrivals.ordered);
+            taken[..2].copy_from_slice(&of_two);
+            until
+        }
+        (in_flight, behind) => merge_any(in_flight, behind, &mut taken[..links], &mut arrivals.ordered),
+    };
     for (uplink, taken) in uplinks.iter_mut().zip(taken) {
         uplink.in_flight.take(taken);
     }
 }
 
-/// Merges what is in flight on each link, as far as nothing can come before it; `behind` bounds what
-/// follows on each. Returns the bound of what follows in all, and counts what it took from each.
-fn merge(
+/// Merges what is in flight on two links, as far as nothing can come before it; `behind` bounds what
+/// follows on each, and is not before the last in flight. Returns the bound of what follows in all,
+/// and what it took from each.
+fn merge_two(
+    in_flight: [&[Arrival]; 2],
+    behind: [Picoseconds; 2],
+    ordered: &mut Vec<Arrived>,
+) -> (Picoseconds, [usize; 2]) {
+    // Where they tie, the first link goes first.
+    let [first, second] = in_flight;
+    let until = behind[0].min(behind[1]);
+    let taken = if behind[0] <= behind[1] {
+        [first.len(), second.partition_point(|arrival| arrival.time < until)]
+    } else {
+        [first.partition_point(|arrival| arrival.time <= until), second.len()]
+    };
+    merge(
+        &first[..taken[0]],
+        &second[..taken[1]],
+        |arrival| arrival.time,
+        |&Arrival { time, row }, is_second| Arrived { time, row, adapter: u32::from(is_second) },
+        ordered,
+    );
+    (until, taken)
+}
+
+/// The same for any number of links, run by run.
+fn merge_any(
     in_flight: &[&[Arrival]],
     behind: &[Picoseconds],
     taken: &mut [usize],

@@ -41,7 +41,7 @@ pub struct Translation {
 }
 
 /// A request at its place in the order of look-ups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrived {
     /// When it reaches the IOMMU.
     pub time: Picoseconds,

@@ -23,20 +23,43 @@ pub fn leaf_code(iova: Iova, size: LeafSize) -> u64 {
     (iova.0 >> shift << 1 | 1) << (shift - 12)
 }
 
+/// Where a leaf maps to: the frame address, with the rights in the two lowest bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Target(u64);
+
+impl Target {
+    /// Of this leaf.
+    #[inline]
+    #[must_use]
+    pub fn new(leaf: &Leaf) -> Self {
+        Self(leaf.target.0 | leaf.permissions as u64)
+    }
+
+    /// The leaf of this size at `iova` that maps there.
+    #[inline]
+    fn leaf(self, iova: Iova, size: LeafSize) -> Leaf {
+        Leaf {
+            base: size.base(iova),
+            target: PhysAddr(self.0 & !3),
+            size,
+            permissions: Permissions::from_bits(self.0 as u8),
+        }
+    }
+}
+
 /// A cached leaf with its tag.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     /// Leaf code; 0 where the way is invalid.
     code: u64,
-    /// Frame address, with the rights in the two lowest bits.
-    target: u64,
-    domain: u32,
+    target: Target,
+    domain: DomainId,
 }
 
 impl Entry {
     #[inline]
-    fn is(&self, domain: DomainId, code: u64) -> bool {
-        self.code == code && self.domain == domain.0
+    fn is(&self, tag: &Tag) -> bool {
+        self.code == tag.code && self.domain == tag.domain
     }
 }
 
@@ -58,7 +81,7 @@ pub struct IotlbCounters {
 
 /// A set-associative cache of leaves under the replacement policy `P`.
 pub struct Iotlb<P> {
-    /// Fifteen hash bits a way, four ways a word: a look-up reads an entry only where they agree.
+    /// Seven hash bits a way, eight ways a word: a look-up reads an entry only where they agree.
     /// 0 where the way is invalid.
     fingerprints: Vec<u64>,
     words_per_set: u32,
@@ -73,17 +96,19 @@ pub struct Iotlb<P> {
     counters: IotlbCounters,
 }
 
-/// Each of the four lanes of a word.
-const LANES: u64 = 0x0001_0001_0001_0001;
+/// Each of the lanes of a word of fingerprints.
+const LANES: u64 = 0x0101_0101_0101_0101;
 /// The top bit of each lane.
-const LANE_TOPS: u64 = LANES << 15;
+const LANE_TOPS: u64 = LANES << 7;
+const LANE_BITS: u32 = 8;
+const LANES_PER_WORD: u32 = u64::BITS / LANE_BITS;
 /// A lane that no fingerprint equals: for the ways that fill up the last word of a set.
-const NO_WAY: u64 = 0x8000;
+const NO_WAY: u64 = 1;
 
-/// 1 to 0x7FFF.
+/// 0x80 to 0xFF.
 #[inline]
 fn fingerprint(hash: u64) -> u64 {
-    (hash & 0x7FFF).max(1)
+    (hash & 0x7F) | 0x80
 }
 
 /// The top bits of the lanes that are zero. Lanes above the lowest such one may be marked though they
@@ -93,26 +118,55 @@ fn zero_lanes(word: u64) -> u64 {
     word.wrapping_sub(LANES) & !word & LANE_TOPS
 }
 
-#[inline]
-fn hash(domain: DomainId, code: u64) -> u64 {
-    mix64(code ^ u64::from(domain.0).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-}
-
-/// What a 4 KiB page is looked up by: its leaf code, and the hash of that and the domain.
+/// What a leaf is looked up by: its domain and code, and their hash.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PageKey {
+pub struct Tag {
     domain: DomainId,
     code: u64,
     hash: u64,
 }
 
-impl PageKey {
-    /// Of the page of `iova`.
+impl Tag {
+    /// Of the leaf of this size that covers `iova`.
     #[inline]
     #[must_use]
-    pub fn new(domain: DomainId, iova: Iova) -> Self {
-        let code = leaf_code(iova, LeafSize::Size4K);
-        Self { domain, code, hash: hash(domain, code) }
+    pub fn new(domain: DomainId, iova: Iova, size: LeafSize) -> Self {
+        Self::of_code(domain, leaf_code(iova, size))
+    }
+
+    #[inline]
+    fn of_code(domain: DomainId, code: u64) -> Self {
+        let hash = mix64(code ^ u64::from(domain.0).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        Self { domain, code, hash }
+    }
+
+    /// Of the 4 KiB page of `iova`, whose hash is known.
+    #[inline]
+    #[must_use]
+    pub fn of_page(domain: DomainId, iova: Iova, hash: u64) -> Self {
+        Self { domain, code: leaf_code(iova, LeafSize::Size4K), hash }
+    }
+
+    /// The same, of a page that no leaf maps: no leaf has this tag.
+    #[inline]
+    #[must_use]
+    pub fn unmapped(self) -> Self {
+        const UNMAPPED: u64 = 1 << 63;
+        Self { code: self.code | UNMAPPED, ..self }
+    }
+
+    /// Whether both stand for the same.
+    #[inline]
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.code == other.code && self.domain == other.domain
+    }
+
+    /// The hash of both.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
     }
 }
 
@@ -125,15 +179,16 @@ impl<P: Replacement> Iotlb<P> {
             slots: HashTable::with_capacity(spec.entries as usize),
             free: (0..sets).map(|_| (0..ways).map(Reverse).collect()).collect(),
         });
-        let words_per_set = ways.div_ceil(4);
-        let mut last_word = 0;
-        for lane in (ways % 4..4).filter(|_| ways % 4 != 0) {
-            last_word |= NO_WAY << (16 * lane);
-        }
+        // Wide sets are found by their table alone.
+        let words_per_set = if wide.is_some() { 0 } else { ways.div_ceil(LANES_PER_WORD) };
         let mut set = vec![0; words_per_set as usize];
-        set[words_per_set as usize - 1] = last_word;
+        if let Some(last_word) = set.last_mut() {
+            for way in ways..words_per_set * LANES_PER_WORD {
+                *last_word |= NO_WAY << (LANE_BITS * (way % LANES_PER_WORD));
+            }
+        }
         Self {
-            fingerprints: if wide.is_some() { Vec::new() } else { set.repeat(sets as usize) },
+            fingerprints: set.repeat(sets as usize),
             words_per_set,
             entries: vec![Entry::default(); spec.entries as usize],
             policy: P::new(sets, ways, seed),
@@ -158,6 +213,7 @@ impl<P: Replacement> Iotlb<P> {
         self.valid.iter().sum()
     }
 
+    /// The set of a leaf of this size.
     #[inline]
     fn set(&self, hash: u64, iova: Iova, size: LeafSize) -> u32 {
         match self.index {
@@ -166,62 +222,86 @@ impl<P: Replacement> Iotlb<P> {
         }
     }
 
+    /// The set of the 4 KiB page of `iova`, whose hash this is.
+    #[inline]
+    #[must_use]
+    pub fn set_of_page(&self, hash: u64, iova: Iova) -> u32 {
+        self.set(hash, iova, LeafSize::Size4K)
+    }
+
     /// Set and way of exactly this leaf.
     fn find(&self, domain: DomainId, iova: Iova, size: LeafSize) -> Option<(u32, u32)> {
-        let code = leaf_code(iova, size);
-        let hash = hash(domain, code);
-        self.find_in(self.set(hash, iova, size), &PageKey { domain, code, hash })
+        let tag = Tag::new(domain, iova, size);
+        let set = self.set(tag.hash, iova, size);
+        self.find_in(set, &tag).map(|way| (set, way))
+    }
+
+    /// The words of a set.
+    #[inline(always)]
+    fn words(&self, set: u32) -> &[u64] {
+        let first = (set * self.words_per_set) as usize;
+        &self.fingerprints[first..first + self.words_per_set as usize]
     }
 
     /// The way of exactly this leaf in its set.
     #[inline(always)]
-    fn find_in(&self, set: u32, key: &PageKey) -> Option<(u32, u32)> {
-        if self.wide.is_some() {
-            return self.find_wide(key);
+    #[must_use]
+    pub fn find_in(&self, set: u32, tag: &Tag) -> Option<u32> {
+        let first_slot = set * self.ways;
+        // Most sets have one word; a loop over one costs as much again as what it does.
+        if self.words_per_set == 1 {
+            let slot = self.find_in_word(self.fingerprints[set as usize], first_slot, tag)?;
+            return Some(slot - first_slot);
         }
-        let first = (set * self.words_per_set) as usize;
-        let words = &self.fingerprints[first..first + self.words_per_set as usize];
-        let ways = &self.entries[(set * self.ways) as usize..((set + 1) * self.ways) as usize];
-        let lanes = LANES * fingerprint(key.hash);
-        for (number, word) in words.iter().enumerate() {
-            let mut equal = zero_lanes(word ^ lanes);
-            while equal != 0 {
-                let way = number * 4 + equal.trailing_zeros() as usize / 16;
-                if ways[way].is(key.domain, key.code) {
-                    return Some((set, way as u32));
-                }
-                equal &= equal - 1;
+        self.find_in_words(set, tag)
+    }
+
+    #[inline(never)]
+    fn find_in_words(&self, set: u32, tag: &Tag) -> Option<u32> {
+        if self.wide.is_some() {
+            return self.find_wide(tag);
+        }
+        let first_slot = set * self.ways;
+        let slots = (first_slot..).step_by(LANES_PER_WORD as usize);
+        let found =
+            self.words(set).iter().zip(slots).find_map(|(word, at)| self.find_in_word(*word, at, tag));
+        found.map(|slot| slot - first_slot)
+    }
+
+    /// The slot of exactly this leaf among those of a word, the first of which is given.
+    #[inline(always)]
+    fn find_in_word(&self, word: u64, first_slot: u32, tag: &Tag) -> Option<u32> {
+        let mut equal = zero_lanes(word ^ (LANES * fingerprint(tag.hash)));
+        while equal != 0 {
+            let slot = first_slot + equal.trailing_zeros() / LANE_BITS;
+            if self.entries[slot as usize].is(tag) {
+                return Some(slot);
             }
+            equal &= equal - 1;
         }
         None
     }
 
     #[inline(never)]
-    fn find_wide(&self, key: &PageKey) -> Option<(u32, u32)> {
-        let same = |slot: &u32| self.entries[*slot as usize].is(key.domain, key.code);
-        let slot = self.wide.as_ref()?.slots.find(key.hash, same)?;
-        Some((slot / self.ways, slot % self.ways))
+    fn find_wide(&self, tag: &Tag) -> Option<u32> {
+        let same = |slot: &u32| self.entries[*slot as usize].is(tag);
+        let slot = self.wide.as_ref()?.slots.find(tag.hash, same)?;
+        Some(slot % self.ways)
     }
 
     /// Writes the fingerprint of a way; 0 makes it invalid.
     #[inline]
     fn set_fingerprint(&mut self, set: u32, way: u32, fingerprint: u64) {
         if self.wide.is_none() {
-            let shift = 16 * (way % 4);
-            let word = &mut self.fingerprints[(set * self.words_per_set + way / 4) as usize];
-            *word = *word & !(0xFFFF << shift) | fingerprint << shift;
+            let shift = LANE_BITS * (way % LANES_PER_WORD);
+            let word = &mut self.fingerprints[(set * self.words_per_set + way / LANES_PER_WORD) as usize];
+            *word = *word & !(0xFF << shift) | fingerprint << shift;
         }
     }
 
     #[inline]
     fn leaf(&self, slot: u32, iova: Iova, size: LeafSize) -> Leaf {
-        let target = self.entries[slot as usize].target;
-        Leaf {
-            base: size.base(iova),
-            target: PhysAddr(target & !3),
-            size,
-            permissions: Permissions::from_bits(target as u8),
-        }
+        self.entries[slot as usize].target.leaf(iova, size)
     }
 
     /// The cached leaf that serves `iova`: the smallest where several cover it. A hit counts for the
@@ -239,60 +319,75 @@ impl<P: Replacement> Iotlb<P> {
         None
     }
 
-    /// Whether every cached leaf is a 4 KiB page, so that [`Self::find_page`] finds what serves an address.
+    /// Whether every cached leaf is a 4 KiB page, so that [`Self::find_in`] finds what serves an address.
     #[inline]
     #[must_use]
     pub fn holds_pages_only(&self) -> bool {
         self.valid[1] | self.valid[2] == 0
     }
 
-    /// Set and way of the 4 KiB page of `iova`, whose key this is.
-    #[inline(always)]
-    #[must_use]
-    pub fn find_page(&self, key: &PageKey, iova: Iova) -> Option<(u32, u32)> {
-        self.find_in(self.set(key.hash, iova, LeafSize::Size4K), key)
-    }
-
     /// The 4 KiB page of `iova` in this set and way; a hit for the replacement policy.
     #[inline(always)]
-    pub fn hit_page(&mut self, (set, way): (u32, u32), iova: Iova) -> Leaf {
+    pub fn hit_page(&mut self, set: u32, way: u32, iova: Iova) -> Leaf {
         self.policy.on_hit(set, way);
         self.leaf(set * self.ways + way, iova, LeafSize::Size4K)
     }
 
-    /// Asks for the cache lines that [`Self::find_page`] may want.
+    /// Asks for the cache lines of a set that say where its entries are.
     #[inline]
-    pub fn prefetch_page(&self, key: &PageKey, iova: Iova) {
-        let set = self.set(key.hash, iova, LeafSize::Size4K);
+    pub fn prefetch_set(&self, set: u32) {
         prefetch(self.fingerprints.as_ptr().wrapping_add((set * self.words_per_set) as usize));
-        prefetch(self.entries.as_ptr().wrapping_add((set * self.ways) as usize));
+        self.policy.prefetch(set);
     }
 
-    /// Caches a leaf that is not cached, in the lowest invalid way, or in that of the policy's victim.
+    /// Asks for the entry that a look-up will read first, as it seems from what the set holds now.
+    #[inline]
+    pub fn prefetch_entry(&self, set: u32, hash: u64) {
+        let Some(word) = self.fingerprints.get((set * self.words_per_set) as usize) else { return };
+        let way = zero_lanes(word ^ (LANES * fingerprint(hash))).trailing_zeros() / LANE_BITS;
+        prefetch(self.entries.as_ptr().wrapping_add((set * self.ways + way) as usize));
+    }
+
+    /// Caches a leaf that is not cached.
     pub fn fill(&mut self, domain: DomainId, leaf: &Leaf) {
-        debug_assert!(self.find(domain, leaf.base, leaf.size).is_none(), "one entry a leaf");
-        let code = leaf_code(leaf.base, leaf.size);
-        let hash = hash(domain, code);
-        let set = self.set(hash, leaf.base, leaf.size);
+        self.fill_tag(&Tag::new(domain, leaf.base, leaf.size), Target::new(leaf));
+    }
+
+    /// Caches a leaf that is not cached, by its tag, in the lowest invalid way, or in that of the policy's victim.
+    pub fn fill_tag(&mut self, tag: &Tag, target: Target) {
+        let size = size_of_code(tag.code);
+        let set = self.set(tag.hash, base_of_code(tag.code), size);
+        debug_assert!(self.find_in(set, tag).is_none(), "one entry a leaf");
         // Once every way is in use there is no free one to look for.
         let full = self.valid_entries() as usize == self.entries.len();
         let free = if full { None } else { self.free_way(set) };
-        let way = free.unwrap_or_else(|| {
-            let way = self.policy.victim(set);
-            self.counters.evictions += 1;
-            self.forget(set * self.ways + way);
-            way
-        });
+        let way = match free {
+            Some(way) => {
+                self.policy.on_fill(set, way);
+                way
+            }
+            None => {
+                let way = self.policy.replace(set);
+                self.counters.evictions += 1;
+                self.forget(set * self.ways + way);
+                way
+            }
+        };
         let slot = set * self.ways + way;
-        let target = leaf.target.0 | leaf.permissions as u64;
-        self.entries[slot as usize] = Entry { code, target, domain: domain.0 };
-        self.set_fingerprint(set, way, fingerprint(hash));
-        self.valid[leaf.size as usize] += 1;
-        if let Some(wide) = &mut self.wide {
-            let entries = &self.entries;
-            wide.slots.insert_unique(hash, slot, |slot| entry_hash(&entries[*slot as usize]));
+        self.entries[slot as usize] = Entry { code: tag.code, target, domain: tag.domain };
+        self.valid[size as usize] += 1;
+        if self.wide.is_some() {
+            self.note_wide(slot, tag.hash);
+        } else {
+            self.set_fingerprint(set, way, fingerprint(tag.hash));
         }
-        self.policy.on_fill(set, way);
+    }
+
+    #[inline(never)]
+    fn note_wide(&mut self, slot: u32, hash: u64) {
+        let Some(wide) = &mut self.wide else { return };
+        let entries = &self.entries;
+        wide.slots.insert_unique(hash, slot, |slot| entry_hash(&entries[*slot as usize]));
     }
 
     /// The lowest invalid way of the set, which is no longer free for others.
@@ -301,11 +396,10 @@ impl<P: Replacement> Iotlb<P> {
         if let Some(wide) = &mut self.wide {
             return wide.free[set as usize].pop().map(|Reverse(way)| way);
         }
-        let first = (set * self.words_per_set) as usize;
-        let words = &self.fingerprints[first..first + self.words_per_set as usize];
-        words.iter().zip((0..).step_by(4)).find_map(|(word, way)| {
+        let first_ways = (0..).step_by(LANES_PER_WORD as usize);
+        self.words(set).iter().zip(first_ways).find_map(|(word, first_way)| {
             let free = zero_lanes(*word);
-            (free != 0).then(|| way + free.trailing_zeros() / 16)
+            (free != 0).then(|| first_way + free.trailing_zeros() / LANE_BITS)
         })
     }
 
@@ -319,13 +413,19 @@ impl<P: Replacement> Iotlb<P> {
             _ => size_of_code(self.entries[slot as usize].code),
         };
         self.valid[size as usize] -= 1;
-        if let Some(wide) = &mut self.wide {
-            match wide.slots.find_entry(entry_hash(&self.entries[slot as usize]), |there| *there == slot) {
-                Ok(found) => {
-                    found.remove();
-                }
-                Err(_) => unreachable!("a valid slot is in the table"),
+        if self.wide.is_some() {
+            self.forget_wide(slot);
+        }
+    }
+
+    #[inline(never)]
+    fn forget_wide(&mut self, slot: u32) {
+        let Some(wide) = &mut self.wide else { return };
+        match wide.slots.find_entry(entry_hash(&self.entries[slot as usize]), |there| *there == slot) {
+            Ok(found) => {
+                found.remove();
             }
+            Err(_) => unreachable!("a valid slot is in the table"),
         }
     }
 
@@ -350,7 +450,7 @@ impl<P: Replacement> Iotlb<P> {
             if to - from >= self.entries.len() as u64 {
                 self.invalidate_where(|entry| {
                     let number = base_of_code(entry.code).0 >> size.shift();
-                    entry.domain == domain.0
+                    entry.domain == domain
                         && size_of_code(entry.code) == size
                         && (from..=to).contains(&number)
                 });
@@ -366,7 +466,7 @@ impl<P: Replacement> Iotlb<P> {
 
     /// Drops every entry of the domain.
     pub fn invalidate_domain(&mut self, domain: DomainId) {
-        self.invalidate_where(|entry| entry.domain == domain.0);
+        self.invalidate_where(|entry| entry.domain == domain);
     }
 
     /// Drops every entry.
@@ -397,5 +497,5 @@ fn base_of_code(code: u64) -> Iova {
 }
 
 fn entry_hash(entry: &Entry) -> u64 {
-    hash(DomainId(entry.domain), entry.code)
+    Tag::of_code(entry.domain, entry.code).hash
 }

@@ -1,7 +1,7 @@
 //! The ordered pass: one DMA after another, in the order in which they reach the IOMMU.
 
-use super::components::Translation;
-use super::iotlb::{Iotlb, PageKey, leaf_code};
+use super::components::{Arrived, Translation};
+use super::iotlb::{Iotlb, Tag, Target};
 use super::replacement::Replacement;
 use super::walkers::{WalkCosts, Walkers};
 use crate::domain::{Leaf, LeafSize, PageTable};
@@ -54,6 +54,39 @@ impl Demand {
     }
 }
 
+/// A DMA whose look-up is prepared.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Prepared {
+    /// When it reaches the IOMMU, in which row, on which link.
+    pub arrived: Arrived,
+    /// First byte.
+    pub iova: Iova,
+    /// The hash and the set of its first page, where the device has a context.
+    pub hash: u64,
+    /// See above.
+    pub set: u32,
+    /// Bytes.
+    pub length_bytes: u32,
+    /// The device's context entry.
+    pub context: Option<Context>,
+    /// Direction.
+    pub op: Op,
+}
+
+impl Prepared {
+    /// Whether all its bytes, at least one, lie in one 4 KiB page.
+    #[inline]
+    fn is_in_page(&self) -> bool {
+        let offset = self.iova.0 as u32 & 0xFFF;
+        self.length_bytes.wrapping_sub(1) < 0x1000 - offset
+    }
+
+    fn demand(&self) -> Demand {
+        let Self { context, iova, length_bytes, op, .. } = *self;
+        Demand { context, iova, length_bytes: u64::from(length_bytes), op }
+    }
+}
+
 /// What the look-ups of a DMA came to, whatever their times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lookups {
@@ -66,12 +99,12 @@ pub struct Lookups {
 }
 
 /// The IOMMU's answer to a DMA.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+#[derive(Debug)]
+pub struct Answer<'a> {
     /// When its look-ups were done and the next DMA's may begin.
     pub taken_up: Picoseconds,
     /// What came of it.
-    pub translation: Translation,
+    pub translation: &'a mut Translation,
 }
 
 /// The parts of an IOMMU that the ordered pass works on.
@@ -95,100 +128,105 @@ impl<P: Replacement> OrderedPass<'_, P> {
     #[inline(never)]
     pub fn end_walks(&mut self, now: Picoseconds) {
         while let Some(walk) = self.walkers.pop_ended(now) {
-            if let Some(leaf) = walk.fills {
-                self.iotlb.fill(walk.key.0, &leaf);
+            if let Some(target) = walk.fills {
+                self.iotlb.fill_tag(&walk.tag, target);
             }
         }
     }
 
     /// Looks up every leaf of a DMA that reaches the IOMMU at `now`, in order, up to the first fault.
-    /// All its look-ups happen at one instant, unless a full walkers' queue stalls them. `key` is that
-    /// of the DMA's first page, where it has a context.
+    /// All its look-ups happen at one instant, unless a full walkers' queue stalls them. Returns when
+    /// they were done and the next DMA's may begin.
     #[inline(always)]
-    pub fn translate(&mut self, now: Picoseconds, demand: &Demand, key: &PageKey) -> Answer {
+    pub fn translate(
+        &mut self,
+        now: Picoseconds,
+        dma: &Prepared,
+        translation: &mut Translation,
+    ) -> Picoseconds {
         if self.walkers.next_end() <= now {
             self.end_walks(now);
         }
-        // What most DMAs are: one page, and the IOTLB knows nothing larger.
-        if let Some(context) = demand.context
+        // What most DMAs are: in one page, and the IOTLB knows nothing larger.
+        if let Some(context) = dma.context
+            && dma.is_in_page()
             && self.iotlb.holds_pages_only()
-            && let Ok(last) = demand.last()
         {
-            let Some(found) = self.iotlb.find_page(key, demand.iova) else {
-                return self.translate_miss(now, context, demand, last);
+            let tag = Tag::of_page(context.domain, dma.iova, dma.hash);
+            let Some(way) = self.iotlb.find_in(dma.set, &tag) else {
+                return self.translate_miss(now, context, dma, &tag, translation);
             };
-            if last.0 >> 12 == demand.iova.0 >> 12 {
-                let leaf = self.iotlb.hit_page(found, demand.iova);
-                let (address, fault) = match check(leaf, demand.op) {
-                    Ok(leaf) => (leaf.translate(demand.iova).0, None),
-                    Err(fault) => (demand.iova.0, Some(fault)),
-                };
-                let lookups = Lookups { hits: 1, misses: 0, joined: 0 };
-                let known_at = now + self.hit;
-                let translation = Translation { looked_up_at: now, known_at, address, lookups, fault };
-                return Answer { taken_up: now, translation };
-            }
+            let leaf = self.iotlb.hit_page(dma.set, way, dma.iova);
+            let (address, fault) = match check(leaf, dma.op) {
+                Ok(leaf) => (leaf.translate(dma.iova).0, None),
+                Err(fault) => (dma.iova.0, Some(fault)),
+            };
+            let lookups = Lookups { hits: 1, misses: 0, joined: 0 };
+            let known_at = now + self.hit;
+            *translation = Translation { looked_up_at: now, known_at, address, lookups, fault };
+            return now;
         }
-        self.translate_any(now, demand)
+        self.translate_any(now, &dma.demand(), translation)
     }
 
-    /// No answer yet.
+    /// A DMA in one page that is not cached.
+    #[inline(never)]
+    fn translate_miss(
+        &mut self,
+        now: Picoseconds,
+        context: Context,
+        dma: &Prepared,
+        tag: &Tag,
+        translation: &mut Translation,
+    ) -> Picoseconds {
+        let walk = self.walk(now, context, dma.iova, dma.op, tag);
+        let (address, fault) = match walk.result {
+            Ok(leaf) => (leaf.translate(dma.iova).0, None),
+            Err(fault) => (dma.iova.0, Some(fault)),
+        };
+        let lookups = Lookups { hits: 0, misses: 1, joined: u32::from(walk.joined) };
+        let known_at = walk.end + self.hit;
+        *translation = Translation { looked_up_at: now, known_at, address, lookups, fault };
+        walk.taken_up
+    }
+
+    /// No look-up and no fault yet.
     #[inline]
-    fn unanswered(&self, now: Picoseconds, demand: &Demand, fault: Fault) -> Answer {
-        let translation = Translation {
+    fn unanswered<'t>(&self, now: Picoseconds, iova: Iova, translation: &'t mut Translation) -> Answer<'t> {
+        *translation = Translation {
             looked_up_at: now,
             known_at: now + self.hit,
-            address: demand.iova.0,
+            address: iova.0,
             lookups: Lookups::default(),
-            fault: Some(fault),
+            fault: None,
         };
         Answer { taken_up: now, translation }
     }
 
     /// Any DMA.
     #[inline(never)]
-    fn translate_any(&mut self, now: Picoseconds, demand: &Demand) -> Answer {
-        let Some(context) = demand.context else { return self.unanswered(now, demand, Fault::NoContext) };
-        let last = match demand.last() {
-            Ok(last) => last,
-            Err(fault) => return self.unanswered(now, demand, fault),
-        };
-        let mut answer = self.unanswered(now, demand, Fault::NotMapped);
-        let first = self.look_up(context, demand.iova, demand.op, &mut answer);
-        self.translate_rest(context, demand, last, first, &mut answer);
-        answer
-    }
-
-    /// A DMA whose first leaf is not cached.
-    #[inline(never)]
-    fn translate_miss(&mut self, now: Picoseconds, context: Context, demand: &Demand, last: Iova) -> Answer {
-        let mut answer = self.unanswered(now, demand, Fault::NotMapped);
-        let first = self.walk(context, demand.iova, demand.op, &mut answer);
-        self.translate_rest(context, demand, last, first, &mut answer);
-        answer
-    }
-
-    /// A DMA, from what the look-up of its first leaf gave.
-    #[inline]
-    fn translate_rest(
+    fn translate_any(
         &mut self,
-        context: Context,
+        now: Picoseconds,
         demand: &Demand,
-        last: Iova,
-        first: Result<Leaf, Fault>,
-        answer: &mut Answer,
-    ) {
-        let translation = &mut answer.translation;
+        translation: &mut Translation,
+    ) -> Picoseconds {
+        let mut answer = self.unanswered(now, demand.iova, translation);
+        let last = demand.context.ok_or(Fault::NoContext).and_then(|context| Ok((context, demand.last()?)));
+        let first = last.and_then(|(context, last)| {
+            let leaf = self.look_up(context, demand.iova, demand.op, &mut answer)?;
+            Ok((context, last, leaf))
+        });
         match first {
-            Ok(leaf) => {
-                translation.address = leaf.translate(demand.iova).0;
-                translation.fault = None;
+            Ok((context, last, leaf)) => {
+                answer.translation.address = leaf.translate(demand.iova).0;
                 if leaf.last() < last {
-                    self.translate_pieces(context, demand, last, leaf, answer);
+                    self.translate_pieces(context, demand, last, leaf, &mut answer);
                 }
             }
-            Err(fault) => translation.fault = Some(fault),
+            Err(fault) => answer.translation.fault = Some(fault),
         }
+        answer.taken_up
     }
 
     /// The leaves of a DMA that has several.
@@ -199,7 +237,7 @@ impl<P: Replacement> OrderedPass<'_, P> {
         demand: &Demand,
         last: Iova,
         first: Leaf,
-        answer: &mut Answer,
+        answer: &mut Answer<'_>,
     ) {
         let mut at = demand.iova;
         let mut leaf = first;
@@ -224,50 +262,63 @@ impl<P: Replacement> OrderedPass<'_, P> {
     }
 
     /// One look-up at `answer.taken_up`: the leaf or the fault.
-    fn look_up(&mut self, context: Context, at: Iova, op: Op, answer: &mut Answer) -> Result<Leaf, Fault> {
+    fn look_up(
+        &mut self,
+        context: Context,
+        at: Iova,
+        op: Op,
+        answer: &mut Answer<'_>,
+    ) -> Result<Leaf, Fault> {
         if let Some(leaf) = self.iotlb.lookup(context.domain, at) {
-            let translation = &mut answer.translation;
+            let translation = &mut *answer.translation;
             translation.lookups.hits += 1;
             translation.known_at = translation.known_at.max(answer.taken_up + self.hit);
             return check(leaf, op);
         }
-        self.walk(context, at, op, answer)
+        let page = Tag::new(context.domain, at, LeafSize::Size4K);
+        let walk = self.walk(answer.taken_up, context, at, op, &page);
+        answer.taken_up = walk.taken_up;
+        let translation = &mut *answer.translation;
+        translation.lookups.misses += 1;
+        translation.lookups.joined += u32::from(walk.joined);
+        translation.known_at = translation.known_at.max(walk.end + self.hit);
+        walk.result
     }
 
-    /// A look-up that missed.
-    #[inline]
-    fn walk(&mut self, context: Context, at: Iova, op: Op, answer: &mut Answer) -> Result<Leaf, Fault> {
-        let translation = &mut answer.translation;
-        translation.lookups.misses += 1;
+    /// A look-up at `now` that missed; `page` is the tag of the 4 KiB page.
+    #[inline(always)]
+    fn walk(&mut self, now: Picoseconds, context: Context, at: Iova, op: Op, page: &Tag) -> Walk {
         // The table is read here, at the look-up's place in the order, not when the walk ends.
         let found = self.tables[context.table as usize].lookup(at);
         let result = found.ok_or(Fault::NotMapped).and_then(|leaf| check(leaf, op));
-        let key = (context.domain, walk_code(found, at));
-        let end = if let Some(end) = self.walkers.under_way(&key) {
-            translation.lookups.joined += 1;
-            end
-        } else {
-            let admitted = self.walkers.admission(answer.taken_up);
-            if admitted > answer.taken_up {
-                answer.taken_up = admitted;
-                self.end_walks(admitted);
-            }
-            let cost = self.walk_costs.of(found.map(|leaf| leaf.size));
-            self.walkers.start(admitted, key, result.ok(), cost)
+        // What distinguishes walks within a domain: the leaf, or the 4 KiB page that no leaf maps.
+        let tag = match found {
+            Some(Leaf { size: LeafSize::Size4K, .. }) => *page,
+            Some(leaf) => Tag::new(context.domain, at, leaf.size),
+            None => page.unmapped(),
         };
-        translation.known_at = translation.known_at.max(end + self.hit);
-        result
+        if let Some(end) = self.walkers.under_way(&tag) {
+            return Walk { result, end, joined: true, taken_up: now };
+        }
+        let taken_up = self.walkers.admission(now);
+        if taken_up > now {
+            self.end_walks(taken_up);
+        }
+        let cost = self.walk_costs.of(found.map(|leaf| leaf.size));
+        let fills = result.ok().map(|leaf| Target::new(&leaf));
+        let end = self.walkers.start(taken_up, tag, fills, cost);
+        Walk { result, end, joined: false, taken_up }
     }
 }
 
-/// What distinguishes walks within a domain: the leaf, or the 4 KiB page that no leaf maps.
-#[inline]
-fn walk_code(found: Option<Leaf>, at: Iova) -> u64 {
-    const UNMAPPED: u64 = 1 << 63;
-    match found {
-        Some(leaf) => leaf_code(leaf.base, leaf.size),
-        None => leaf_code(at, LeafSize::Size4K) | UNMAPPED,
-    }
+/// What a look-up that missed came to.
+struct Walk {
+    result: Result<Leaf, Fault>,
+    end: Picoseconds,
+    /// Whether the walk was under way already.
+    joined: bool,
+    /// When the look-up was done.
+    taken_up: Picoseconds,
 }
 
 /// The leaf, if it grants the right.

@@ -11,6 +11,7 @@ mod faults;
 mod iotlb;
 mod kernel;
 pub mod replacement;
+mod ring;
 mod spec;
 mod systems;
 mod walkers;

@@ -4,12 +4,12 @@ use bevy_ecs::prelude::*;
 
 use super::components::*;
 use super::faults::FaultQueue;
-use super::iotlb::PageKey;
-use super::kernel::{Answer, Demand, OrderedPass, Segment};
+use super::iotlb::Tag;
+use super::kernel::{OrderedPass, Prepared, Segment};
 use super::replacement::{Replacement, with_iotlb};
 use super::walkers::Walkers;
 use crate::account::AuditPolicy;
-use crate::domain::PageTable;
+use crate::domain::{LeafSize, PageTable};
 use crate::gate::{Credit, Refunds, Uplink};
 use crate::ids::Iova;
 use crate::prefetch::prefetch;
@@ -105,18 +105,22 @@ pub fn translate(
 /// the page tables, are asked for two blocks before they are looked up, the entries one block before.
 const BLOCK: usize = 16;
 
-/// An arrival, with what its look-up starts from.
-#[derive(Clone, Copy)]
-struct Prepared {
-    demand: Demand,
-    key: PageKey,
-    arrived: Arrived,
+/// Up to [`BLOCK`] arrivals.
+#[derive(Clone, Copy, Default)]
+struct Block {
+    dmas: [Prepared; BLOCK],
+    len: usize,
 }
 
-/// Up to [`BLOCK`] arrivals.
-type Block = Vec<Prepared>;
+impl Block {
+    #[inline]
+    fn dmas(&self) -> &[Prepared] {
+        &self.dmas[..self.len]
+    }
+}
 
 /// Reads a block's columns and asks for the cache lines it will want first.
+#[inline(never)]
 fn prepare<P: Replacement>(
     pass: &OrderedPass<'_, P>,
     arrivals: &[Arrived],
@@ -124,27 +128,28 @@ fn prepare<P: Replacement>(
     intents: &[Intent],
     block: &mut Block,
 ) {
-    block.clear();
-    for &arrived in arrivals {
+    block.len = arrivals.len();
+    for (&arrived, dma) in arrivals.iter().zip(&mut block.dmas) {
         let Intent { iova, transfer: Transfer { length_bytes, op }, vf, .. } = intents[arrived.row as usize];
         let context = contexts[vf as usize].0;
-        let key = context.map_or_else(PageKey::default, |context| {
-            let key = PageKey::new(context.domain, iova);
-            pass.iotlb.prefetch_page(&key, iova);
+        let (mut hash, mut set) = (0, 0);
+        if let Some(context) = context {
+            hash = Tag::new(context.domain, iova, LeafSize::Size4K).hash();
+            set = pass.iotlb.set_of_page(hash, iova);
+            pass.iotlb.prefetch_set(set);
             pass.tables[context.table as usize].prefetch_region(iova);
-            key
-        });
-        let demand = Demand { context, iova, length_bytes: u64::from(length_bytes), op };
-        block.push(Prepared { demand, key, arrived });
+        }
+        *dma = Prepared { arrived, iova, hash, set, length_bytes, context, op };
     }
 }
 
-/// Asks for the entries of the page tables that a block may want.
+/// Asks for the entries of the IOTLB and of the page tables that a block may want.
+#[inline(never)]
 fn prefetch_entries<P: Replacement>(pass: &OrderedPass<'_, P>, block: &Block) {
-    for Prepared { demand, .. } in block {
-        if let Some(context) = demand.context
-            && let Some(entry) = pass.tables[context.table as usize].entry_address(demand.iova)
-        {
+    for dma in block.dmas() {
+        let Some(context) = dma.context else { continue };
+        pass.iotlb.prefetch_entry(dma.set, dma.hash);
+        if let Some(entry) = pass.tables[context.table as usize].entry_address(dma.iova) {
             prefetch(entry);
         }
     }
@@ -161,44 +166,34 @@ fn run_pass<P: Replacement>(
     mut clock: Picoseconds,
 ) -> Picoseconds {
     let mut ahead = arrivals.chunks(BLOCK);
-    let mut blocks = [(); 3].map(|()| Block::with_capacity(BLOCK));
-    for block in &mut blocks[1..] {
+    let mut blocks = [Block::default(); 3];
+    for block in &mut blocks[..2] {
         prepare(pass, ahead.next().unwrap_or_default(), contexts, columns.intents, block);
     }
-    prefetch_entries(pass, &blocks[1]);
-    while !blocks[1].is_empty() {
-        blocks.rotate_left(1);
-        prepare(pass, ahead.next().unwrap_or_default(), contexts, columns.intents, &mut blocks[2]);
-        prefetch_entries(pass, &blocks[1]);
-        for prepared in &blocks[0] {
-            clock = translate_one(pass, prepared, columns, notes, prepared.arrived.time.max(clock));
-            let adapter = prepared.arrived.adapter as usize;
-            links.credits[adapter].give_back(clock + links.uplinks[adapter].wires.propagation);
+    prefetch_entries(pass, &blocks[0]);
+    for turn in 0.. {
+        let [now, next, then] = [turn % 3, (turn + 1) % 3, (turn + 2) % 3];
+        if blocks[now].len == 0 {
+            break;
+        }
+        prepare(pass, ahead.next().unwrap_or_default(), contexts, columns.intents, &mut blocks[then]);
+        prefetch_entries(pass, &blocks[next]);
+        for dma in blocks[now].dmas() {
+            let Arrived { time, row, adapter } = dma.arrived;
+            let translation = &mut columns.translations[row as usize];
+            clock = pass.translate(time.max(clock), dma, translation);
+            let propagation = links.uplinks[adapter as usize].wires.propagation;
+            links.credits[adapter as usize].give_back(clock + propagation);
+            let Translation { known_at, address, fault, .. } = *translation;
+            if let Some(fault) = fault {
+                let vf = columns.intents[row as usize].vf;
+                notes.faults.note(FaultNote { time: known_at, vf, iova: Iova(address), op: dma.op, fault });
+            } else if !pass.pieces.is_empty() {
+                note_pieces(&mut pass.pieces, row, columns.sequence, notes);
+            }
         }
     }
     clock
-}
-
-/// Looks up one arrival; returns when its last look-up was done.
-#[inline(always)]
-fn translate_one<P: Replacement>(
-    pass: &mut OrderedPass<'_, P>,
-    prepared: &Prepared,
-    columns: &mut Columns<'_>,
-    notes: &mut Notes<'_>,
-    now: Picoseconds,
-) -> Picoseconds {
-    let row = prepared.arrived.row;
-    let Answer { taken_up, translation } = pass.translate(now, &prepared.demand, &prepared.key);
-    columns.translations[row as usize] = translation;
-    if let Some(fault) = translation.fault {
-        let vf = columns.intents[row as usize].vf;
-        let iova = Iova(translation.address);
-        notes.faults.note(FaultNote { time: translation.known_at, vf, iova, op: prepared.demand.op, fault });
-    } else if !pass.pieces.is_empty() {
-        note_pieces(&mut pass.pieces, row, columns.sequence, notes);
-    }
-    taken_up
 }
 
 /// Keeps the pieces of a DMA for the owner map.

@@ -3,24 +3,21 @@
 
 use bevy_ecs::component::Component;
 
+use super::iotlb::{Tag, Target};
+use super::ring::OrderedRing;
 use super::spec::{IommuSpec, WalkersSpec};
-use crate::domain::{Leaf, LeafSize};
-use crate::fifo::Fifo;
-use crate::ids::DomainId;
+use crate::domain::LeafSize;
 use crate::units::Picoseconds;
 
-/// What a walk is for: the domain, and the code of the leaf (or of the 4 KiB page that no leaf maps).
-pub type WalkKey = (DomainId, u64);
-
 /// A walk that waits or is under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct PendingWalk {
     /// When it ends.
     pub end: Picoseconds,
-    /// What it is for.
-    pub key: WalkKey,
+    /// What it is for: the leaf, or the 4 KiB page that no leaf maps.
+    pub tag: Tag,
     /// What it will fill into the IOTLB; nothing where the DMA that started it faults.
-    pub fills: Option<Leaf>,
+    pub fills: Option<Target>,
 }
 
 /// What the walkers counted.
@@ -74,14 +71,18 @@ impl WalkCosts {
 #[derive(Component)]
 pub struct Walkers {
     /// When each walker is free, the first first.
-    free_at: Fifo<Picoseconds>,
-    /// Starts of the last walks, as many as the queue has entries; not decreasing.
-    starts: Fifo<Picoseconds>,
+    free_at: OrderedRing<Picoseconds>,
+    /// Starts of the last walks, as many as the queue has entries: once it is that long, a ring.
+    starts: Vec<Picoseconds>,
+    /// Where the earliest of the starts is.
+    earliest: usize,
     queue_entries: usize,
     /// Pending walks in the order of their ends; ties as admitted.
-    pending: Fifo<PendingWalk>,
-    /// How many pending walks have a key of each hash: mostly none, and then none needs to be looked for.
-    keys: [u32; KEY_HASHES],
+    pending: OrderedRing<PendingWalk>,
+    /// When the first pending walk ends; [`Picoseconds::MAX`] where there is none.
+    next_end: Picoseconds,
+    /// How many pending walks have a tag of each hash: mostly none, and then none needs to be looked for.
+    tags: [u32; TAG_HASHES],
     counters: WalkerCounters,
 }
 
@@ -89,14 +90,16 @@ impl Walkers {
     /// Idle walkers.
     #[must_use]
     pub fn new(spec: &WalkersSpec) -> Self {
-        let mut free_at = Fifo::default();
-        (0..spec.count).for_each(|_| free_at.push(Picoseconds::ZERO));
+        let mut free_at = OrderedRing::new(spec.count as usize);
+        (0..spec.count).for_each(|_| free_at.insert(Picoseconds::ZERO, |at| *at));
         Self {
             free_at,
-            starts: Fifo::default(),
+            starts: Vec::new(),
+            earliest: 0,
             queue_entries: spec.queue_entries as usize,
-            pending: Fifo::default(),
-            keys: [0; KEY_HASHES],
+            pending: OrderedRing::new(spec.count as usize),
+            next_end: Picoseconds::MAX,
+            tags: [0; TAG_HASHES],
             counters: WalkerCounters::default(),
         }
     }
@@ -110,85 +113,94 @@ impl Walkers {
     /// Walks that wait or are under way.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.pending.waiting().len()
+        self.pending.len()
     }
 
     /// When the next pending walk ends.
     #[inline]
     #[must_use]
     pub fn next_end(&self) -> Picoseconds {
-        self.pending.waiting().first().map_or(Picoseconds::MAX, |walk| walk.end)
+        self.next_end
     }
 
     /// The next walk to end at or before `now`, which is no longer pending.
     #[inline]
     pub fn pop_ended(&mut self, now: Picoseconds) -> Option<PendingWalk> {
-        let walk = *self.pending.waiting().first()?;
+        let walk = *self.pending.first()?;
         if walk.end > now {
             return None;
         }
         self.pending.take_first();
-        self.keys[key_hash(&walk.key)] -= 1;
+        self.next_end = self.pending.first().map_or(Picoseconds::MAX, |walk| walk.end);
+        self.tags[tag_hash(&walk.tag)] -= 1;
         Some(walk)
     }
 
-    /// The end of the walk for `key`, if one waits or is under way.
+    /// The end of the walk for what this tag stands for, if one waits or is under way.
     #[inline]
     #[must_use]
-    pub fn under_way(&self, key: &WalkKey) -> Option<Picoseconds> {
-        if self.keys[key_hash(key)] == 0 {
+    pub fn under_way(&self, tag: &Tag) -> Option<Picoseconds> {
+        if self.tags[tag_hash(tag)] == 0 {
             return None;
         }
-        self.pending.waiting().iter().find(|walk| walk.key == *key).map(|walk| walk.end)
+        self.pending.iter().find(|walk| walk.tag.is(tag)).map(|walk| walk.end)
     }
 
     /// When a look-up at `now` can put a walk into the queue: `now`, or when an entry becomes free.
     #[inline]
     pub fn admission(&mut self, now: Picoseconds) -> Picoseconds {
-        let starts = self.starts.waiting();
-        if starts.len() < self.queue_entries {
+        if self.starts.len() < self.queue_entries || self.starts[self.earliest] <= now {
             return now;
         }
-        let vacated = starts[0];
-        if vacated <= now {
-            return now;
-        }
+        let vacated = self.starts[self.earliest];
         self.counters.stalls += 1;
         self.counters.stall_ps += (vacated - now).0;
         vacated
     }
 
     /// Puts a walk of length `cost` into the queue at `now`, an admission time, and returns its end.
+    #[inline(always)]
     pub fn start(
         &mut self,
         now: Picoseconds,
-        key: WalkKey,
-        fills: Option<Leaf>,
+        tag: Tag,
+        fills: Option<Target>,
         cost: Picoseconds,
     ) -> Picoseconds {
-        let start = now.max(self.free_at.waiting()[0]);
+        let start = self.free_at.first().map_or(now, |free_at| now.max(*free_at));
         let end = start + cost;
         self.free_at.take_first();
-        self.free_at.insert_in_order(end, |at| *at);
-        if self.starts.waiting().len() == self.queue_entries {
-            self.starts.take_first();
-        }
-        self.starts.push(start);
-        self.pending.insert_in_order(PendingWalk { end, key, fills }, |walk| walk.end);
-        self.keys[key_hash(&key)] += 1;
+        self.free_at.insert(end, |at| *at);
+        self.note_start(start);
+        self.pending.insert(PendingWalk { end, tag, fills }, |walk| walk.end);
+        self.next_end = self.next_end.min(end);
+        self.tags[tag_hash(&tag)] += 1;
         self.counters.walks += 1;
         self.counters.faulted += u64::from(fills.is_none());
         self.counters.busy_ps += cost.0;
         self.counters.wait_ps += (start - now).0;
         end
     }
+
+    /// Starts do not decrease: the earliest makes room for this one.
+    #[inline]
+    fn note_start(&mut self, start: Picoseconds) {
+        if self.starts.len() < self.queue_entries {
+            self.starts.push(start);
+            return;
+        }
+        self.starts[self.earliest] = start;
+        self.earliest += 1;
+        if self.earliest == self.queue_entries {
+            self.earliest = 0;
+        }
+    }
 }
 
-/// Hashes that keys of walks are counted by.
-const KEY_HASHES: usize = 1_024;
+/// Hashes that tags of walks are counted by.
+const TAG_HASHES: usize = 1_024;
 
 #[inline]
-fn key_hash(key: &WalkKey) -> usize {
-    let mixed = (key.1 ^ u64::from(key.0.0) << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 54) as usize
+fn tag_hash(tag: &Tag) -> usize {
+    tag.hash() as usize % TAG_HASHES
 }

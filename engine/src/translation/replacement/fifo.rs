@@ -23,4 +23,14 @@ impl Replacement for Fifo {
     fn victim(&mut self, set: u32) -> u32 {
         self.0.back(set)
     }
+
+    #[inline]
+    fn replace(&mut self, set: u32) -> u32 {
+        self.0.back_to_front(set)
+    }
+
+    #[inline]
+    fn prefetch(&self, set: u32) {
+        self.0.prefetch(set);
+    }
 }

@@ -40,6 +40,18 @@ pub trait Replacement: Send + Sync + Sized + 'static {
 
     /// The way to replace; every way of the set is valid.
     fn victim(&mut self, set: u32) -> u32;
+
+    /// The way to replace, which receives a new entry at once; every way of the set is valid.
+    #[inline]
+    fn replace(&mut self, set: u32) -> u32 {
+        let way = self.victim(set);
+        self.on_fill(set, way);
+        way
+    }
+
+    /// Asks for the cache lines of a set's state.
+    #[inline]
+    fn prefetch(&self, _set: u32) {}
 }
 
 macro_rules! policies {

@@ -1,5 +1,7 @@
 //! The ways of each set in an order that moves one to the front: what LRU and FIFO are made of.
 
+use crate::prefetch::prefetch;
+
 /// A set of at most this many ways keeps its order in one word, four bits a way.
 const WAYS_PER_WORD: u32 = 16;
 const ONES: u64 = 0x1111_1111_1111_1111;
@@ -52,6 +54,30 @@ impl Recency {
         match self {
             Self::Words { orders, back_shift } => (orders[set as usize] >> back_shift) as u32 & 15,
             Self::Rings { links, fronts, ways } => links[fronts[set as usize] as usize].before - set * ways,
+        }
+    }
+
+    /// Moves the way at the back of the set to its front; returns it.
+    #[inline(always)]
+    pub fn back_to_front(&mut self, set: u32) -> u32 {
+        if let Self::Words { orders, back_shift } = self {
+            let order = &mut orders[set as usize];
+            let back = *order >> *back_shift & 15;
+            // The places of ways that the set does not have stay as they are.
+            let above = !0 << *back_shift << 4;
+            *order = *order & above | (*order << 4 | back) & !above;
+            return back as u32;
+        }
+        let back = self.back(set);
+        self.move_to_front(set, back);
+        back
+    }
+
+    /// Asks for the cache line of the set's order.
+    #[inline]
+    pub fn prefetch(&self, set: u32) {
+        if let Self::Words { orders, .. } = self {
+            prefetch(orders.as_ptr().wrapping_add(set as usize));
         }
     }
 }
