@@ -27,10 +27,12 @@ test-debug *filter:
 # Formats every file.
 format:
     cargo fmt --all
+    rustfmt --edition 2024 engine/src/translation/replacement/*.rs
 
 # What a review would say about form.
 lint:
     cargo fmt --all --check
+    rustfmt --edition 2024 --check engine/src/translation/replacement/*.rs
     cargo clippy --release --workspace --all-targets --locked -- -D warnings
 
 # The API's documentation, under target/doc.

@@ -9,11 +9,12 @@ use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
-use portcullis_engine::translation::replacement::ReplacementPolicy;
 use portcullis_engine::translation::{
     FaultQueueSpec, FullWord, IommuSpec, IotlbIndex, IotlbSpec, WalkersSpec, Ways,
 };
 use proptest::prelude::*;
+
+use crate::plain_iotlb::POLICIES;
 
 /// A request as its source intends it.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +65,7 @@ fn iotlb() -> impl Strategy<Value = IotlbSpec> {
         (1u32..6, 1u32..6).prop_map(|(sets, ways)| (sets * ways, Ways::Count(ways))),
         (1u32..30).prop_map(|entries| (entries, Ways::Full(FullWord::Full))),
     ];
-    let policy = prop::sample::select(ReplacementPolicy::ALL);
+    let policy = prop::sample::select(POLICIES.to_vec());
     (shape, policy, any::<bool>(), grid_ns(0..4))
         .prop_map(|((entries, ways), replacement, hashed, hit_ns)| IotlbSpec {
             entries,

@@ -7,6 +7,11 @@ use portcullis_engine::ids::Iova;
 use portcullis_engine::translation::replacement::ReplacementPolicy;
 use portcullis_engine::translation::{IotlbIndex, IotlbSpec, leaf_code};
 
+/// The policies that have a plain twin here. One without is held to the contract of all policies only
+/// (`engine/src/translation/replacement/tests.rs`).
+pub const POLICIES: [ReplacementPolicy; 4] =
+    [ReplacementPolicy::Lru, ReplacementPolicy::Fifo, ReplacementPolicy::Plru, ReplacementPolicy::Random];
+
 /// The rules of an IOTLB that can be broken one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IotlbRule {
@@ -135,7 +140,7 @@ impl PlainIotlb {
                     node /= 2;
                 }
             }
-            ReplacementPolicy::Fifo | ReplacementPolicy::Random => {}
+            _ => {}
         }
     }
 
@@ -153,7 +158,8 @@ impl PlainIotlb {
                 }
                 node - ways
             }
-            ReplacementPolicy::Random => {
+            // Random, the last of `POLICIES`.
+            _ => {
                 self.draws[set] += 1;
                 let stream = mix64(mix64(self.seed) ^ set as u64);
                 let draw = self.draws[set].wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::plain_iotlb::POLICIES;
 use crate::random::{Case, case};
 use crate::reference::{Reference, Rule};
 use crate::trace::{Fed, Results, batches, column, replay};
@@ -159,5 +160,5 @@ fn random_traces_reach_every_corner() {
             }
         }
     }
-    assert_eq!(reached.len(), 2 * 4 * 9 + 4, "{reached:#?}");
+    assert_eq!(reached.len(), 2 * POLICIES.len() * 9 + 4, "{reached:#?}");
 }

@@ -5,10 +5,10 @@ use portcullis_engine::ids::{DomainId, Iova, PhysAddr, RequesterId};
 use portcullis_engine::plan::Audit;
 use portcullis_engine::replay::{Event, ReplayPlan};
 use portcullis_engine::request::Op;
-use portcullis_engine::translation::replacement::ReplacementPolicy;
 use portcullis_engine::translation::{FullWord, IotlbIndex, IotlbSpec, Ways};
 use proptest::prelude::*;
 
+use crate::plain_iotlb::POLICIES;
 use crate::trace::{GIB, MIB2, attach, page, read};
 
 /// A replay: its plan, its events, and where they are cut into batches.
@@ -206,7 +206,7 @@ fn iotlb() -> impl Strategy<Value = IotlbSpec> {
         (1u32..30).prop_map(|entries| (entries, Ways::Full(FullWord::Full))),
         Just((32, Ways::Full(FullWord::Full))),
     ];
-    let policy = prop::sample::select(ReplacementPolicy::ALL);
+    let policy = prop::sample::select(POLICIES.to_vec());
     (shape, policy, any::<bool>())
         .prop_map(|((entries, ways), replacement, hashed)| IotlbSpec {
             entries,

@@ -1,17 +1,16 @@
 //! Replacement policies of the IOTLB: a file each, and a line each in `policies!` below.
 //!
-//! To add one: write `mine.rs` with a type that implements [`Replacement`], and add the line
-//! `/// What it replaces.` `mine::Mine => Mine,` to the list. The scenario key, the command line,
-//! the engine and the tests against the sequential reference take it from there.
+//! To add one: write `mine.rs` with a type that implements [`Replacement`], and add a line like
+//! `mine::Mine => Mine "What it replaces.",` to the list. The module, the scenario key, the command line,
+//! the engine and the tests of every policy's contract take it from there. A plain twin in
+//! `engine/tests/plain_iotlb` has it compared, look-up by look-up, with the sequential reference too.
 //!
 //! Invariants: a policy rules each set by itself; it is asked for a victim only when every way of
 //! the set is valid; the IOTLB fills invalid ways first, the lowest one.
 
-mod fifo;
-mod lru;
-mod plru;
-mod random;
 mod recency;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,12 +54,14 @@ pub trait Replacement: Send + Sync + Sized + 'static {
 }
 
 macro_rules! policies {
-    ($($(#[doc = $doc:literal])+ $module:ident::$policy:ident => $name:ident $(($default:ident))?,)+) => {
+    ($($module:ident::$policy:ident => $name:ident $doc:literal $(($default:ident))?,)+) => {
+        $(mod $module;)+
+
         /// `iommu.iotlb.replacement`.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "lowercase")]
         pub enum ReplacementPolicy {
-            $($(#[doc = $doc])+ $(#[$default])? $name,)+
+            $(#[doc = $doc] $(#[$default])? $name,)+
         }
 
         impl ReplacementPolicy {
@@ -74,9 +75,9 @@ macro_rules! policies {
             }
         }
 
-        /// An IOTLB under the policy of its specification; [`with_iotlb`] reaches into it.
+        /// An IOTLB under the policy of its specification; the macro `with_iotlb` reaches into it.
         pub enum AnyIotlb {
-            $($(#[doc = $doc])+ $name(Iotlb<$module::$policy>),)+
+            $(#[doc = $doc] $name(Iotlb<$module::$policy>),)+
         }
 
         impl AnyIotlb {
@@ -102,14 +103,10 @@ macro_rules! policies {
 }
 
 policies! {
-    /// The least recently used entry.
-    lru::Lru => Lru (default),
-    /// The entry filled longest ago.
-    fifo::Fifo => Fifo,
-    /// The leaf that a binary tree of bits points at; ways must be a power of two.
-    plru::TreePlru => Plru,
-    /// A way drawn by a counter-based generator a set.
-    random::Random => Random,
+    lru::Lru => Lru "The least recently used entry." (default),
+    fifo::Fifo => Fifo "The entry filled longest ago.",
+    plru::TreePlru => Plru "The leaf that a binary tree of bits points at; ways must be a power of two.",
+    random::Random => Random "A way drawn by a counter-based generator a set.",
 }
 
 impl ReplacementPolicy {
