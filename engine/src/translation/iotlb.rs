@@ -263,7 +263,8 @@ impl<P: Replacement> Iotlb<P> {
         }
         let first_slot = set * self.ways;
         let slots = (first_slot..).step_by(LANES_PER_WORD as usize);
-        let found = self.words(set).iter().zip(slots).find_map(|(word, at)| self.find_in_word(*word, at, tag));
+        let found =
+            self.words(set).iter().zip(slots).find_map(|(word, at)| self.find_in_word(*word, at, tag));
         found.map(|slot| slot - first_slot)
     }
 

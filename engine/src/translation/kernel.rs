@@ -192,12 +192,7 @@ impl<P: Replacement> OrderedPass<'_, P> {
 
     /// No look-up and no fault yet.
     #[inline]
-    fn unanswered<'t>(
-        &self,
-        now: Picoseconds,
-        iova: Iova,
-        translation: &'t mut Translation,
-    ) -> Answer<'t> {
+    fn unanswered<'t>(&self, now: Picoseconds, iova: Iova, translation: &'t mut Translation) -> Answer<'t> {
         *translation = Translation {
             looked_up_at: now,
             known_at: now + self.hit,

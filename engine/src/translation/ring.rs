@@ -28,7 +28,6 @@ impl<T: Copy + Default> OrderedRing<T> {
         self.len
     }
 
-
     /// The first item.
     #[inline]
     #[must_use]
