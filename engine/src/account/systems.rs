@@ -63,7 +63,7 @@ pub fn audit(
 }
 
 /// Rows that are booked together: what they touch is asked for before the first is booked.
-const BLOCK: usize = 64;
+const BLOCK: usize = 32;
 
 /// Books every request that is over.
 pub fn account(
