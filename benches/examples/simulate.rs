@@ -1,4 +1,4 @@
-//! Simulates a built-in scenario without reports, for profilers:
+//! Simulates a scenario, built in or from a TOML file, without reports, for profilers:
 //! `cargo run --release -p portcullis-benches --example simulate -- fleet-4096 10000000 1`, and overrides
 //! like `engine.batch_requests=4096` behind that.
 
@@ -12,13 +12,16 @@ fn main() {
     let name = arguments.next().unwrap_or_else(|| "fleet-4096".to_owned());
     let requests = arguments.next().unwrap_or_else(|| "10000000".to_owned());
     let threads = arguments.next().map_or(1, |threads| threads.parse().expect("a number of threads"));
-    let found = builtin(&name).expect("a built-in scenario");
+    let text = match builtin(&name) {
+        Some(found) => found.toml.to_owned(),
+        None => std::fs::read_to_string(&name).expect("a built-in scenario or the path of a TOML file"),
+    };
     let mut overrides = vec![Override::new("requests", &requests)];
     overrides.extend(arguments.map(|argument| {
         let (key, value) = argument.split_once('=').expect("key=value");
         Override::new(key, value)
     }));
-    let scenario = Scenario::parse(found.name, found.toml, &overrides).expect("built-ins parse");
+    let scenario = Scenario::parse(&name, &text, &overrides).expect("a scenario");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
     pool.install(|| {
         let started = Instant::now();

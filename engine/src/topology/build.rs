@@ -184,8 +184,8 @@ fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mu
             let seed = mix64(plan.seed ^ mix64(u64::from(host.0) << 32 | u64::from(vf)) ^ number as u64);
             map_buffer(world, domain, buffer, part, seed, memory, vf);
         }
-        let feeds_back = source.feedback().is_some();
-        adapters_feed_back[adapter as usize] |= feeds_back;
+        let feedback = source.feedback();
+        adapters_feed_back[adapter as usize] |= feedback.is_some();
         let sharing = if shared { first_vf..first_vf + topology.vfs_per_adapter } else { vf..vf + 1 };
         world.spawn((
             Vf { requester_id: RequesterId(adapter << 16 | (FIRST_VF_FUNCTION + (vf - first_vf))) },
@@ -197,7 +197,7 @@ fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mu
             VfQueue::new(
                 plan.machine.scheduler.vf_queue_entries,
                 plan.machine.scheduler.vf_outstanding,
-                feeds_back,
+                feedback,
             ),
             (VfBooks::default(), VfIncidents::default()),
         ));

@@ -218,25 +218,25 @@ fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
 /// Nothing that the adapter's sources will intend because of a retirement not yet known lies before this.
 fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds {
     let range = adapter.vfs.first as usize..adapter.vfs.end as usize;
-    let closed = range.filter(|vf| vfs.queues[*vf].feeds_back);
-    let waits =
-        closed.filter_map(|vf| vfs.sources[vf].source.feedback().map(|wait| (wait, vfs.next_intended[vf].0)));
-    let least =
-        waits.reduce(|(wait, next), (other_wait, other_next)| (wait.min(other_wait), next.min(other_next)));
-    let Some((wait, next)) = least else { return Picoseconds::MAX };
+    let (mut wait, mut next) = (Picoseconds::MAX, Picoseconds::MAX);
+    for (queue, next_intended) in vfs.queues[range.clone()].iter().zip(&vfs.next_intended[range]) {
+        if let Some(of_vf) = queue.feedback {
+            wait = wait.min(of_vf);
+            next = next.min(next_intended.0);
+        }
+    }
+    if wait == Picoseconds::MAX {
+        return Picoseconds::MAX;
+    }
     let AdapterParts { uplink, downlink, candidates, memory, .. } = adapter;
     let wires = &uplink.wires;
     let least_read = wires.least_upstream() + memory.least_read() + wires.least_downstream();
     let least = least_read.min(wires.least_write());
     let returns_from = downlink.returns_from(uplink, memory);
-    let under_way = if adapter.retirement.open == 0 {
-        Picoseconds::MAX
-    } else if uplink.emitted == uplink.sent {
-        returns_from
-    } else {
-        returns_from.min(uplink.earliest_start(candidates, returns_from).saturating_add(least))
-    };
-    under_way.min(next.saturating_add(least)).saturating_add(wait)
+    // What has not left yet leaves behind what has: a backlog on the link is lookahead.
+    let earliest_start = uplink.earliest_start(candidates, returns_from);
+    let leaves_from = if uplink.emitted > uplink.sent { earliest_start } else { earliest_start.max(next) };
+    returns_from.min(leaves_from.saturating_add(least)).saturating_add(wait)
 }
 
 /// Takes what the adapter's sources intend before its horizon, as far as there is room; returns the first
@@ -271,6 +271,9 @@ fn stage_all(
             if queue.feeds_back {
                 adapter.retirement.open += (staged.len - before) as u64;
             }
+        }
+        if queue.feeds_back {
+            queue.feedback = from.source.feedback();
         }
         let next = from.source.peek().unwrap_or(Picoseconds::MAX);
         vfs.next_intended[at] = NextIntended(next);
