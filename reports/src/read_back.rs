@@ -16,6 +16,8 @@ pub enum Cells {
     U32(Vec<Option<u32>>),
     /// `UInt64`.
     U64(Vec<Option<u64>>),
+    /// `Int64`.
+    I64(Vec<Option<i64>>),
     /// `Float64`.
     F64(Vec<Option<f64>>),
     /// `Boolean`.
@@ -84,6 +86,7 @@ impl Cells {
         Some(match dtype {
             Type::UInt32 => Self::U32(Vec::new()),
             Type::UInt64 => Self::U64(Vec::new()),
+            Type::Int64 => Self::I64(Vec::new()),
             Type::Float64 => Self::F64(Vec::new()),
             Type::Boolean => Self::Bool(Vec::new()),
             Type::Utf8View => Self::Text(Vec::new()),
@@ -100,6 +103,7 @@ impl Cells {
         match self {
             Self::U32(cells) => numbers(cells, array),
             Self::U64(cells) => numbers(cells, array),
+            Self::I64(cells) => numbers(cells, array),
             Self::F64(cells) => numbers(cells, array),
             Self::Bool(cells) => cells.extend(cast::<BooleanArray>(array).iter()),
             Self::Text(cells) => {

@@ -43,6 +43,7 @@ fn manifest() -> Manifest {
         scenario: "default".into(),
         scenario_toml: "requests = 10\n".into(),
         trace: None,
+        point: None,
         seed: u64::MAX,
         version: "0.1.0".into(),
         commit: None,
@@ -50,7 +51,13 @@ fn manifest() -> Manifest {
         threads: 2,
         started: "2026-01-31T00:00:00Z".into(),
         wall_s: 1.5,
-        files: vec![FileInfo { name: "summary.parquet".into(), rows: 1, columns: vec!["seed".into()] }],
+        files: vec![FileInfo {
+            name: "summary.parquet".into(),
+            rows: 1,
+            bytes: 99,
+            checksum: "xxh3:0123456789abcdef".into(),
+            columns: vec!["seed".into()],
+        }],
     }
 }
 

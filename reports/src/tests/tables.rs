@@ -8,8 +8,8 @@ use portcullis_engine::replay::RefusedRow;
 use portcullis_engine::table::{Column, Table};
 
 use crate::{
-    Cells, FileInfo, Metadata, ROW_GROUP_ROWS, ReportError, ReportWriter, StoredTable, replay_tables,
-    run_tables,
+    Cells, FileInfo, Metadata, ROW_GROUP_ROWS, ReportError, ReportWriter, StoredTable, WriterThread,
+    replay_tables, run_tables,
 };
 
 use super::{metadata, output};
@@ -62,7 +62,8 @@ fn expected(column: &Column) -> Cells {
 /// Writes the tables, publishes them under `root`, and hands each file to `check`.
 fn written(tables: Vec<Table>, batches: Vec<Table>, check: impl FnOnce(&Path, Vec<FileInfo>)) {
     let (_root, directory) = output();
-    let mut writer = ReportWriter::start(&directory, &metadata(), tables).expect("started");
+    let mut writer =
+        ReportWriter::start(&directory, &metadata(), tables, &[], WriterThread::Own).expect("started");
     for batch in batches {
         writer.write(batch).expect("written");
     }
@@ -190,7 +191,8 @@ fn host_measurements_can_be_left_out() {
 #[should_panic(expected = "was not declared")]
 fn an_undeclared_table_is_a_mistake_of_the_caller() {
     let (_root, directory) = output();
-    let mut writer = ReportWriter::start(&directory, &metadata(), replay_tables()).expect("started");
+    let mut writer = ReportWriter::start(&directory, &metadata(), replay_tables(), &[], WriterThread::Own)
+        .expect("started");
     let _ = writer.write(Table::new::<TenantRow>());
 }
 
@@ -203,7 +205,8 @@ fn a_full_disk_is_one_error_that_names_the_file() {
     let full = || {
         let (root, directory) = output();
         symlink("/dev/full", directory.file("refused.parquet")).expect("linked");
-        let writer = ReportWriter::start(&directory, &metadata(), replay_tables()).expect("started");
+        let writer = ReportWriter::start(&directory, &metadata(), replay_tables(), &[], WriterThread::Own)
+            .expect("started");
         (root, directory, writer)
     };
     let check = |error: &ReportError| {
@@ -233,7 +236,8 @@ fn a_full_disk_is_one_error_that_names_the_file() {
 fn a_directory_that_is_gone_is_an_error_at_the_start() {
     let (root, directory) = output();
     fs::remove_dir_all(root.path()).expect("removed");
-    let error = ReportWriter::start(&directory, &metadata(), run_tables(true)).expect_err("gone");
+    let error = ReportWriter::start(&directory, &metadata(), run_tables(true), &[], WriterThread::Own)
+        .expect_err("gone");
     assert!(error.to_string().contains("summary.parquet"), "{error}");
 }
 
