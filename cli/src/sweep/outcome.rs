@@ -173,8 +173,8 @@ impl Outcome {
         lines.push(("resumed", counted(tally.found, "point")));
         lines.push(("failed", counted(tally.failed, "point")));
         for ((name, _, read), extremes) in FIGURES.iter().zip(&tally.extremes) {
-            if let Some(Extremes { least, greatest }) = extremes {
-                lines.push((name, self.span(*least, *greatest, *read)));
+            if let Some(extremes) = extremes {
+                self.span(name, *extremes, *read, &mut lines);
             }
         }
         if tally.finished > 0 {
@@ -192,9 +192,16 @@ impl Outcome {
         layout(&title, lines)
     }
 
-    fn span(&self, least: (f64, u64), greatest: (f64, u64), read: fn(f64) -> String) -> String {
-        let at = |(value, point): (f64, u64)| format!("{} at {}", read(value), place(&self.plan, point));
-        if least.0 < greatest.0 { format!("{} to {}", at(least), at(greatest)) } else { read(least.0) }
+    /// The least and the greatest value of a figure, and where they are.
+    fn span(&self, name: &'static str, extremes: Extremes, read: fn(f64) -> String, lines: &mut Lines) {
+        let Extremes { least, greatest } = extremes;
+        let [low, high] = [least, greatest].map(|(value, _)| read(value));
+        if low == high {
+            lines.push((name, format!("{low} at every point")));
+            return;
+        }
+        lines.push((name, format!("{low} at {}", place(&self.plan, least.1))));
+        lines.push(("to", format!("{high} at {}", place(&self.plan, greatest.1))));
     }
 
     /// `Ok` if every point of the shard is there.

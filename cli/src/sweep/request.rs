@@ -22,8 +22,6 @@ pub struct Request {
     pub plan: SweepPlan,
     /// What the data set says of the plan.
     pub record: SweepRecord,
-    /// DMAs expected in all points together.
-    pub dmas: u64,
 }
 
 impl Request {
@@ -42,7 +40,7 @@ impl Request {
         let plan = SweepPlan::new(&source.origin, &source.text, spec).map_err(Failure::bad_input)?;
         let checked = check(&plan)?;
         let record = record(&plan, &checked, arguments.log_requests);
-        Ok(Self { plan, record, dmas: checked.dmas })
+        Ok(Self { plan, record })
     }
 }
 
@@ -60,28 +58,25 @@ fn read(name: &str) -> Result<(Source, SweepSpec), Failure> {
 struct Checked {
     name: String,
     seed: u64,
-    dmas: u64,
     checksum: String,
 }
 
 /// Checks every point, on all processors; the first error by number is the one that is reported.
 fn check(plan: &SweepPlan) -> Result<Checked, Failure> {
     let first = plan.point(0).map_err(Failure::bad_input)?.scenario;
-    let mut checked = Checked { name: first.name, seed: first.seed, dmas: 0, checksum: String::new() };
+    let mut checked = Checked { name: first.name, seed: first.seed, checksum: String::new() };
     let mut checksum = Checksum::new();
     let mut start = 0;
     while start < plan.points() {
         interrupt::check()?;
         let end = plan.points().min(start + CHECKED_AT_ONCE);
-        let point = |index| -> Result<_, SweepError> {
+        let toml = |index| -> Result<_, SweepError> {
             let Point { scenario, .. } = plan.point(index)?;
-            Ok((scenario.to_toml(), scenario.expected_requests()))
+            Ok(scenario.to_toml())
         };
-        let points: Vec<_> = (start..end).into_par_iter().map(point).collect();
+        let points: Vec<_> = (start..end).into_par_iter().map(toml).collect();
         for point in points {
-            let (toml, dmas) = point.map_err(Failure::bad_input)?;
-            checksum.update(toml.as_bytes());
-            checked.dmas = checked.dmas.saturating_add(dmas);
+            checksum.update(point.map_err(Failure::bad_input)?.as_bytes());
         }
         start = end;
     }

@@ -45,7 +45,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The directory cannot be used, nothing more can be written, or the user asked to stop.
 pub fn run(request: Request, arguments: &SweepArguments) -> Result<Outcome, Failure> {
     let clock = Instant::now();
-    let Request { plan, record, .. } = request;
+    let Request { plan, record } = request;
     let path = arguments.out.clone().unwrap_or_else(|| default_path(&record.scenario));
     let shard = arguments.shard;
     let points = shard.len(plan.points());

@@ -255,7 +255,7 @@ fn check_ours(path: &Path, force: bool) -> Result<(), ReportError> {
     }
     let is_sweep = exists(&path.join(RECORD_FILE));
     if is_sweep && !force {
-        return Ok(());
+        return SweepRecord::read(path).map(drop);
     }
     let unreadable = |error: io::Error| ReportError::refused(path, format!("cannot be listed: {error}"));
     let foreign = foreign_to_sweep(path, is_sweep).map_err(unreadable)?;
