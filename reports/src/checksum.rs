@@ -55,3 +55,22 @@ pub(crate) fn of_file(path: &Path) -> io::Result<(u64, String)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first from xxHash's own test vectors, XXH3_64bits of nothing with seed 0.
+    #[test]
+    fn a_checksum_is_the_same_in_parts_and_from_a_file() {
+        assert_eq!(of_bytes(b""), "xxh3:2d06800538d394c2");
+        let bytes: Vec<u8> = (0..200_000_u32).map(|index| (index * 7) as u8).collect();
+        let mut parts = Checksum::new();
+        bytes.chunks(777).for_each(|part| parts.update(part));
+        assert_eq!(parts.finish(), of_bytes(&bytes));
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("file");
+        std::fs::write(&path, &bytes).expect("written");
+        assert_eq!(of_file(&path).expect("read"), (200_000, of_bytes(&bytes)));
+    }
+}

@@ -80,13 +80,13 @@ impl Manifest {
     pub fn read(directory: &Path) -> Result<Self, ReportError> {
         let path = directory.join(MANIFEST_FILE);
         let text = fs::read_to_string(&path).map_err(|error| ReportError::read(&path, error))?;
-        if !is_sealed(&text) {
-            return Err(ReportError::read(&path, "its content does not match its checksum"));
-        }
         let document: Document<Self> =
             serde_json::from_str(&text).map_err(|error| ReportError::read(&path, error))?;
         if document.program != PROGRAM {
             return Err(ReportError::read(&path, format!("it was written by {:?}", document.program)));
+        }
+        if !is_sealed(&text) {
+            return Err(ReportError::read(&path, "its content does not match its checksum"));
         }
         Ok(document.manifest)
     }

@@ -43,11 +43,19 @@ impl StoredTable {
     /// # Errors
     /// If the file cannot be read, or has a column of a type that no report has.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
+        Self::read_columns(path, &|_| true)
+    }
+
+    /// Reads the columns of a table whose names are `wanted`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or such a column has a type that no report has.
+    pub fn read_columns(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Self, ReportError> {
         let mut file = ParquetFile::open(path)?;
         let row_groups = file.row_groups();
         let fields: Vec<_> = file.schema().iter_values().cloned().collect();
         let mut columns = Vec::with_capacity(fields.len());
-        for (index, field) in fields.iter().enumerate() {
+        for (index, field) in fields.iter().enumerate().filter(|(_, field)| wanted(&field.name)) {
             let mut cells = Cells::of_type(&field.dtype).ok_or_else(|| {
                 let name = field.name.escape_debug();
                 ReportError::read(path, format!("column `{name}` has type {:?}", field.dtype))

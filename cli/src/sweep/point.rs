@@ -51,6 +51,11 @@ impl From<&SummaryRow> for Metrics {
 }
 
 impl Metrics {
+    /// Whether a column of a summary is read for them.
+    fn is_source(name: &str) -> bool {
+        ["iotlb_hit_ratio", "latency_p99_ns", "read_gbps", "write_gbps", "fairness_jain"].contains(&name)
+    }
+
     /// Reads them from the summary of a finished point.
     fn read(table: &StoredTable) -> Self {
         let number = |name: &str| match table.column(name) {
@@ -86,7 +91,7 @@ pub fn make(
     let path = directory.point_path(index);
     match state {
         PointState::Finished => {
-            let summary = StoredTable::read(&path.join("summary.parquet"))?;
+            let summary = StoredTable::read_columns(&path.join("summary.parquet"), &Metrics::is_source)?;
             return Ok(Made::Found(Metrics::read(&summary)));
         }
         PointState::Foreign(problem) => return Err(ReportError::Foreign { path, problem }.into()),

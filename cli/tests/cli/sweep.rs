@@ -33,16 +33,22 @@ fn six<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&SIX[..], more].concat()
 }
 
-/// Every table of every point, without what depends on the host, and the intervals.
-fn data_set(sweep: &Path) -> BTreeMap<String, StoredTable> {
+/// Every table of every point, without what depends on the host, and the intervals: the bytes of the
+/// files, but for summaries, which have columns `wall_*`.
+fn data_set(sweep: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut tables = BTreeMap::new();
     for point in file_names(sweep).into_iter().filter(|name| name.starts_with("point=")) {
         for file in file_names(&sweep.join(&point)).into_iter().filter(|name| name.ends_with(".parquet")) {
-            tables.insert(format!("{point}/{file}"), without_wall(&sweep.join(&point).join(file)));
+            let path = sweep.join(&point).join(&file);
+            let bytes = match file.as_str() {
+                "summary.parquet" => format!("{:?}", without_wall(&path)).into_bytes(),
+                _ => fs::read(&path).expect("a table"),
+            };
+            tables.insert(format!("{point}/{file}"), bytes);
         }
     }
-    if sweep.join("intervals.parquet").exists() {
-        tables.insert("intervals".into(), without_wall(&sweep.join("intervals.parquet")));
+    if let Ok(bytes) = fs::read(sweep.join("intervals.parquet")) {
+        tables.insert("intervals".into(), bytes);
     }
     tables
 }

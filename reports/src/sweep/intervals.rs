@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{DataFrame, IntoColumn, NamedFrom, NamedFromOwned, Series as Values};
+use portcullis_engine::account::SummaryRow;
 use portcullis_engine::table::{Field, Row as _};
 
 use super::student::t_95;
@@ -99,7 +100,7 @@ fn group_rows(
 ) -> Result<Vec<IntervalRow>, ReportError> {
     let mut metrics: Vec<(String, Vec<f64>)> = Vec::new();
     for path in summaries {
-        for (name, value) in metrics_of(&StoredTable::read(&path)?) {
+        for (name, value) in metrics_of(&StoredTable::read_columns(&path, &is_metric)?) {
             match metrics.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, values)) => values.push(value),
                 None => metrics.push((name, vec![value])),
@@ -113,10 +114,14 @@ fn group_rows(
     Ok(metrics.into_iter().map(row).collect())
 }
 
-/// The columns of a summary's only row that are numbers, without those about the host.
+/// Whether a column of a summary measures the point: not the host, and no axis.
+fn is_metric(name: &str) -> bool {
+    let own = SummaryRow::FIELDS.iter().any(|field| field.name == name);
+    own && !name.starts_with("wall_") && !NO_METRIC.contains(&name)
+}
+
+/// The columns of a summary's only row that are numbers.
 fn metrics_of(summary: &StoredTable) -> Vec<(String, f64)> {
-    let own = portcullis_engine::account::SummaryRow::FIELDS;
-    let is_own = |name: &str| own.iter().any(|field| field.name == name);
     let metric = |(name, cells): &(String, Cells)| {
         let value = match cells {
             Cells::U32(cells) => f64::from((*cells.first()?)?),
@@ -124,8 +129,7 @@ fn metrics_of(summary: &StoredTable) -> Vec<(String, f64)> {
             Cells::F64(cells) => (*cells.first()?)?,
             Cells::I64(_) | Cells::Bool(_) | Cells::Text(_) => return None,
         };
-        let counts = is_own(name) && !name.starts_with("wall_") && !NO_METRIC.contains(&name.as_str());
-        counts.then(|| (name.clone(), value))
+        Some((name.clone(), value))
     };
     summary.columns.iter().filter_map(metric).collect()
 }

@@ -71,3 +71,48 @@ impl fmt::Display for Shard {
         write!(f, "{}/{}", self.index, self.count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shards(count: u64) -> impl Iterator<Item = Shard> {
+        (1..=count).map(move |index| Shard { index, count })
+    }
+
+    #[test]
+    fn every_point_is_in_one_shard() {
+        for count in 1..8 {
+            for points in 0..20 {
+                let mut seen: Vec<u64> = shards(count)
+                    .flat_map(|shard| (0..shard.len(points)).map(move |k| shard.point(k)))
+                    .collect();
+                seen.sort_unstable();
+                assert_eq!(seen, (0..points).collect::<Vec<_>>(), "{points} points in {count} shards");
+                for point in 0..points {
+                    assert_eq!(shards(count).filter(|shard| shard.contains(point)).count(), 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shards_overlap_if_they_share_a_number() {
+        for (one, two) in
+            (1..7).flat_map(shards).flat_map(|one| (1..7).flat_map(shards).map(move |two| (one, two)))
+        {
+            let share = (0..60).any(|point| one.contains(point) && two.contains(point));
+            assert_eq!(one.overlaps(two), share, "{one} and {two}");
+        }
+    }
+
+    #[test]
+    fn a_shard_is_read_as_it_is_written() {
+        for shard in shards(12) {
+            assert_eq!(shard.to_string().parse(), Ok(shard));
+        }
+        for text in ["", "1", "0/1", "2/1", "1/0", "1/1000001", "a/2", "1/2/3", " 1/2", "-1/2"] {
+            assert!(text.parse::<Shard>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -86,3 +86,19 @@ fn a_manifest_of_another_program_is_refused() {
     let error = Manifest::read(path.parent().expect("the directory")).expect_err("another program");
     assert!(matches!(error, ReportError::Read { .. }) && error.to_string().contains("other"), "{error}");
 }
+
+#[test]
+fn a_manifest_that_was_changed_is_refused() {
+    let (_root, directory) = output();
+    manifest().write(&directory).expect("written");
+    let path = directory.publish().expect("published").join("manifest.json");
+    let text = fs::read(&path).expect("the file");
+    for at in 0..text.len() {
+        let mut changed = text.clone();
+        changed[at] ^= 4;
+        fs::write(&path, changed).expect("written");
+        assert!(Manifest::read(path.parent().expect("the directory")).is_err(), "byte {at}");
+    }
+    fs::write(&path, &text).expect("written");
+    assert_eq!(Manifest::read(path.parent().expect("the directory")).expect("whole again"), manifest());
+}

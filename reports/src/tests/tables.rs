@@ -8,8 +8,8 @@ use portcullis_engine::replay::RefusedRow;
 use portcullis_engine::table::{Column, Table};
 
 use crate::{
-    Cells, FileInfo, Metadata, ROW_GROUP_ROWS, ReportError, ReportWriter, StoredTable, WriterThread,
-    replay_tables, run_tables,
+    Cells, ExtraColumn, ExtraValue, FileInfo, Metadata, ROW_GROUP_ROWS, ReportError, ReportWriter,
+    StoredTable, WriterThread, replay_tables, run_tables,
 };
 
 use super::{metadata, output};
@@ -270,4 +270,43 @@ fn rows_of_the_engine_can_be_written() {
         assert_eq!(stored.column("iova"), Some(&Cells::U64(vec![Some(4096)])));
         assert_eq!(stored.column("op"), Some(&Cells::Text(vec![None])));
     });
+}
+
+#[test]
+fn extra_columns_stand_behind_and_give_way() {
+    let column = |name: &str, value| ExtraColumn { name: name.into(), meaning: "An axis.".into(), value };
+    let extra = [
+        column("a.b", ExtraValue::Integer(-3)),
+        column("op", ExtraValue::Float(0.5)),
+        column("c", ExtraValue::Boolean(true)),
+        column("d", ExtraValue::Text("full".into())),
+        column("e", ExtraValue::Unsigned(u64::MAX)),
+        column("f", ExtraValue::Float(0.3)),
+    ];
+    let like = Table::new::<LatencyRow>();
+    let rows = table(&like, 0..ROW_GROUP_ROWS as u64 + 5);
+    let bytes = [WriterThread::Own, WriterThread::Callers].map(|thread| {
+        let (_root, directory) = output();
+        let mut writer = ReportWriter::start(&directory, &metadata(), vec![like.clone()], &extra, thread)
+            .expect("started");
+        writer.write(rows.clone()).expect("written");
+        let files = writer.finish().expect("finished");
+        let path = directory.publish().expect("published").join("latency.parquet");
+        let bytes = fs::read(&path).expect("the file");
+        assert_eq!(files[0].bytes, bytes.len() as u64);
+        let mut checksum = crate::Checksum::new();
+        checksum.update(&bytes);
+        assert_eq!(files[0].checksum, checksum.finish());
+        let stored = StoredTable::read(&path).expect("a table");
+        let names: Vec<_> = stored.columns.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["measure", "op", "low_ns", "high_ns", "count", "a.b", "c", "d", "e", "f"]);
+        assert_eq!(files[0].columns, names);
+        let rows = stored.rows();
+        assert_eq!(stored.column("a.b"), Some(&Cells::I64(vec![Some(-3); rows])));
+        assert_eq!(stored.column("e"), Some(&Cells::U64(vec![Some(u64::MAX); rows])));
+        assert_eq!(stored.column("f"), Some(&Cells::F64(vec![Some(0.3); rows])));
+        assert!(matches!(stored.column("op"), Some(Cells::Text(_))), "the table's own");
+        bytes
+    });
+    assert!(bytes[0] == bytes[1], "whichever thread writes");
 }
