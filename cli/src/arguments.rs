@@ -115,7 +115,7 @@ Exit codes: 0 success, 1 a point failed or the disk is full, 2 bad input, 130 in
 #[derive(Debug, Args)]
 #[command(after_help = SWEEP_AFTER_HELP)]
 pub struct SweepArguments {
-    /// A built-in scenario's name, or the path of a TOML file: a scenario's, or a sweep's with [axes]
+    /// A built-in scenario's name, or the path of a TOML file: a scenario's, or a sweep's with a section `axes`
     pub scenario: String,
 
     /// Sweep a key of the scenario over values; may be given several times, the last axis turns fastest
@@ -166,7 +166,7 @@ pub struct SweepArguments {
     #[arg(long)]
     pub quiet: bool,
 
-    /// The directory of the data set; a sweep begun there goes on [default: runs/<NAME>-sweep]
+    /// The directory of the data set; a sweep begun there goes on [default: runs/NAME-sweep]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -219,7 +219,7 @@ pub struct OutputArguments {
     #[arg(long)]
     pub quiet: bool,
 
-    /// The directory of the report; it must not exist [default: runs/<NAME>-<UTC timestamp>]
+    /// The directory of the report; it must not exist [default: runs/NAME-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
