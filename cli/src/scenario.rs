@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, is_separator};
 
+use portcullis_workloads::sweep::SweepFile;
 use portcullis_workloads::{Builtin, Override, Scenario, builtin, builtins};
 
 use crate::failure::Failure;
@@ -18,6 +19,10 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// There is no such scenario, or it cannot be read or built.
 pub fn load(name: &str, overrides: &[Override]) -> Result<Scenario, Failure> {
     let Source { origin, text } = source(name)?;
+    if SweepFile::is_one(&text) {
+        let problem = format_args!("`{origin}` is a sweep, not a scenario: `portcullis sweep` takes it");
+        return Err(Failure::bad_input(problem));
+    }
     Scenario::parse(&origin, &text, overrides).map_err(Failure::bad_input)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use portcullis_reports::sweep::Shard;
-use portcullis_workloads::sweep::{Axis, Point};
+use portcullis_workloads::sweep::{Axis, Point, SweepPlan};
 use serde::Serialize;
 
 use super::Request;
@@ -20,56 +20,73 @@ const PRINTED_AT_ONCE: usize = 1 << 16;
 /// # Errors
 /// Stdout cannot be written, or the user asked to stop.
 pub fn list(request: &Request, shard: Shard, json: bool) -> Result<(), Failure> {
-    let plan = &request.plan;
-    let points = shard.len(plan.points());
-    let axes = &plan.spec().axes;
-    let widths: Vec<usize> = axes.iter().map(width).collect();
-    let mut text = String::new();
-    let mut dmas_total = 0_u64;
-    if !json {
-        text.push_str(" point");
-        for (axis, width) in axes.iter().zip(&widths) {
-            let _ = write!(text, "  {:>width$}", axis.key);
-        }
-        if plan.spec().repeat.is_some() {
-            let _ = write!(text, "  {:>20}", "seed");
-        }
-        let _ = writeln!(text, "  {:>15}", "DMAs");
-    }
+    let listing = Listing::new(&request.plan);
+    let points = shard.len(request.plan.points());
+    let mut text = if json { String::new() } else { listing.header() };
+    let mut dma_total = 0_u64;
     for ordinal in 0..points {
         interrupt::check()?;
-        let index = shard.point(ordinal);
-        let Point { scenario, repeat, .. } = plan.point(index).map_err(Failure::bad_input)?;
-        let dmas = scenario.expected_requests();
-        dmas_total = dmas_total.saturating_add(dmas);
-        if json {
-            continue;
+        let point = request.plan.point(shard.point(ordinal)).map_err(Failure::bad_input)?;
+        let dmas = point.scenario.expected_requests();
+        dma_total = dma_total.saturating_add(dmas);
+        if !json {
+            listing.append(&point, dmas, &mut text);
         }
-        let _ = write!(text, "{index:>6}");
-        for (item, width) in plan.items(plan.group_of(index)).into_iter().zip(&widths) {
-            let _ = write!(text, "  {:>width$}", item.text);
-        }
-        if repeat.is_some() {
-            let _ = write!(text, "  {:>20}", scenario.seed);
-        }
-        let _ = writeln!(text, "  {:>15}", count(dmas));
         if text.len() >= PRINTED_AT_ONCE {
             stdout::write(text.as_bytes())?;
             text.clear();
         }
     }
     if json {
-        #[derive(Serialize)]
-        struct Listed {
-            points_total: u64,
-            dma_total: u64,
-        }
-        let listed = Listed { points_total: points, dma_total: dmas_total };
-        text = serde_json::to_string(&listed).expect("numbers are JSON") + "\n";
+        let totals = Totals { points_total: points, dma_total };
+        text = serde_json::to_string(&totals).expect("numbers are JSON") + "\n";
     } else {
-        let _ = writeln!(text, "{}, {}", counted(points, "point"), counted(dmas_total, "DMA"));
+        let _ = writeln!(text, "{}, {}", counted(points, "point"), counted(dma_total, "DMA"));
     }
     stdout::write(text.as_bytes())
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Totals {
+    points_total: u64,
+    dma_total: u64,
+}
+
+/// Lines of columns whose widths are known before the first: no line is kept.
+struct Listing<'a> {
+    plan: &'a SweepPlan,
+    widths: Vec<usize>,
+}
+
+impl<'a> Listing<'a> {
+    fn new(plan: &'a SweepPlan) -> Self {
+        Self { plan, widths: plan.spec().axes.iter().map(width).collect() }
+    }
+
+    fn header(&self) -> String {
+        let mut text = String::from(" point");
+        for (axis, width) in self.plan.spec().axes.iter().zip(&self.widths) {
+            let _ = write!(text, "  {:>width$}", axis.key);
+        }
+        if self.plan.spec().repeat.is_some() {
+            let _ = write!(text, "  {:>20}", "seed");
+        }
+        let _ = writeln!(text, "  {:>15}", "DMAs");
+        text
+    }
+
+    fn append(&self, point: &Point, dmas: u64, text: &mut String) {
+        let _ = write!(text, "{:>6}", point.index);
+        let items = self.plan.items(self.plan.group_of(point.index));
+        for (item, width) in items.into_iter().zip(&self.widths) {
+            let _ = write!(text, "  {:>width$}", item.text);
+        }
+        if point.repeat.is_some() {
+            let _ = write!(text, "  {:>20}", point.scenario.seed);
+        }
+        let _ = writeln!(text, "  {:>15}", count(dmas));
+    }
 }
 
 /// Characters that the widest of an axis' texts takes.

@@ -48,6 +48,7 @@ fn a_file_says_the_same_as_the_command_line() {
 
     place.succeed(&["sweep", "sub/sweep.toml", "--axis", "audit=off,full", "--repeat", "2", "--out", "more"]);
     assert_eq!(data_set(&place.path("more")).len(), 24 * 5 + 1, "options add to a file");
+    place.refuse(&["run", "sub/sweep.toml"], &["`sub/sweep.toml` is a sweep", "`portcullis sweep`"]);
     place.file("bad.toml", "scenario = \"default\"\n\n[axes]\niommu.iotlb.entreis = [64]\n");
     place.refuse(&["sweep", "bad.toml"], &["axis `iommu.iotlb.entreis`", "`iommu.iotlb.entries`"]);
     place.file("worse.toml", "scenario = \"default\"\n[axes]\nseed = \"1..9\"\n");
