@@ -186,7 +186,7 @@ impl SweepDirectory {
         written.map_err(|error| ReportError::write(&self.path, &error))
     }
 
-    /// Writes `intervals.parquet` if all of the sweep's points are there; removes it otherwise.
+    /// Writes `intervals.parquet` if all of the sweep's points are there.
     /// `axes` gives the columns of a combination of the axes' values.
     ///
     /// # Errors
@@ -201,10 +201,8 @@ impl SweepDirectory {
         let target = self.path.join(INTERVALS_FILE);
         let failed = |error: io::Error| ReportError::write(&target, &error);
         if self.count_points().map_err(failed)? < record.points {
-            return match fs::remove_file(&target) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-                _ => Ok(false),
-            };
+            // An older file may stay: the plan is the same, and so are its numbers.
+            return Ok(false);
         }
         let partial = self.workspace.path().join(INTERVALS_FILE);
         let summary = |point: u64| self.point_path(point).join("summary.parquet");
