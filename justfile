@@ -8,6 +8,10 @@ default:
 run *arguments:
     cargo run --release -- run {{arguments}}
 
+# Simulates a scenario at many points: `just sweep default --axis iommu.iotlb.entries=256..4096:*2`.
+sweep *arguments:
+    cargo run --release -- sweep {{arguments}}
+
 # Replays a trace: `just replay tests/fixtures/sriov-small.events.parquet`.
 replay *arguments:
     cargo run --release -- replay {{arguments}}
@@ -23,6 +27,11 @@ test-long *filter:
 # The engine's and the workloads' tests with debug assertions and overflow checks; no polars.
 test-debug *filter:
     cargo test -p portcullis-engine -p portcullis-workloads --locked {{filter}}
+
+# The Python examples of the documents, against reports of the release binary, in a virtual environment.
+test-docs:
+    cargo build --release --locked
+    tests/python/run target/release/portcullis
 
 # Formats every file.
 format:

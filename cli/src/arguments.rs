@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use portcullis_reports::sweep::Shard;
 use portcullis_workloads::Override;
 
 use crate::failure::Failure;
@@ -29,6 +30,8 @@ const AFTER_HELP: &str = "\
 Examples:
   portcullis run                                   the default scenario, report under runs/
   portcullis run noisy-neighbour --seed 7          a built-in scenario, other random draws
+  portcullis sweep default --axis iommu.iotlb.entries=256..4096:*2
+                                                   the same at many points, into one data set
   portcullis replay trace.events.parquet           drive the IOMMU by a recorded trace
   portcullis scenarios                             which built-in scenarios there are
 
@@ -39,6 +42,8 @@ Exit codes: 0 success, 1 the run failed, 2 bad input, 130 interrupted.";
 pub enum Command {
     /// Simulate a scenario and write a report
     Run(RunArguments),
+    /// Simulate a scenario at many points and write a data set
+    Sweep(SweepArguments),
     /// Drive the IOMMU by a trace of events and write a report
     Replay(ReplayArguments),
     /// List the built-in scenarios, or print one as TOML
@@ -91,6 +96,85 @@ pub struct RunArguments {
     pub output: OutputArguments,
 }
 
+const SWEEP_AFTER_HELP: &str = "\
+Values of an axis: a list (4,8,full), a range that multiplies (16..1024:*2) or adds (0.1..0.9:0.1),
+or both mixed (1..8:*2,12,16..64:16); ranges include their end if they meet it.
+
+Examples:
+  portcullis sweep default --axis iommu.iotlb.entries=256..4096:*2 --axis iommu.iotlb.ways=4,8,full
+  portcullis sweep noisy-neighbour --axis tenants.noisy.arrivals.mops_per_vf=1,5,20 --repeat 5
+  portcullis sweep fleet-4096 --zip --axis topology.hosts=16,32,64 --axis requests=1000000,2000000,4000000
+  portcullis sweep dense-1024 --axis iommu.walkers.count=4..64:*2 --shard 1/2 --out shared/walkers
+  portcullis sweep my-sweep.toml --dry-run
+
+The same command goes on where it stopped. A sweep file is TOML: scenario, [axes], and optionally
+zip, repeat and set. Keys are those of a scenario; the columns for the axes have their names.
+Exit codes: 0 success, 1 a point failed or the disk is full, 2 bad input, 130 interrupted.";
+
+/// `portcullis sweep`.
+#[derive(Debug, Args)]
+#[command(after_help = SWEEP_AFTER_HELP)]
+pub struct SweepArguments {
+    /// A built-in scenario's name, or the path of a TOML file: a scenario's, or a sweep's with a section `axes`
+    pub scenario: String,
+
+    /// Sweep a key of the scenario over values; may be given several times, the last axis turns fastest
+    #[arg(long = "axis", value_name = "KEY=VALUES")]
+    pub axes: Vec<String>,
+
+    /// Advance the axes together, in place of every combination of their values
+    #[arg(long)]
+    pub zip: bool,
+
+    /// Simulate each combination with N seeds, from the scenario's on, and write intervals.parquet
+    #[arg(long, value_name = "N")]
+    pub repeat: Option<u64>,
+
+    /// Set a key of the scenario to a value at every point; may be given several times, the last one wins
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+
+    /// The seed of every random draw, instead of the scenario's
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Which translations an independent owner map judges, instead of the scenario's choice
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub audit: Option<AuditLevel>,
+
+    /// Log every DMA of every point, a row each, to its requests.parquet
+    #[arg(long)]
+    pub log_requests: bool,
+
+    /// Points simulated at once, 1 to 1024, each on one thread [default: all processors]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub jobs: Option<usize>,
+
+    /// Simulate only the points of shard I of N, counted from 1; shards may share a directory
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE, hide_default_value = true)]
+    pub shard: Shard,
+
+    /// List the points with their expected DMAs, and simulate nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print what was done as one JSON object on stdout, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+
+    /// Show no progress bar; there is none either when stderr is no terminal
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// The directory of the data set; a sweep begun there goes on [default: runs/NAME-sweep]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Start anew in a directory that holds a sweep of Portcullis and nothing else
+    #[arg(long)]
+    pub force: bool,
+}
+
 const REPLAY_AFTER_HELP: &str = "\
 Examples:
   portcullis replay trace.events.parquet
@@ -135,7 +219,7 @@ pub struct OutputArguments {
     #[arg(long)]
     pub quiet: bool,
 
-    /// The directory of the report; it must not exist [default: runs/<NAME>-<UTC timestamp>]
+    /// The directory of the report; it must not exist [default: runs/NAME-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::human;
+
 /// Why a command gave up.
 #[derive(Debug)]
 pub enum Failure {
@@ -10,8 +12,12 @@ pub enum Failure {
     BadInput(String),
     /// It was begun and went wrong: exit code 1.
     Failed(String),
+    /// It was begun and nothing more can be written: exit code 1.
+    FullDisk(String),
     /// The user, or the system, asked it to stop: exit code 130.
     Interrupted,
+    /// A sweep was asked to stop, with so many points finished: exit code 130.
+    InterruptedSweep(u64),
 }
 
 impl Failure {
@@ -28,9 +34,9 @@ impl Failure {
     /// The process's exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Failed(_) => ExitCode::from(1),
+            Self::Failed(_) | Self::FullDisk(_) => ExitCode::from(1),
             Self::BadInput(_) => ExitCode::from(2),
-            Self::Interrupted => ExitCode::from(130),
+            Self::Interrupted | Self::InterruptedSweep(_) => ExitCode::from(130),
         }
     }
 }
@@ -38,8 +44,14 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadInput(problem) | Self::Failed(problem) => write!(f, "error: {problem}"),
+            Self::BadInput(problem) | Self::Failed(problem) | Self::FullDisk(problem) => {
+                write!(f, "error: {problem}")
+            }
             Self::Interrupted => write!(f, "interrupted; nothing was kept"),
+            Self::InterruptedSweep(points) => {
+                let points = human::counted(*points, "point");
+                write!(f, "interrupted; {points} finished, the same command goes on with the rest")
+            }
         }
     }
 }

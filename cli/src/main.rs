@@ -7,24 +7,26 @@ mod failure;
 mod host;
 mod human;
 mod interrupt;
+mod panics;
 mod progress;
 mod report;
 mod scenario;
+mod simulate;
 mod stdout;
 mod summary;
+mod sweep;
 mod trace;
 
 use std::io::{self, Write};
-use std::panic::{self, PanicHookInfo};
+use std::panic;
 use std::process::ExitCode;
-use std::sync::Once;
 
 use arguments::{Arguments, Command, complaint};
 use clap::Parser;
 use failure::Failure;
 
 fn main() -> ExitCode {
-    panic::set_hook(Box::new(report_panic));
+    panics::install(complain);
     let outcome = panic::catch_unwind(|| {
         let arguments = match Arguments::try_parse() {
             Ok(arguments) => arguments,
@@ -49,22 +51,12 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Sweep(arguments) => commands::sweep::sweep(&arguments),
         Command::Replay(arguments) => commands::replay::replay(&arguments),
         Command::Scenarios(arguments) => commands::scenarios::scenarios(&arguments),
         Command::Completions(arguments) => commands::completions::completions(&arguments),
         Command::Man => commands::man::man(),
     }
-}
-
-/// A broken assertion, in one sentence, once, however many threads break it; unwinding then removes
-/// what was half written.
-fn report_panic(info: &PanicHookInfo<'_>) {
-    static REPORTED: Once = Once::new();
-    REPORTED.call_once(|| {
-        let what = failure::one_line(info.payload_as_str().unwrap_or("unknown"));
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
-        complain(&format!("error: this is a mistake in Portcullis itself, at {place}: {what}"));
-    });
 }
 
 /// One line on stderr, if there is one to write to.

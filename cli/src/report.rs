@@ -2,29 +2,35 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime};
 
 use portcullis_engine::table::Table;
 use portcullis_reports::{
-    Machine, Manifest, Metadata, ReportError, ReportWriter, RunDirectory, utc_compact, utc_rfc3339,
+    ExtraColumn, Machine, Manifest, Metadata, ReportError, ReportWriter, RunDirectory, WriterThread,
+    utc_compact, utc_rfc3339,
 };
 
 use crate::arguments::OutputArguments;
-use crate::failure::Failure;
+use crate::failure::{Failure, one_line};
 use crate::interrupt;
 
 /// Where reports go unless the user says otherwise.
-const DEFAULT_PARENT: &str = "runs";
+pub const DEFAULT_PARENT: &str = "runs";
 
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
-        if error.is_bad_input() { Self::bad_input(error) } else { Self::failed(error) }
+        match error.is_full_disk() {
+            true => Self::FullDisk(one_line(&error.to_string())),
+            false if error.is_bad_input() => Self::bad_input(error),
+            false => Self::failed(error),
+        }
     }
 }
 
 /// What a report is about.
 pub struct About {
-    /// `run` or `replay`.
+    /// `run`, `replay` or `sweep`.
     pub command: &'static str,
     /// The scenario's name, or the trace's; part of the default directory's name.
     pub name: String,
@@ -32,10 +38,24 @@ pub struct About {
     pub scenario_toml: String,
     /// The trace that is replayed; none for a run.
     pub trace: Option<String>,
+    /// The point of the sweep; none elsewhere.
+    pub point: Option<u64>,
     /// Seed of every stream.
     pub seed: u64,
     /// Threads that simulate.
     pub threads: usize,
+}
+
+impl About {
+    /// What every file of the report carries.
+    pub fn metadata(&self) -> Metadata {
+        Metadata {
+            version: env!("CARGO_PKG_VERSION").into(),
+            seed: self.seed,
+            scenario: self.name.clone(),
+            scenario_toml: self.scenario_toml.clone(),
+        }
+    }
 }
 
 /// A report under way. Dropped before it is published, it leaves nothing behind.
@@ -54,19 +74,27 @@ impl Report {
     /// # Errors
     /// The directory exists and may not be replaced, or cannot be created.
     pub fn open(about: About, output: &OutputArguments, tables: Vec<Table>) -> Result<Self, Failure> {
-        let started = SystemTime::now();
         let directory = match &output.out {
             Some(path) => RunDirectory::create(path, output.force)?,
-            None => default_directory(&format!("{}-{}", about.name, utc_compact(started)))?,
+            None => default_directory(&format!("{}-{}", about.name, utc_compact(SystemTime::now())))?,
         };
-        let metadata = Metadata {
-            version: env!("CARGO_PKG_VERSION").into(),
-            seed: about.seed,
-            scenario: about.name.clone(),
-            scenario_toml: about.scenario_toml.clone(),
-        };
-        let writer = ReportWriter::start(&directory, &metadata, tables)?;
-        Ok(Self { writer, directory, about, started, clock: Instant::now() })
+        Self::open_in(directory, about, tables, &[], WriterThread::Own)
+    }
+
+    /// Opens the tables in `directory`, with the `extra` columns, to be written on `thread`.
+    ///
+    /// # Errors
+    /// A file or the thread cannot be created.
+    pub fn open_in(
+        directory: RunDirectory,
+        about: About,
+        tables: Vec<Table>,
+        extra: &[ExtraColumn],
+        thread: WriterThread,
+    ) -> Result<Self, Failure> {
+        let (started, clock) = (SystemTime::now(), Instant::now());
+        let writer = ReportWriter::start(&directory, &about.metadata(), tables, extra, thread)?;
+        Ok(Self { writer, directory, about, started, clock })
     }
 
     /// Hands rows to the writer's thread.
@@ -85,6 +113,16 @@ impl Report {
     /// # Errors
     /// The disk is full, or fails; the user asked to stop.
     pub fn publish(self) -> Result<PathBuf, Failure> {
+        let directory = self.finish()?;
+        interrupt::check()?;
+        Ok(directory.publish()?)
+    }
+
+    /// Ends the tables and adds the manifest; the directory is whole, and still to be published.
+    ///
+    /// # Errors
+    /// The disk is full, or fails.
+    pub fn finish(self) -> Result<RunDirectory, Failure> {
         let Self { writer, directory, about, started, clock } = self;
         let files = writer.finish()?;
         Manifest {
@@ -92,19 +130,25 @@ impl Report {
             scenario: about.name,
             scenario_toml: about.scenario_toml,
             trace: about.trace,
+            point: about.point,
             seed: about.seed,
             version: env!("CARGO_PKG_VERSION").into(),
             commit: Some(env!("PORTCULLIS_COMMIT")).filter(|commit| *commit != "unknown").map(Into::into),
-            machine: Machine::detect(),
+            machine: machine().clone(),
             threads: about.threads as u64,
             started: utc_rfc3339(started),
             wall_s: clock.elapsed().as_secs_f64(),
             files,
         }
         .write(&directory)?;
-        interrupt::check()?;
-        Ok(directory.publish()?)
+        Ok(directory)
     }
+}
+
+/// This machine, looked at once.
+fn machine() -> &'static Machine {
+    static MACHINE: OnceLock<Machine> = OnceLock::new();
+    MACHINE.get_or_init(Machine::detect)
 }
 
 /// A directory of this name that no other process writes to; the name gets a number if it is taken.

@@ -1,9 +1,11 @@
 //! From what the user names to a scenario: a built-in's name or a TOML file.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, is_separator};
 
+use portcullis_workloads::sweep::SweepFile;
 use portcullis_workloads::{Builtin, Override, Scenario, builtin, builtins};
 
 use crate::failure::Failure;
@@ -16,17 +18,48 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// # Errors
 /// There is no such scenario, or it cannot be read or built.
 pub fn load(name: &str, overrides: &[Override]) -> Result<Scenario, Failure> {
-    let scenario = if let Some(builtin) = builtin(name) {
-        Scenario::parse(builtin.name, builtin.toml, overrides)
-    } else if is_path(name) {
-        let text = read_text(name).map_err(|problem| {
-            Failure::bad_input(format_args!("cannot read scenario `{name}`: {problem}"))
-        })?;
-        Scenario::parse(name, &text, overrides)
-    } else {
+    let Source { origin, text } = source(name)?;
+    if SweepFile::is_one(&text) {
+        let problem = format_args!("`{origin}` is a sweep, not a scenario: `portcullis sweep` takes it");
+        return Err(Failure::bad_input(problem));
+    }
+    Scenario::parse(&origin, &text, overrides).map_err(Failure::bad_input)
+}
+
+/// A text that holds a scenario, or a sweep.
+pub struct Source {
+    /// What it is called in errors: a built-in's name, or the file's path.
+    pub origin: String,
+    /// The text.
+    pub text: Cow<'static, str>,
+}
+
+/// The text of the scenario the user names.
+///
+/// # Errors
+/// There is no such scenario, or it cannot be read.
+pub fn source(name: &str) -> Result<Source, Failure> {
+    if let Some(builtin) = builtin(name) {
+        return Ok(Source { origin: builtin.name.into(), text: builtin.toml.into() });
+    }
+    if !is_path(name) {
         return Err(unknown(name));
-    };
-    scenario.map_err(Failure::bad_input)
+    }
+    let text = read_text(name)
+        .map_err(|problem| Failure::bad_input(format_args!("cannot read scenario `{name}`: {problem}")))?;
+    Ok(Source { origin: name.into(), text: text.into() })
+}
+
+/// The same, named in the file `file`: a path starts at that file's directory.
+///
+/// # Errors
+/// There is no such scenario, or it cannot be read.
+pub fn source_beside(file: &str, name: &str) -> Result<Source, Failure> {
+    let beside = Path::new(file).parent().unwrap_or(Path::new("")).join(name);
+    match beside.to_str() {
+        Some(path) if builtin(name).is_none() && (is_path(name) || is_path(path)) => source(path),
+        _ => source(name),
+    }
 }
 
 /// The built-in scenario of this name.

@@ -17,7 +17,7 @@ pub const RULED: TableStyle = TableStyle::new()
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
 /// The lines of a summary: what, and how much.
-type Lines = Vec<(&'static str, String)>;
+pub type Lines = Vec<(&'static str, String)>;
 
 /// `row` as one flat JSON object on a line, its keys in the order of the columns; NaN and infinities are null.
 pub fn json(row: impl Row) -> String {
@@ -228,7 +228,7 @@ fn breach(found: u64, audited: u64) -> String {
 }
 
 /// A title over two columns.
-fn layout(title: &str, lines: Lines) -> String {
+pub fn layout(title: &str, lines: Lines) -> String {
     let mut table = TextTable::new();
     table.load_style(RULED);
     table.add_rows(lines.into_iter().map(|(what, how_much)| [what.to_owned(), how_much]));

@@ -45,6 +45,20 @@ impl RunDirectory {
         Ok(Self { partial, parents, target: path.to_owned(), force })
     }
 
+    /// Prepares `path`, whose parent exists, with a hidden directory within `scratch`, a directory of
+    /// the same file system, to write into.
+    ///
+    /// # Errors
+    /// If nothing can be created in `scratch`.
+    pub(crate) fn within(scratch: &Path, path: &Path) -> Result<Self, ReportError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let partial = tempfile::Builder::new()
+            .prefix(&format!("{name}-"))
+            .tempdir_in(scratch)
+            .map_err(|error| ReportError::write(path, &error))?;
+        Ok(Self { partial, parents: CreatedParents::default(), target: path.to_owned(), force: false })
+    }
+
     /// Where the directory will be.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -66,12 +80,12 @@ impl RunDirectory {
     /// If a file cannot be brought to disk, if `path` has come to exist meanwhile, or if it cannot
     /// be replaced.
     pub fn publish(mut self) -> Result<PathBuf, ReportError> {
-        self.sync().map_err(|error| ReportError::write(&self.target, error))?;
+        self.sync().map_err(|error| ReportError::write(&self.target, &error))?;
         check_replaceable(&self.target, self.force)?;
         if exists(&self.target) {
             self.replace()?;
         } else {
-            self.rename_into_place().map_err(|error| ReportError::write(&self.target, error))?;
+            self.rename_into_place().map_err(|error| ReportError::write(&self.target, &error))?;
         }
         self.partial.disable_cleanup(true);
         self.parents.keep();
@@ -93,7 +107,7 @@ impl RunDirectory {
 
     /// Moves the old directory aside, the new one into place, and removes the old one.
     fn replace(&self) -> Result<(), ReportError> {
-        let failed = |error: io::Error| ReportError::write(&self.target, error);
+        let failed = |error: io::Error| ReportError::write(&self.target, &error);
         let name = self.target.file_name().unwrap_or_default();
         let mut aside =
             hidden_sibling(parent_of(&self.target), &name.to_string_lossy(), "replaced").map_err(failed)?;
@@ -103,7 +117,7 @@ impl RunDirectory {
             if fs::rename(&old, &self.target).is_err() {
                 aside.disable_cleanup(true);
                 let problem = format!("{error}; what it held before is in `{}`", old.display());
-                return Err(ReportError::write(&self.target, problem));
+                return Err(failed(io::Error::other(problem)));
             }
             return Err(failed(error));
         }
@@ -114,7 +128,7 @@ impl RunDirectory {
 }
 
 /// The directory that holds `path`.
-fn parent_of(path: &Path) -> &Path {
+pub(crate) fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -122,7 +136,7 @@ fn parent_of(path: &Path) -> &Path {
 }
 
 /// Whether anything is there, a dangling link included.
-fn exists(path: &Path) -> bool {
+pub(crate) fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
@@ -130,7 +144,7 @@ fn hidden_sibling(parent: &Path, name: &str, purpose: &str) -> io::Result<TempDi
     tempfile::Builder::new().prefix(&format!(".{name}.{purpose}-")).tempdir_in(parent)
 }
 
-fn sync(path: &Path) -> io::Result<()> {
+pub(crate) fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
@@ -155,7 +169,7 @@ fn check_replaceable(path: &Path, force: bool) -> Result<(), ReportError> {
 }
 
 /// The first entry by name that is not a file of a report.
-fn foreign_entry(directory: &Path) -> io::Result<Option<String>> {
+pub(crate) fn foreign_entry(directory: &Path) -> io::Result<Option<String>> {
     let mut foreign: Option<String> = None;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -170,11 +184,11 @@ fn foreign_entry(directory: &Path) -> io::Result<Option<String>> {
 
 /// Parent directories that were made for the output; removed again, where empty, unless kept.
 #[derive(Debug, Default)]
-struct CreatedParents(Vec<PathBuf>);
+pub(crate) struct CreatedParents(Vec<PathBuf>);
 
 impl CreatedParents {
     /// Makes `parent` and those above it that are missing.
-    fn create(parent: &Path) -> io::Result<Self> {
+    pub(crate) fn create(parent: &Path) -> io::Result<Self> {
         let missing: Vec<_> = parent
             .ancestors()
             .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists())
@@ -191,7 +205,8 @@ impl CreatedParents {
         Ok(created)
     }
 
-    fn keep(&mut self) {
+    /// They are there to stay.
+    pub(crate) fn keep(&mut self) {
         self.0.clear();
     }
 }

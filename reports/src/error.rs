@@ -1,5 +1,6 @@
 //! What can go wrong with files, each as one sentence that names the file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a report could not be written, or a file not be read.
@@ -19,6 +20,14 @@ pub enum ReportError {
         /// What Portcullis did not write.
         problem: String,
     },
+    /// The output is a sweep, but cannot be gone on with as asked.
+    #[error("`{}` {problem}", path.display())]
+    Refused {
+        /// The output directory.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
     /// The output directory cannot be created.
     #[error("cannot create the output `{}`: {problem}", path.display())]
     Create {
@@ -34,6 +43,8 @@ pub enum ReportError {
         path: PathBuf,
         /// Why.
         problem: String,
+        /// The kind of failure.
+        kind: io::ErrorKind,
     },
     /// A file cannot be read, or is not what it should be.
     #[error("cannot read `{}`: {problem}", path.display())]
@@ -67,8 +78,19 @@ impl ReportError {
         Self::Create { path: path.to_owned(), problem: problem.to_string() }
     }
 
-    pub(crate) fn write(path: &Path, problem: impl ToString) -> Self {
-        Self::Write { path: path.to_owned(), problem: problem.to_string() }
+    /// Whether nothing more can be written: the disk is full, or allows no writing.
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        matches!(self, Self::Write { kind: StorageFull | QuotaExceeded | ReadOnlyFilesystem, .. })
+    }
+
+    pub(crate) fn write(path: &Path, error: &io::Error) -> Self {
+        Self::Write { path: path.to_owned(), problem: error.to_string(), kind: error.kind() }
+    }
+
+    pub(crate) fn refused(path: &Path, problem: impl ToString) -> Self {
+        Self::Refused { path: path.to_owned(), problem: problem.to_string() }
     }
 
     pub(crate) fn read(path: &Path, problem: impl ToString) -> Self {

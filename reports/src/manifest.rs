@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checksum;
 use crate::directory::RunDirectory;
 use crate::error::ReportError;
 use crate::machine::Machine;
@@ -20,7 +21,7 @@ const PROGRAM: &str = "portcullis";
 /// What a report is, and how it came to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// `run` or `replay`.
+    /// `run`, `replay` or `sweep`.
     pub command: String,
     /// Name of the scenario.
     pub scenario: String,
@@ -29,6 +30,9 @@ pub struct Manifest {
     /// The trace that was replayed; absent for a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// The point of the sweep; absent elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<u64>,
     /// Seed of every stream.
     pub seed: u64,
     /// Version of Portcullis.
@@ -43,7 +47,7 @@ pub struct Manifest {
     pub started: String,
     /// Wall time from the start to the last row, s.
     pub wall_s: f64,
-    /// The tables: file, rows and columns.
+    /// The tables: file, rows, size, checksum and columns.
     pub files: Vec<FileInfo>,
 }
 
@@ -64,16 +68,15 @@ impl Manifest {
     pub fn write(&self, directory: &RunDirectory) -> Result<(), ReportError> {
         let document =
             Document { program: PROGRAM.into(), schema_version: SCHEMA_VERSION.into(), manifest: self };
-        let mut text = serde_json::to_string_pretty(&document).expect("a manifest holds nothing JSON cannot");
-        text.push('\n');
-        fs::write(directory.file(MANIFEST_FILE), text)
-            .map_err(|error| ReportError::write(&directory.path().join(MANIFEST_FILE), error))
+        let text = serde_json::to_string_pretty(&document).expect("a manifest holds nothing JSON cannot");
+        fs::write(directory.file(MANIFEST_FILE), sealed(&text))
+            .map_err(|error| ReportError::write(&directory.path().join(MANIFEST_FILE), &error))
     }
 
     /// Reads the manifest of a report.
     ///
     /// # Errors
-    /// If there is none, or it is not one that Portcullis wrote.
+    /// If there is none, or it is not as Portcullis wrote it.
     pub fn read(directory: &Path) -> Result<Self, ReportError> {
         let path = directory.join(MANIFEST_FILE);
         let text = fs::read_to_string(&path).map_err(|error| ReportError::read(&path, error))?;
@@ -82,8 +85,26 @@ impl Manifest {
         if document.program != PROGRAM {
             return Err(ReportError::read(&path, format!("it was written by {:?}", document.program)));
         }
+        if !is_sealed(&text) {
+            return Err(ReportError::read(&path, "its content does not match its checksum"));
+        }
         Ok(document.manifest)
     }
+}
+
+/// What stands between a manifest's own text and its checksum, the last key.
+const SEAL: &str = ",\n  \"checksum\": \"";
+
+/// An object as text, with the checksum of all that stands before it as its last key.
+fn sealed(object: &str) -> String {
+    let body = object.strip_suffix("\n}").expect("a pretty object");
+    format!("{body}{SEAL}{}\"\n}}\n", checksum::of_bytes(body.as_bytes()))
+}
+
+/// Whether a text is as [`sealed`] left it.
+fn is_sealed(text: &str) -> bool {
+    text.rsplit_once(SEAL)
+        .is_some_and(|(body, end)| end == format!("{}\"\n}}\n", checksum::of_bytes(body.as_bytes())))
 }
 
 /// Whether the directory holds a manifest of Portcullis, of whatever version.

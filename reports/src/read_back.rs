@@ -16,6 +16,8 @@ pub enum Cells {
     U32(Vec<Option<u32>>),
     /// `UInt64`.
     U64(Vec<Option<u64>>),
+    /// `Int64`.
+    I64(Vec<Option<i64>>),
     /// `Float64`.
     F64(Vec<Option<f64>>),
     /// `Boolean`.
@@ -41,11 +43,19 @@ impl StoredTable {
     /// # Errors
     /// If the file cannot be read, or has a column of a type that no report has.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
+        Self::read_columns(path, &|_| true)
+    }
+
+    /// Reads the columns of a table whose names are `wanted`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or such a column has a type that no report has.
+    pub fn read_columns(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Self, ReportError> {
         let mut file = ParquetFile::open(path)?;
         let row_groups = file.row_groups();
         let fields: Vec<_> = file.schema().iter_values().cloned().collect();
         let mut columns = Vec::with_capacity(fields.len());
-        for (index, field) in fields.iter().enumerate() {
+        for (index, field) in fields.iter().enumerate().filter(|(_, field)| wanted(&field.name)) {
             let mut cells = Cells::of_type(&field.dtype).ok_or_else(|| {
                 let name = field.name.escape_debug();
                 ReportError::read(path, format!("column `{name}` has type {:?}", field.dtype))
@@ -84,6 +94,7 @@ impl Cells {
         Some(match dtype {
             Type::UInt32 => Self::U32(Vec::new()),
             Type::UInt64 => Self::U64(Vec::new()),
+            Type::Int64 => Self::I64(Vec::new()),
             Type::Float64 => Self::F64(Vec::new()),
             Type::Boolean => Self::Bool(Vec::new()),
             Type::Utf8View => Self::Text(Vec::new()),
@@ -100,6 +111,7 @@ impl Cells {
         match self {
             Self::U32(cells) => numbers(cells, array),
             Self::U64(cells) => numbers(cells, array),
+            Self::I64(cells) => numbers(cells, array),
             Self::F64(cells) => numbers(cells, array),
             Self::Bool(cells) => cells.extend(cast::<BooleanArray>(array).iter()),
             Self::Text(cells) => {

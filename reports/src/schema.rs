@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use portcullis_engine::account::{LatencyRow, RequestRow, SummaryRow, TenantRow, TimelineRow, WindowRow};
 use portcullis_engine::replay::{RefusedRow, ReplayRequestRow, ReplaySummaryRow};
-use portcullis_engine::table::{Column, Table};
+use portcullis_engine::table::{Column, Field, Table};
 
 use crate::manifest::MANIFEST_FILE;
+use crate::sweep::IntervalRow;
 
 /// Version of the tables: raised when a column changes its name, type or meaning, or goes.
 pub const SCHEMA_VERSION: &str = "1";
@@ -98,9 +99,29 @@ pub fn schema_markdown() -> String {
             describe(&mut text, &table);
         }
     }
+    describe_sweep(&mut text);
     text.truncate(text.trim_end().len());
     text.push('\n');
     text
+}
+
+/// What a sweep has beside the tables of its points.
+fn describe_sweep(text: &mut String) {
+    let _ = writeln!(
+        text,
+        "## Tables of `sweep`\n\nThe points' tables are those of `run`, with a column for each axis and, with \
+         `--repeat`, `repeat` (Int64) and `seed` (UInt64).\n\n### `intervals.parquet`\n\nThe axes' columns \
+         come first.\n\n| column | type | unit | meaning |\n|---|---|---|---|"
+    );
+    for Field { name, meaning } in IntervalRow::FIELDS {
+        let (kind, unit) = match name {
+            "metric" => ("String", ""),
+            "group" => ("UInt64", "index"),
+            "n" => ("UInt64", "count"),
+            _ => ("Float64", "the metric's"),
+        };
+        let _ = writeln!(text, "| `{name}` | {kind} | {unit} | {meaning} |");
+    }
 }
 
 fn describe(text: &mut String, table: &Table) {

@@ -12,7 +12,9 @@ use polars::prelude::{
 use portcullis_engine::table::{Column, Field, Table};
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::Checksum;
 use crate::error::ReportError;
+use crate::extra::ExtraColumn;
 use crate::schema::{ROW_GROUP_ROWS, SCHEMA_VERSION, table_file_name};
 
 /// What every file of a report carries as key-value metadata, beside `schema_version` and the
@@ -30,9 +32,12 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    fn key_values(&self, fields: &[Field]) -> KeyValueMetadata {
+    pub(crate) fn key_values<'a>(
+        &self,
+        meanings: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> KeyValueMetadata {
         let meaning: serde_json::Map<_, _> =
-            fields.iter().map(|field| (field.name.to_owned(), field.meaning.trim().into())).collect();
+            meanings.map(|(name, meaning)| (name.to_owned(), meaning.trim().into())).collect();
         KeyValueMetadata::from_static(vec![
             ("schema_version".into(), SCHEMA_VERSION.into()),
             ("portcullis_version".into(), self.version.clone()),
@@ -51,6 +56,10 @@ pub struct FileInfo {
     pub name: String,
     /// Rows it holds.
     pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// `xxh3:` and the XXH3 of its bytes, 64 bits in hexadecimal digits, as `xxhsum -H3` prints it.
+    pub checksum: String,
     /// Names of its columns, in order.
     pub columns: Vec<String>,
 }
@@ -59,40 +68,40 @@ pub struct FileInfo {
 pub(crate) struct TableFile {
     table: &'static str,
     fields: &'static [Field],
+    /// Columns that the table has in this report only, the same in every row.
+    extra: Vec<ExtraColumn>,
     /// Where the file will be, for messages.
     shown: PathBuf,
     /// Rows of the row group that is not full yet.
     pending: Vec<Column>,
     rows: u64,
-    fault: Arc<Mutex<Option<io::Error>>>,
+    /// What the output knows of itself: polars keeps the output, and its errors in words of its own.
+    state: Arc<Mutex<OutputState>>,
     writer: BatchedWriter<Output>,
 }
 
 impl TableFile {
-    /// Creates the file at `path`, which messages call `shown`, for rows like those of `table`.
+    /// Creates the file at `path`, which messages call `shown`, for rows like those of `table` with
+    /// the `extra` columns that the table does not have itself.
     pub(crate) fn create(
         path: &Path,
         shown: &Path,
         metadata: &Metadata,
         table: &Table,
+        extra: &[ExtraColumn],
     ) -> Result<Self, ReportError> {
         assert!(table.is_empty(), "a table is declared without rows");
-        let file = File::create(path).map_err(|error| ReportError::write(shown, error))?;
-        let fault = Arc::new(Mutex::new(None));
-        let output = Output { file: BufWriter::new(file), fault: Arc::clone(&fault) };
-        let schema =
-            frame(table.fields, table.columns.clone()).map_err(|error| ReportError::write(shown, error))?;
-        let writer = ParquetWriter::new(output)
-            .with_compression(ParquetCompression::Zstd(None))
-            .with_statistics(StatisticsOptions::default())
-            .with_key_value_metadata(Some(metadata.key_values(table.fields)))
-            // Polars would start a thread a core; this thread is enough.
-            .set_parallel(false)
-            .batched(schema.schema())
-            .map_err(|error| ReportError::write(shown, error))?;
+        let is_new = |column: &&ExtraColumn| table.fields.iter().all(|field| field.name != column.name);
+        let extra: Vec<ExtraColumn> = extra.iter().filter(is_new).cloned().collect();
+        let meanings = table.fields.iter().map(|field| (field.name, field.meaning));
+        let of_extra = extra.iter().map(|column| (column.name.as_str(), column.meaning.as_str()));
+        let metadata = metadata.key_values(meanings.chain(of_extra));
+        let schema = frame(table.fields, table.columns.clone(), &extra)
+            .map_err(|error| ReportError::write(shown, &io::Error::other(error)))?;
+        let (writer, state) = open(path, shown, metadata, &schema)?;
         let pending = table.columns.clone();
         let (table, fields) = (table.name, table.fields);
-        Ok(Self { table, fields, shown: shown.to_owned(), pending, rows: 0, fault, writer })
+        Ok(Self { table, fields, extra, shown: shown.to_owned(), pending, rows: 0, state, writer })
     }
 
     /// Name of the table.
@@ -124,34 +133,65 @@ impl TableFile {
         if !self.pending[0].is_empty() {
             self.write_row_group()?;
         }
-        self.writer.finish().map_err(|error| self.failed(&error))?;
-        Ok(FileInfo {
-            name: table_file_name(self.table),
-            rows: self.rows,
-            columns: self.fields.iter().map(|field| field.name.to_owned()).collect(),
-        })
+        self.writer.finish().map_err(|error| failed(&self.shown, &self.state, error))?;
+        let columns = self.fields.iter().map(|field| field.name.to_owned());
+        let columns = columns.chain(self.extra.into_iter().map(|column| column.name)).collect();
+        Ok(file_info(table_file_name(self.table), self.rows, columns, &self.state))
     }
 
     fn write_row_group(&mut self) -> Result<(), ReportError> {
         let cells = self.pending.iter_mut().map(take).collect();
-        let frame = frame(self.fields, cells).map_err(|error| self.failed(&error))?;
-        self.writer.write_batch(&frame).map_err(|error| self.failed(&error))
-    }
-
-    /// The error of the file itself where there was one: polars wraps it in words of its own.
-    fn failed(&self, error: &PolarsError) -> ReportError {
-        let fault = self.fault.lock().ok().and_then(|mut fault| fault.take());
-        match fault {
-            Some(fault) => ReportError::write(&self.shown, fault),
-            None => ReportError::write(&self.shown, error),
-        }
+        frame(self.fields, cells, &self.extra)
+            .and_then(|frame| self.writer.write_batch(&frame))
+            .map_err(|error| failed(&self.shown, &self.state, error))
     }
 }
 
-/// A file that remembers its first error.
-struct Output {
+/// Creates a Parquet file with the columns of `schema`, and what its output knows of itself.
+pub(crate) fn open(
+    path: &Path,
+    shown: &Path,
+    metadata: KeyValueMetadata,
+    schema: &DataFrame,
+) -> Result<(BatchedWriter<Output>, Arc<Mutex<OutputState>>), ReportError> {
+    let file = File::create(path).map_err(|error| ReportError::write(shown, &error))?;
+    let state = Arc::new(Mutex::new(OutputState::default()));
+    let output = Output { file: BufWriter::new(file), state: Arc::clone(&state) };
+    let writer = ParquetWriter::new(output)
+        .with_compression(ParquetCompression::Zstd(None))
+        .with_statistics(StatisticsOptions::default())
+        .with_key_value_metadata(Some(metadata))
+        // Polars would start a thread a core; this thread is enough.
+        .set_parallel(false)
+        .batched(schema.schema())
+        .map_err(|error| failed(shown, &state, error))?;
+    Ok((writer, state))
+}
+
+/// The error of the file itself where there was one: polars wraps it in words of its own.
+pub(crate) fn failed(shown: &Path, state: &Mutex<OutputState>, error: PolarsError) -> ReportError {
+    let fault = state.lock().ok().and_then(|mut state| state.fault.take());
+    ReportError::write(shown, &fault.unwrap_or_else(|| io::Error::other(error)))
+}
+
+/// What the manifest says of a finished file.
+fn file_info(name: String, rows: u64, columns: Vec<String>, state: &Mutex<OutputState>) -> FileInfo {
+    let state = state.lock().expect("the writer has not panicked");
+    FileInfo { name, rows, bytes: state.bytes, checksum: state.checksum.finish(), columns }
+}
+
+/// A file that knows what was written to it, and remembers its first error.
+pub(crate) struct Output {
     file: BufWriter<File>,
-    fault: Arc<Mutex<Option<io::Error>>>,
+    state: Arc<Mutex<OutputState>>,
+}
+
+/// What an [`Output`] knows of itself.
+#[derive(Default)]
+pub(crate) struct OutputState {
+    bytes: u64,
+    checksum: Checksum,
+    fault: Option<io::Error>,
 }
 
 impl Output {
@@ -161,8 +201,8 @@ impl Output {
                 || io::Error::new(error.kind(), error.to_string()),
                 io::Error::from_raw_os_error,
             );
-            if let Ok(mut fault) = self.fault.lock() {
-                fault.get_or_insert(copy);
+            if let Ok(mut state) = self.state.lock() {
+                state.fault.get_or_insert(copy);
             }
         })
     }
@@ -171,6 +211,10 @@ impl Output {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let result = self.file.write(bytes);
+        if let (Ok(written), Ok(mut state)) = (&result, self.state.lock()) {
+            state.bytes += *written as u64;
+            state.checksum.update(&bytes[..*written]);
+        }
         self.note(result)
     }
 
@@ -210,10 +254,12 @@ fn move_front(from: &mut Column, to: &mut Column, count: usize) {
     moved!(U32 U64 OptionalU64 F64 Bool Text Name OptionalName);
 }
 
-/// The columns as polars takes them.
-fn frame(fields: &[Field], columns: Vec<Column>) -> Result<DataFrame, PolarsError> {
-    let columns = fields.iter().zip(columns).map(|(field, column)| series(field.name, column)).collect();
-    DataFrame::new_infer_height(columns)
+/// The columns as polars takes them, followed by the extra ones, the same in every row.
+fn frame(fields: &[Field], columns: Vec<Column>, extra: &[ExtraColumn]) -> Result<DataFrame, PolarsError> {
+    let rows = columns.first().map_or(0, Column::len);
+    let own = fields.iter().zip(columns).map(|(field, column)| series(field.name, column));
+    let extra = extra.iter().map(|column| column.value.series(&column.name, rows));
+    DataFrame::new_infer_height(own.chain(extra).collect())
 }
 
 fn series(name: &str, column: Column) -> Series {

@@ -4,6 +4,7 @@
 //! - [`mod@builtins`]: the scenarios that come with Portcullis;
 //! - [`source`]: the requests of one VF, drawn from streams that depend on nothing but the seed;
 //! - [`plan`]: from a scenario to what the engine runs;
+//! - [`sweep`]: one scenario at many points, by axes of keys and values;
 //! - [`events`]: traces for a replay, read from CSV.
 
 pub mod builtins;
@@ -11,7 +12,8 @@ pub mod events;
 pub mod plan;
 pub mod scenario;
 pub mod source;
+pub mod sweep;
 
 pub use builtins::{Builtin, builtin, builtins};
 pub use events::{CsvEvents, EventError};
-pub use scenario::{Override, ReplaySettings, Scenario, ScenarioError};
+pub use scenario::{Override, ReplaySettings, Scenario, ScenarioError, Template};

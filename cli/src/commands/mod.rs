@@ -5,3 +5,4 @@ pub mod man;
 pub mod replay;
 pub mod run;
 pub mod scenarios;
+pub mod sweep;

@@ -34,6 +34,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<(), Failure> {
         name: name.clone(),
         scenario_toml: settings_toml(&settings),
         trace: Some(name.clone()),
+        point: None,
         seed: settings.seed,
         threads: 1,
     };

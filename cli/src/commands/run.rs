@@ -4,18 +4,17 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use portcullis_engine::account::SummaryRow;
-use portcullis_engine::simulation::{RunResult, Simulation};
+use portcullis_engine::simulation::Simulation;
 use portcullis_reports::run_tables;
-use portcullis_workloads::Scenario;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::arguments::{RunArguments, overrides};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::report::{About, Report};
+use crate::simulate::{Task, simulate};
 use crate::{host, human, interrupt, scenario, stdout, summary};
 
 /// How often a request to stop is looked for while the world is built.
@@ -37,15 +36,25 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         name: scenario.name.clone(),
         scenario_toml: scenario.to_toml(),
         trace: None,
+        point: None,
         seed: scenario.seed,
         threads: pool.current_num_threads(),
     };
     let mut report = Report::open(about, &arguments.output, run_tables(arguments.log_requests))?;
-    let result = simulate(scenario, arguments, &pool, &mut report)?;
+    let task = Task { scenario, log_requests: arguments.log_requests };
+    let mut bar: Option<Progress> = None;
+    let (summary, breach) =
+        simulate(&task, &pool, &mut report, |task| build_aside(task.clone(), &pool), &mut |progress| {
+            bar.get_or_insert_with(|| {
+                Progress::new("DMAs", progress.requests_expected, arguments.output.quiet)
+            })
+            .update(progress.requests_completed, || {
+                format!("  simulated {}", human::nanoseconds(progress.simulated.as_ns_f64()))
+            });
+            Ok(())
+        })?;
+    drop(bar);
 
-    let RunResult { summary, tenants, latency, tables, breach } = result;
-    report.write(tables)?;
-    report.write([tenants, latency, std::iter::once(summary.clone()).collect()])?;
     let path = report.publish()?;
     let text = if arguments.output.json { summary::json(summary) } else { summary::of_run(&summary, &path) };
     stdout::write(text.as_bytes())?;
@@ -62,46 +71,14 @@ fn thread_pool(threads: Option<usize>) -> Result<ThreadPool, Failure> {
         .map_err(|error| Failure::failed(format_args!("cannot start {threads} threads: {error}")))
 }
 
-/// Builds the world and advances it to its end; rows go to the report as they become final.
-fn simulate(
-    scenario: Scenario,
-    arguments: &RunArguments,
-    pool: &Arc<ThreadPool>,
-    report: &mut Report,
-) -> Result<RunResult, Failure> {
-    let clock = Instant::now();
-    let mut simulation = build(scenario, arguments.log_requests, pool)?;
-    let build_s = clock.elapsed().as_secs_f64();
-
-    let clock = Instant::now();
-    let mut bar: Option<Progress> = None;
-    loop {
-        interrupt::check()?;
-        let progress = pool.install(|| simulation.advance());
-        report.write(simulation.drain_tables())?;
-        bar.get_or_insert_with(|| Progress::new("DMAs", progress.requests_expected, arguments.output.quiet))
-            .update(progress.requests_completed, || {
-                format!("  simulated {}", human::nanoseconds(progress.simulated.as_ns_f64()))
-            });
-        if progress.finished {
-            break;
-        }
-    }
-    let mut result = pool.install(|| simulation.finish());
-    measure(&mut result.summary, build_s, clock.elapsed().as_secs_f64());
-    Ok(result)
-}
-
 /// Builds the world on a thread aside: a large one takes a while, and Ctrl-C must not wait for it.
 /// What is half built then ends with the process.
-fn build(scenario: Scenario, log_requests: bool, pool: &Arc<ThreadPool>) -> Result<Simulation, Failure> {
+fn build_aside(task: Task, pool: &Arc<ThreadPool>) -> Result<Simulation, Failure> {
     let (sender, receiver) = mpsc::channel();
     let pool = Arc::clone(pool);
     let work = move || {
-        let mut plan = scenario.plan();
-        plan.log_requests = log_requests;
         // Nobody listens any more if the user asked to stop.
-        sender.send(pool.install(|| Simulation::build(plan))).unwrap_or_default();
+        sender.send(pool.install(|| task.build())).unwrap_or_default();
     };
     let builder = thread::Builder::new()
         .name("build".into())
@@ -118,12 +95,4 @@ fn build(scenario: Scenario, log_requests: bool, pool: &Arc<ThreadPool>) -> Resu
             },
         }
     }
-}
-
-/// Fills in what the host took.
-fn measure(summary: &mut SummaryRow, build_s: f64, simulate_s: f64) {
-    summary.wall_build_s = build_s;
-    summary.wall_simulate_s = simulate_s;
-    summary.wall_dma_per_s = summary.dma_total as f64 / simulate_s;
-    summary.wall_peak_memory_bytes = host::peak_memory_bytes();
 }

@@ -48,7 +48,7 @@ fn arguments_that_are_no_text_are_refused() {
 fn help_is_there_for_every_command() {
     let place = Workplace::new();
     assert!(place.succeed(&["--help"]).contains("Exit codes"));
-    for command in ["run", "replay"] {
+    for command in ["run", "sweep", "replay"] {
         let help = place.succeed(&[command, "--help"]);
         assert!(help.contains(&format!("Usage: portcullis {command}")), "{help}");
         assert!(help.contains("Examples:"), "{help}");
@@ -81,11 +81,13 @@ fn every_shell_gets_a_script_that_knows_the_options() {
 fn the_manual_page_describes_every_command() {
     let page = Workplace::new().succeed(&["man"]);
     assert!(page.contains(".TH portcullis"), "{page}");
-    for heading in ["NAME", "SYNOPSIS", "\"PORTCULLIS RUN\"", "\"PORTCULLIS REPLAY\"", "VERSION"] {
+    for heading in
+        ["NAME", "SYNOPSIS", "\"PORTCULLIS RUN\"", "\"PORTCULLIS SWEEP\"", "\"PORTCULLIS REPLAY\"", "VERSION"]
+    {
         assert!(page.lines().any(|line| line == format!(".SH {heading}")), "{heading}: {page}");
     }
     assert!(page.contains("log\\-requests"), "{page}");
-    assert_eq!(page.matches("EXAMPLES\n.nf\n").count(), 3, "{page}");
+    assert_eq!(page.matches("EXAMPLES\n.nf\n").count(), 4, "{page}");
 }
 
 #[test]

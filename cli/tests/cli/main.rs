@@ -7,3 +7,4 @@ mod replay;
 mod run;
 mod scenarios;
 mod support;
+mod sweep;

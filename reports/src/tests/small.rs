@@ -43,6 +43,7 @@ fn manifest() -> Manifest {
         scenario: "default".into(),
         scenario_toml: "requests = 10\n".into(),
         trace: None,
+        point: None,
         seed: u64::MAX,
         version: "0.1.0".into(),
         commit: None,
@@ -50,7 +51,13 @@ fn manifest() -> Manifest {
         threads: 2,
         started: "2026-01-31T00:00:00Z".into(),
         wall_s: 1.5,
-        files: vec![FileInfo { name: "summary.parquet".into(), rows: 1, columns: vec!["seed".into()] }],
+        files: vec![FileInfo {
+            name: "summary.parquet".into(),
+            rows: 1,
+            bytes: 99,
+            checksum: "xxh3:0123456789abcdef".into(),
+            columns: vec!["seed".into()],
+        }],
     }
 }
 
@@ -78,4 +85,20 @@ fn a_manifest_of_another_program_is_refused() {
     fs::write(&path, text).expect("written");
     let error = Manifest::read(path.parent().expect("the directory")).expect_err("another program");
     assert!(matches!(error, ReportError::Read { .. }) && error.to_string().contains("other"), "{error}");
+}
+
+#[test]
+fn a_manifest_that_was_changed_is_refused() {
+    let (_root, directory) = output();
+    manifest().write(&directory).expect("written");
+    let path = directory.publish().expect("published").join("manifest.json");
+    let text = fs::read(&path).expect("the file");
+    for at in 0..text.len() {
+        let mut changed = text.clone();
+        changed[at] ^= 4;
+        fs::write(&path, changed).expect("written");
+        assert!(Manifest::read(path.parent().expect("the directory")).is_err(), "byte {at}");
+    }
+    fs::write(&path, &text).expect("written");
+    assert_eq!(Manifest::read(path.parent().expect("the directory")).expect("whole again"), manifest());
 }

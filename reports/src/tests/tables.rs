@@ -8,8 +8,8 @@ use portcullis_engine::replay::RefusedRow;
 use portcullis_engine::table::{Column, Table};
 
 use crate::{
-    Cells, FileInfo, Metadata, ROW_GROUP_ROWS, ReportError, ReportWriter, StoredTable, replay_tables,
-    run_tables,
+    Cells, ExtraColumn, ExtraValue, FileInfo, Metadata, ROW_GROUP_ROWS, ReportError, ReportWriter,
+    StoredTable, WriterThread, replay_tables, run_tables,
 };
 
 use super::{metadata, output};
@@ -62,7 +62,8 @@ fn expected(column: &Column) -> Cells {
 /// Writes the tables, publishes them under `root`, and hands each file to `check`.
 fn written(tables: Vec<Table>, batches: Vec<Table>, check: impl FnOnce(&Path, Vec<FileInfo>)) {
     let (_root, directory) = output();
-    let mut writer = ReportWriter::start(&directory, &metadata(), tables).expect("started");
+    let mut writer =
+        ReportWriter::start(&directory, &metadata(), tables, &[], WriterThread::Own).expect("started");
     for batch in batches {
         writer.write(batch).expect("written");
     }
@@ -190,7 +191,8 @@ fn host_measurements_can_be_left_out() {
 #[should_panic(expected = "was not declared")]
 fn an_undeclared_table_is_a_mistake_of_the_caller() {
     let (_root, directory) = output();
-    let mut writer = ReportWriter::start(&directory, &metadata(), replay_tables()).expect("started");
+    let mut writer = ReportWriter::start(&directory, &metadata(), replay_tables(), &[], WriterThread::Own)
+        .expect("started");
     let _ = writer.write(Table::new::<TenantRow>());
 }
 
@@ -203,7 +205,8 @@ fn a_full_disk_is_one_error_that_names_the_file() {
     let full = || {
         let (root, directory) = output();
         symlink("/dev/full", directory.file("refused.parquet")).expect("linked");
-        let writer = ReportWriter::start(&directory, &metadata(), replay_tables()).expect("started");
+        let writer = ReportWriter::start(&directory, &metadata(), replay_tables(), &[], WriterThread::Own)
+            .expect("started");
         (root, directory, writer)
     };
     let check = |error: &ReportError| {
@@ -233,7 +236,8 @@ fn a_full_disk_is_one_error_that_names_the_file() {
 fn a_directory_that_is_gone_is_an_error_at_the_start() {
     let (root, directory) = output();
     fs::remove_dir_all(root.path()).expect("removed");
-    let error = ReportWriter::start(&directory, &metadata(), run_tables(true)).expect_err("gone");
+    let error = ReportWriter::start(&directory, &metadata(), run_tables(true), &[], WriterThread::Own)
+        .expect_err("gone");
     assert!(error.to_string().contains("summary.parquet"), "{error}");
 }
 
@@ -266,4 +270,43 @@ fn rows_of_the_engine_can_be_written() {
         assert_eq!(stored.column("iova"), Some(&Cells::U64(vec![Some(4096)])));
         assert_eq!(stored.column("op"), Some(&Cells::Text(vec![None])));
     });
+}
+
+#[test]
+fn extra_columns_stand_behind_and_give_way() {
+    let column = |name: &str, value| ExtraColumn { name: name.into(), meaning: "An axis.".into(), value };
+    let extra = [
+        column("a.b", ExtraValue::Integer(-3)),
+        column("op", ExtraValue::Float(0.5)),
+        column("c", ExtraValue::Boolean(true)),
+        column("d", ExtraValue::Text("full".into())),
+        column("e", ExtraValue::Unsigned(u64::MAX)),
+        column("f", ExtraValue::Float(0.3)),
+    ];
+    let like = Table::new::<LatencyRow>();
+    let rows = table(&like, 0..ROW_GROUP_ROWS as u64 + 5);
+    let bytes = [WriterThread::Own, WriterThread::Callers].map(|thread| {
+        let (_root, directory) = output();
+        let mut writer = ReportWriter::start(&directory, &metadata(), vec![like.clone()], &extra, thread)
+            .expect("started");
+        writer.write(rows.clone()).expect("written");
+        let files = writer.finish().expect("finished");
+        let path = directory.publish().expect("published").join("latency.parquet");
+        let bytes = fs::read(&path).expect("the file");
+        assert_eq!(files[0].bytes, bytes.len() as u64);
+        let mut checksum = crate::Checksum::new();
+        checksum.update(&bytes);
+        assert_eq!(files[0].checksum, checksum.finish());
+        let stored = StoredTable::read(&path).expect("a table");
+        let names: Vec<_> = stored.columns.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["measure", "op", "low_ns", "high_ns", "count", "a.b", "c", "d", "e", "f"]);
+        assert_eq!(files[0].columns, names);
+        let rows = stored.rows();
+        assert_eq!(stored.column("a.b"), Some(&Cells::I64(vec![Some(-3); rows])));
+        assert_eq!(stored.column("e"), Some(&Cells::U64(vec![Some(u64::MAX); rows])));
+        assert_eq!(stored.column("f"), Some(&Cells::F64(vec![Some(0.3); rows])));
+        assert!(matches!(stored.column("op"), Some(Cells::Text(_))), "the table's own");
+        bytes
+    });
+    assert!(bytes[0] == bytes[1], "whichever thread writes");
 }

@@ -27,8 +27,7 @@ impl Scenario {
         let total_hz = ClassRate::total_hz(self);
         let duration = self.duration_us.map(us_to_ps);
         let expected_ps = |requests: u64| Picoseconds((requests as f64 / total_hz * 1e12 + 0.5) as u64);
-        let expected = |span: Picoseconds| (total_hz * span.as_seconds_f64() + 0.5) as u64;
-        let expected_requests = self.requests.or_else(|| duration.map(expected)).expect("a length is given");
+        let expected_requests = self.expected_requests();
         RunPlan {
             name: self.name.clone(),
             seed: self.seed,
@@ -42,6 +41,18 @@ impl Scenario {
             expected_requests,
             expected_duration: duration.unwrap_or_else(|| expected_ps(expected_requests)),
         }
+    }
+}
+
+impl Scenario {
+    /// How many DMAs the tenants intend in all, or an estimate where a duration is given.
+    ///
+    /// # Panics
+    /// If neither `requests` nor `duration_us` is given, which no valid scenario does.
+    #[must_use]
+    pub fn expected_requests(&self) -> u64 {
+        let expected = |us: f64| (ClassRate::total_hz(self) * us_to_ps(us).as_seconds_f64() + 0.5) as u64;
+        self.requests.or_else(|| self.duration_us.map(expected)).expect("a length is given")
     }
 }
 

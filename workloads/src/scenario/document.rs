@@ -156,6 +156,13 @@ impl Document {
         keys
     }
 
+    /// The tree as TOML, a line for each key that is no section.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        write_lines(&self.root, "", &mut text);
+        text
+    }
+
     /// A path as dotted text, in which tenant classes go by their names.
     pub fn dotted(&self, path: &[String]) -> String {
         let mut node = Some(&self.root);
@@ -184,6 +191,46 @@ fn collect_leaf_keys(node: &Node, path: &str, keys: &mut Vec<String>) {
         }
         _ => keys.push(path.to_owned()),
     }
+}
+
+/// Writes `key = value` for every value below `node` that is no table.
+fn write_lines(node: &Node, path: &str, text: &mut String) {
+    match &node.value {
+        Value::Table(entries) if path.is_empty() || !entries.is_empty() => {
+            for (key, child) in entries {
+                let key = bare_or_quoted(key);
+                let path = if path.is_empty() { key } else { format!("{path}.{key}") };
+                write_lines(child, &path, text);
+            }
+        }
+        _ => text.extend([path, " = ", &inline(node), "\n"]),
+    }
+}
+
+/// A value as TOML writes it on one line.
+fn inline(node: &Node) -> String {
+    match &node.value {
+        Value::Text(text) => toml::Value::String(text.clone()).to_string(),
+        Value::Integer(integer) => integer.to_string(),
+        Value::Float(float) => toml::Value::Float(*float).to_string(),
+        Value::Boolean(boolean) => boolean.to_string(),
+        Value::Datetime(datetime) => datetime.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        Value::Table(entries) => {
+            let entry =
+                |(key, child): &(String, Node)| format!("{} = {}", bare_or_quoted(key), inline(child));
+            format!("{{ {} }}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// A key as TOML writes it.
+fn bare_or_quoted(key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !key.is_empty() && key.chars().all(bare) {
+        return key.to_owned();
+    }
+    toml::Value::String(key.replace(['\n', '\r'], " ")).to_string()
 }
 
 /// Reads one TOML value, as an override gives it; `None` if it is none.

@@ -1,6 +1,6 @@
 //! Scenarios: what is simulated, as a user writes it.
 //!
-//! A scenario is TOML. [`Scenario::parse`] reads it through four rooms:
+//! A scenario is TOML. [`Scenario::parse`], or a [`Template`] for many readings, reads it through four rooms:
 //! `document` (text to a tree that remembers lines), `overrides` (`--set` changes the tree),
 //! `deserialize` (the tree to specifications, by serde, with errors that know their key and line) and
 //! the `validate` of each specification. Invariant: printing a scenario and parsing the print gives
@@ -16,16 +16,19 @@ mod pattern;
 mod replay_settings;
 mod sizes;
 mod spec;
+mod template;
 mod validate;
 
 pub use class::*;
 pub use error::*;
 pub use overrides::*;
-use parse::{is_name, nearest};
+use parse::is_name;
+pub(crate) use parse::nearest;
 pub use pattern::*;
 pub use replay_settings::*;
 pub use sizes::*;
 pub use spec::*;
+pub use template::*;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,7 @@
 //! Reading and printing scenarios.
 
-use super::deserialize::deserialize;
 use super::document::Document;
-use super::{Override, Scenario, ScenarioError};
+use super::{Override, Scenario, ScenarioError, Template};
 
 impl Scenario {
     /// Reads the scenario `text`, called `origin` in errors, with `overrides` applied in order, and
@@ -11,12 +10,7 @@ impl Scenario {
     /// # Errors
     /// The first mistake found, with its key and its line or `--set`.
     pub fn parse(origin: &str, text: &str, overrides: &[Override]) -> Result<Self, ScenarioError> {
-        let mut document = Document::parse(origin, text)?;
-        document.apply(overrides)?;
-        let mut scenario: Self = deserialize(&document, &Self::known_keys)?;
-        scenario.fill_in();
-        scenario.validate().map_err(|error| ScenarioError::from_spec(&document, &error))?;
-        Ok(scenario)
+        Template::new(origin, text, overrides)?.scenario(&[])
     }
 
     /// The scenario in full, as TOML that [`Scenario::parse`] reads back to the same scenario.
@@ -40,7 +34,7 @@ impl Scenario {
 }
 
 /// The candidate that is most like `word`.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut best: Option<(f64, &str)> = None;
     for candidate in candidates {
         let likeness = strsim::normalized_damerau_levenshtein(word, candidate);

@@ -1,0 +1,76 @@
+//! One scenario from its plan to its tables: what `run` does, and a sweep at every point.
+
+use std::time::Instant;
+
+use portcullis_engine::account::SummaryRow;
+use portcullis_engine::error::SpecError;
+use portcullis_engine::simulation::{Progress, RunResult, Simulation};
+use portcullis_workloads::Scenario;
+use rayon::ThreadPool;
+
+use crate::failure::Failure;
+use crate::report::Report;
+use crate::{host, interrupt};
+
+/// What is simulated.
+#[derive(Clone)]
+pub struct Task {
+    /// The scenario, checked.
+    pub scenario: Scenario,
+    /// Whether every DMA is logged.
+    pub log_requests: bool,
+}
+
+impl Task {
+    /// Builds the world, in parallel in the current rayon pool.
+    ///
+    /// # Errors
+    /// The first key that cannot be built.
+    pub fn build(&self) -> Result<Simulation, SpecError> {
+        let mut plan = self.scenario.plan();
+        plan.log_requests = self.log_requests;
+        Simulation::build(plan)
+    }
+}
+
+/// Simulates `task` on the threads of `pool` and hands every row to `report`; returns the summary, and
+/// what the owner map found where isolation was broken. The world is built by `build`; `watch` sees
+/// every round.
+///
+/// # Errors
+/// The world cannot be built, the disk fails, the user asked to stop, or `watch` has it end.
+pub fn simulate(
+    task: &Task,
+    pool: &ThreadPool,
+    report: &mut Report,
+    build: impl FnOnce(&Task) -> Result<Simulation, Failure>,
+    watch: &mut dyn FnMut(&Progress) -> Result<(), Failure>,
+) -> Result<(SummaryRow, Option<String>), Failure> {
+    let clock = Instant::now();
+    let mut simulation = build(task)?;
+    let build_s = clock.elapsed().as_secs_f64();
+
+    let clock = Instant::now();
+    loop {
+        interrupt::check()?;
+        let progress = pool.install(|| simulation.advance());
+        report.write(simulation.drain_tables())?;
+        watch(&progress)?;
+        if progress.finished {
+            break;
+        }
+    }
+    let RunResult { mut summary, tenants, latency, tables, breach } = pool.install(|| simulation.finish());
+    measure(&mut summary, build_s, clock.elapsed().as_secs_f64());
+    report.write(tables)?;
+    report.write([tenants, latency, std::iter::once(summary.clone()).collect()])?;
+    Ok((summary, breach))
+}
+
+/// Fills in what the host took.
+fn measure(summary: &mut SummaryRow, build_s: f64, simulate_s: f64) {
+    summary.wall_build_s = build_s;
+    summary.wall_simulate_s = simulate_s;
+    summary.wall_dma_per_s = summary.dma_total as f64 / simulate_s;
+    summary.wall_peak_memory_bytes = host::peak_memory_bytes();
+}
