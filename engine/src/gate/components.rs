@@ -140,6 +140,8 @@ pub struct Uplink {
     pub last_vacated: Picoseconds,
     /// Requests that the smallest queue of its VFs holds.
     pub least_queue_entries: u32,
+    /// Whether no queue of its VFs can ever be full, since their sources hold back by themselves.
+    pub queues_never_fill: bool,
     /// Whether any of its VFs may have only so many requests under way.
     pub vfs_limited: bool,
     /// Requests that were emitted for it since the start.
@@ -248,6 +250,7 @@ impl Uplink {
     #[must_use]
     pub fn new(wires: WireTimes, limits: RateLimits, least_queue_entries: u32, vfs_limited: bool) -> Self {
         Self {
+            queues_never_fill: false,
             next: None,
             released: Fifo::default(),
             ready: Fifo::default(),

@@ -122,7 +122,7 @@ impl Gate<'_> {
         !uplink.vfs_limited
             && uplink.next.is_none()
             && uplink.released.waiting().is_empty()
-            && uplink.last_vacated < next_time()
+            && (uplink.queues_never_fill || uplink.last_vacated < next_time())
     }
 
     /// Issues candidates one after the other while the queues are as good as empty: fewer requests wait
@@ -131,6 +131,7 @@ impl Gate<'_> {
     fn issue_unqueued(&mut self, columns: &mut Columns<'_>) -> Option<Halt> {
         let intents = &columns.intents[..columns.issued.len()];
         let first = self.candidates.admitted;
+        let never_fill = self.uplink.queues_never_fill;
         let least_entries = self.uplink.least_queue_entries as usize;
         let horizon = self.candidates.horizon;
         let mut at = first;
@@ -144,7 +145,8 @@ impl Gate<'_> {
                 Ok(start) => start,
                 Err(halt) => break Some(halt),
             };
-            if let Some(&behind) = self.candidates.rows.get(at + least_entries)
+            if !never_fill
+                && let Some(&behind) = self.candidates.rows.get(at + least_entries)
                 && intents[behind as usize].time <= start
             {
                 break None;
@@ -157,7 +159,9 @@ impl Gate<'_> {
             }
         };
         self.candidates.admitted = at;
-        self.remember_vacated(first..at, columns);
+        if !never_fill {
+            self.remember_vacated(first..at, columns);
+        }
         halt
     }
 

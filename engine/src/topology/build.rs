@@ -77,8 +77,8 @@ pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
     spawn_rows(&mut world, (topology.vfs_per_host() * rows_per_vf) as usize);
     spawn_iommu(&mut world, plan, host);
     let mut host_memory = HostMemory { owners: OwnerMap::default(), next_frame: TENANT_MEMORY >> 12 };
-    let feeds_back = spawn_tenants(&mut world, plan, host, &mut host_memory);
-    spawn_adapters(&mut world, plan, &feeds_back);
+    let kinds = spawn_tenants(&mut world, plan, host, &mut host_memory);
+    spawn_adapters(&mut world, plan, &kinds);
     world.spawn((
         Host(host),
         host_memory.owners,
@@ -118,8 +118,8 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
     ));
 }
 
-/// Spawns the adapters; `feeds_back` says of each whether a source of its VFs does.
-fn spawn_adapters(world: &mut World, plan: &RunPlan, feeds_back: &[bool]) {
+/// Spawns the adapters, whose sources are `kinds`.
+fn spawn_adapters(world: &mut World, plan: &RunPlan, kinds: &[SourceKinds]) {
     let machine = &plan.machine;
     let vfs = machine.topology.vfs_per_adapter;
     let adapters: Vec<_> = (0..machine.topology.adapters_per_host)
@@ -127,18 +127,21 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, feeds_back: &[bool]) {
             (
                 Adapter(adapter),
                 AdapterVfs { first: adapter * vfs, end: (adapter + 1) * vfs },
-                Uplink::new(
-                    WireTimes::new(&machine.link),
-                    RateLimits::new(&machine.device),
-                    machine.scheduler.vf_queue_entries,
-                    machine.scheduler.vf_outstanding > 0,
-                ),
+                Uplink {
+                    queues_never_fill: kinds[adapter as usize].all_hold_back,
+                    ..Uplink::new(
+                        WireTimes::new(&machine.link),
+                        RateLimits::new(&machine.device),
+                        machine.scheduler.vf_queue_entries,
+                        machine.scheduler.vf_outstanding > 0,
+                    )
+                },
                 Downlink::default(),
                 Candidates::default(),
                 Retirement::new(
                     machine.device.retire,
                     machine.device.outstanding,
-                    machine.scheduler.vf_outstanding > 0 || feeds_back[adapter as usize],
+                    machine.scheduler.vf_outstanding > 0 || kinds[adapter as usize].any_feeds_back,
                 ),
                 Refunds::<Credit>::new(machine.link.flow_credits),
                 Refunds::<Tag>::new(machine.device.read_tags),
@@ -164,10 +167,25 @@ impl HostMemory {
     }
 }
 
-/// Spawns the VFs and their VMs, domains and mappings; says of each adapter whether a source feeds back.
-fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mut HostMemory) -> Vec<bool> {
+/// What the sources of an adapter's VFs have in common.
+#[derive(Clone, Copy)]
+struct SourceKinds {
+    any_feeds_back: bool,
+    /// None ever has more under way than its VF's queue holds.
+    all_hold_back: bool,
+}
+
+/// Spawns the VFs and their VMs, domains and mappings; returns the kinds of sources of each adapter.
+fn spawn_tenants(
+    world: &mut World,
+    plan: &RunPlan,
+    host: HostIndex,
+    memory: &mut HostMemory,
+) -> Vec<SourceKinds> {
     let topology = &plan.machine.topology;
-    let mut adapters_feed_back = vec![false; topology.adapters_per_host as usize];
+    let none = SourceKinds { any_feeds_back: false, all_hold_back: true };
+    let mut kinds = vec![none; topology.adapters_per_host as usize];
+    let queue_entries = plan.machine.scheduler.vf_queue_entries;
     let mut domains: Vec<(Entity, Context)> = Vec::new();
     for vf in 0..topology.vfs_per_host() {
         let adapter = vf / topology.vfs_per_adapter;
@@ -185,7 +203,9 @@ fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mu
             map_buffer(world, domain, buffer, part, seed, memory, vf);
         }
         let feedback = source.feedback();
-        adapters_feed_back[adapter as usize] |= feedback.is_some();
+        let kinds = &mut kinds[adapter as usize];
+        kinds.any_feeds_back |= feedback.is_some();
+        kinds.all_hold_back &= source.outstanding().is_some_and(|most| most <= queue_entries);
         let sharing = if shared { first_vf..first_vf + topology.vfs_per_adapter } else { vf..vf + 1 };
         world.spawn((
             Vf { requester_id: RequesterId(adapter << 16 | (FIRST_VF_FUNCTION + (vf - first_vf))) },
@@ -194,15 +214,11 @@ fn spawn_tenants(world: &mut World, plan: &RunPlan, host: HostIndex, memory: &mu
             ContextEntry(attached.then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
-            VfQueue::new(
-                plan.machine.scheduler.vf_queue_entries,
-                plan.machine.scheduler.vf_outstanding,
-                feedback,
-            ),
+            VfQueue::new(queue_entries, plan.machine.scheduler.vf_outstanding, feedback),
             (VfBooks::default(), VfIncidents::default()),
         ));
     }
-    adapters_feed_back
+    kinds
 }
 
 fn spawn_domain(world: &mut World, table: u32) -> (Entity, Context) {

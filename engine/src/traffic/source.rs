@@ -47,6 +47,11 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// The most requests it has intended that have not retired; `None` where there is no such bound.
+    fn outstanding(&self) -> Option<u32> {
+        None
+    }
+
     /// The request number `sequence` of this source (from 0) retires at `time`. Each is told once, and
     /// before anything is emitted that is intended at or after `time` plus [`Source::feedback`]; those of
     /// a source come in any order.

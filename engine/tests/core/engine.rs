@@ -78,6 +78,10 @@ impl Source for Listed {
         (self.next < self.intents.len()).then_some(Picoseconds(*least))
     }
 
+    fn outstanding(&self) -> Option<u32> {
+        self.closed.as_ref().map(|clients| clients.closed.clients as u32)
+    }
+
     fn retire(&mut self, sequence: u64, time: Picoseconds) {
         let clients = self.closed.as_mut().expect("a closed loop");
         let thought = time.0 + clients.closed.think(sequence);

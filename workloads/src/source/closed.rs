@@ -27,7 +27,7 @@ pub struct Think {
 pub struct Clients {
     think: Think,
     seed: u128,
-    clients: u64,
+    clients: u32,
     /// Clients that think, by when they send; ties by what made them think.
     thinking: VecDeque<Thinking>,
 }
@@ -44,11 +44,17 @@ impl Clients {
     #[must_use]
     pub fn new(clients: u32, think: Think, mut rng: StreamRng) -> Self {
         let seed = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
-        let mut loops = Self { think, seed, clients: u64::from(clients), thinking: VecDeque::new() };
-        for client in 0..loops.clients {
+        let mut loops = Self { think, seed, clients, thinking: VecDeque::new() };
+        for client in 0..u64::from(clients) {
             loops.begin(client, Picoseconds::ZERO);
         }
         loops
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.clients
     }
 
     /// When the next client sends; `Picoseconds::MAX` while all wait.
@@ -66,7 +72,7 @@ impl Clients {
 
     /// The request number `sequence` retired at `time`: its client thinks.
     pub fn retire(&mut self, sequence: u64, time: Picoseconds) {
-        self.begin(self.clients + sequence, time);
+        self.begin(u64::from(self.clients) + sequence, time);
     }
 
     /// Writes the times before `until` at which clients send through `write`, at most `room` of them;

@@ -179,6 +179,13 @@ impl Source for TenantSource {
         }
     }
 
+    fn outstanding(&self) -> Option<u32> {
+        match &self.when {
+            When::Closed(clients) => Some(clients.count()),
+            When::Open(_) => None,
+        }
+    }
+
     fn retire(&mut self, sequence: u64, time: Picoseconds) {
         if let When::Closed(clients) = &mut self.when {
             clients.retire(sequence, time);
