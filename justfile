@@ -22,7 +22,7 @@ test *filter:
 
 # The tests with many more random cases.
 test-long *filter:
-    PROPTEST_CASES=20000 cargo test --release --workspace --locked {{filter}}
+    PORTCULLIS_CASES=20000 PROPTEST_CASES=20000 cargo test --release --workspace --locked {{filter}}
 
 # The engine's and the workloads' tests with debug assertions and overflow checks; no polars.
 test-debug *filter:

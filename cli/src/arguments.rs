@@ -61,7 +61,7 @@ Examples:
   portcullis run default --set iommu.iotlb.entries=256 --set iommu.iotlb.ways=full --json
   portcullis run my-scenario.toml --audit off --out results/first
 
-A scenario's keys, with units and defaults: `portcullis scenarios default`.";
+A scenario to start from: `portcullis scenarios default`; every key: docs/scenarios.md.";
 
 /// `portcullis run`.
 #[derive(Debug, Args)]

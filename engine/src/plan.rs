@@ -79,7 +79,7 @@ pub enum Audit {
     /// Every one.
     #[default]
     Full,
-    /// Every 64th request of each VF.
+    /// Every 64th request of each VF; in a replay every 64th of the trace.
     Sample,
     /// None.
     Off,

@@ -266,7 +266,7 @@ impl Simulation {
         let (summary, tenants, latency) = totals.finish(adapters, walkers);
         let breach = (summary.breach_total > 0).then(|| {
             format!(
-                "isolation was broken: {} translations reached a frame of another owner with no invalidation pending",
+                "isolation was broken: {} DMAs reached a frame of another owner with no invalidation pending",
                 summary.breach_total
             )
         });

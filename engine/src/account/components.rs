@@ -103,10 +103,33 @@ pub struct VfIncidents {
     pub blocked: [u64; 2],
     /// DMAs blocked, by fault.
     pub faults: [u64; 6],
-    /// Translations that reached a frame of another owner.
+    /// DMAs that reached a frame of another owner.
     pub breaches: u64,
     /// DMAs that reached another tenant's frame through a shared domain.
     pub cross_tenant: u64,
+}
+
+/// What the owner map says of the frames that a DMA reached, the worst last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// They are the tenant's own.
+    #[default]
+    Own,
+    /// One belongs to a tenant whose VF shares the domain.
+    CrossTenant,
+    /// One belongs to somebody else, or to nobody.
+    Breach,
+}
+
+impl VfIncidents {
+    /// Notes what was said of a DMA.
+    pub fn note(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Own => {}
+            Verdict::CrossTenant => self.cross_tenant += 1,
+            Verdict::Breach => self.breaches += 1,
+        }
+    }
 }
 
 /// Latencies of a host's VFs, on the host: a histogram a VF and direction.

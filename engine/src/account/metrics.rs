@@ -186,8 +186,9 @@ impl Totals {
             ..identity
         };
         self.add_to_summary(&row, books, incidents);
-        if over > 0 {
-            let intended_over = last.saturating_sub(first);
+        let intended_over = last.saturating_sub(first);
+        // One request alone says nothing of a tenant's share.
+        if intended_over > Picoseconds::ZERO {
             self.shares.push(ratio(intended_over.0 as f64, active.0 as f64));
         }
         self.tenants.push(row);

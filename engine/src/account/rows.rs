@@ -97,7 +97,7 @@ row! {
         audited_total: u64,
         /// Pages translated by an entry the table no longer holds.
         stale_total: u64,
-        /// Translations that reached a frame of another owner: never, or the engine is wrong.
+        /// DMAs that reached a frame of another owner: never, or the engine is wrong.
         breach_total: u64,
         /// DMAs that reached another tenant's frame through a shared domain.
         cross_tenant_total: u64,
@@ -277,7 +277,7 @@ row! {
         issued_ps: u64,
         /// When its translation or fault was known, ps.
         translated_ps: u64,
-        /// When it was complete for the device, ps.
+        /// When it was complete, ps: a read when its data is back and it retires, a write when memory holds it.
         completed_ps: u64,
         /// `translated` or `blocked`.
         outcome: &'static str,

@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::*;
 
 use super::components::{
-    AuditPolicy, Audited, Over, ServiceTimes, VfBooks, VfIncidents, VfLatencies, Windows,
+    AuditPolicy, Audited, Over, ServiceTimes, Verdict, VfBooks, VfIncidents, VfLatencies, Windows,
 };
 use super::latencies::Place;
 use super::log::RequestLog;
@@ -29,20 +29,22 @@ pub fn audit(
     let incidents = incidents.bypass_change_detection();
     let (intents, sequence, translations) = columns!(requests);
     let (intents, sequence) = (&intents[..translations.len()], &sequence[..translations.len()]);
-    let mut judge = |vf: u32, segment: Segment| {
+    let judge = |vf: u32, segment: Segment| {
         let tenant = &tenants[vf as usize];
-        let verdict = owners.judge(segment.pa, segment.length_bytes, Owner(tenant.vm));
-        let Err(owner) = verdict else { return };
-        let incidents = &mut incidents[vf as usize];
-        match owner {
+        match owners.judge(segment.pa, segment.length_bytes, Owner(tenant.vm)) {
+            Ok(()) => Verdict::Own,
             // The IOMMU guards the host, not one guest from another, where they share a domain.
-            Some(other) if tenant.shares_domain_with(other.0) => incidents.cross_tenant += 1,
-            _ => incidents.breaches += 1,
+            Err(Some(other)) if tenant.shares_domain_with(other.0) => Verdict::CrossTenant,
+            Err(_) => Verdict::Breach,
         }
     };
-    for piece in reached.0.drain(..) {
-        judge(intents[piece.row as usize].vf, piece.segment);
+    // A DMA of several pieces counts once, as the worst of them.
+    for pieces in reached.0.chunk_by(|piece, next| piece.row == next.row) {
+        let vf = intents[pieces[0].row as usize].vf;
+        let worst = pieces.iter().map(|piece| judge(vf, piece.segment)).max();
+        incidents[vf as usize].note(worst.unwrap_or_default());
     }
+    reached.0.clear();
     let mut judged = 0;
     for &row in &looked_up.rows {
         let at = row as usize;
@@ -55,7 +57,10 @@ pub fn audit(
         if lookups.hits + lookups.misses == 1 {
             let Intent { transfer, vf, .. } = intents[at];
             let length_bytes = u64::from(transfer.length_bytes);
-            judge(vf, Segment { pa: PhysAddr(address), length_bytes });
+            let verdict = judge(vf, Segment { pa: PhysAddr(address), length_bytes });
+            if verdict != Verdict::Own {
+                incidents[vf as usize].note(verdict);
+            }
         }
     }
     looked_up.rows.clear();

@@ -257,7 +257,7 @@ fn map_buffer(
     if buffer.hole_share < 0.5 {
         table.reserve(base, buffer.page_size, buffer.pages);
     }
-    let holes_below = (buffer.hole_share * 2_f64.powi(32)) as u64;
+    let holes_below = (buffer.hole_share * (1_u64 << 32) as f64) as u64;
     let order = FrameOrder::new(buffer.frames, buffer.pages, seed);
     for page in 0..buffer.pages {
         if mix64(seed ^ page.wrapping_mul(0x9E37_79B9_7F4A_7C15)) >> 32 < holes_below {

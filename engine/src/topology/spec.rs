@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SpecError;
 
+/// Most adapters a host can have.
+pub const ADAPTERS_MAX: usize = 64;
+
 /// Who shares an IOMMU domain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -68,7 +71,7 @@ impl TopologySpec {
                 format!("is {}; several IOMMUs a host cannot be built yet, only 1", self.iommus_per_host),
             ));
         }
-        SpecError::in_range("topology.adapters_per_host", self.adapters_per_host, 1, 64)?;
+        SpecError::in_range("topology.adapters_per_host", self.adapters_per_host, 1, ADAPTERS_MAX as u32)?;
         SpecError::in_range("topology.vfs_per_adapter", self.vfs_per_adapter, 1, 2_048)?;
         if self.vfs_per_host() >= 1 << 16 {
             return Err(SpecError::new(

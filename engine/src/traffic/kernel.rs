@@ -23,7 +23,8 @@ pub fn order(
     let times = &staged.intended[..staged.len];
     let span = (last - first).0;
     sorted.clear();
-    if span >= 1 << OFFSET_BITS || times.len() as u64 > NUMBER_MASK {
+    assert!(times.len() as u64 <= NUMBER_MASK, "a batch is bounded");
+    if span >= 1 << OFFSET_BITS {
         sorted.extend(0..times.len() as u64);
         sorted.sort_by_key(|number| times[*number as usize].0);
         return;

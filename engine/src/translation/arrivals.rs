@@ -6,11 +6,8 @@ use super::components::{Arrivals, Arrived};
 use crate::gate::{Arrival, Candidates, Uplink};
 use crate::memory::{Downlink, MemoryTimes};
 use crate::merge::merge;
-use crate::topology::columns_mut;
+use crate::topology::{ADAPTERS_MAX, columns_mut};
 use crate::units::Picoseconds;
-
-/// Adapters a host can have.
-const ADAPTERS_MAX: usize = 64;
 
 /// The time before which no request can arrive behind those in flight.
 fn earliest_unknown(

@@ -172,7 +172,7 @@ pub struct WalkersSpec {
     /// Walks that can wait for a walker; a full queue stalls the look-ups. Default 64 (modelled).
     pub queue_entries: u32,
     /// One memory access of a walk in nanoseconds; excludes `walk_ns`.
-    /// Default 80 (83 ns a level: pcie-bench, 330 ns for four).
+    /// Default 80 (rounded from pcie-bench: about 330 ns for the four of a walk).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_ns: Option<f64>,
     /// A whole walk in nanoseconds, whatever its leaf; excludes `memory_ns`. No default.

@@ -6,7 +6,7 @@ use crate::{run_tables, schema_markdown};
 
 use super::repository;
 
-const BEGIN: &str = "<!-- generated from the row types; `UPDATE_DOCS=1 cargo test --release -p portcullis-reports docs` rewrites it -->\n";
+const BEGIN: &str = "<!-- generated from the row types; `UPDATE_DOCS=1 cargo test --release --workspace --locked schema_md` rewrites it -->\n";
 const END: &str = "<!-- end of the generated part -->\n";
 
 #[test]
@@ -22,7 +22,7 @@ fn schema_md_is_up_to_date() {
         assert!(
             text == fresh,
             "docs/schema.md is out of date: run \
-             `UPDATE_DOCS=1 cargo test --release -p portcullis-reports docs` and commit it"
+             `UPDATE_DOCS=1 cargo test --release --workspace --locked schema_md` and commit it"
         );
     }
 }

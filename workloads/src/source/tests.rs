@@ -84,7 +84,6 @@ fn one_process(kind: usize, rate_hz: f64) -> Arrivals {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// However rows and times cut the output, it is the same.
     #[test]
