@@ -206,12 +206,16 @@ pub fn emit(
 /// Tells the sources that feed back which of their requests have retired. Whether anything more may come
 /// of that, for any of them.
 fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
-    for Retired { vf, sequence, time } in retirement.untold.drain(..) {
+    for (number, &Retired { vf, sequence, time }) in retirement.untold.iter().enumerate() {
+        if let Some(ahead) = retirement.untold.get(number + TOLD_AHEAD) {
+            vfs.sources[ahead.vf as usize].prefetch();
+        }
         let at = vf as usize;
         let source = &mut vfs.sources[at].source;
         source.retire(sequence.0, time);
         vfs.next_intended[at] = NextIntended(source.peek().unwrap_or(Picoseconds::MAX));
     }
+    retirement.untold.clear();
     retirement.open > 0
 }
 
@@ -290,6 +294,8 @@ fn stage_all(
 
 /// VFs whose sources are asked for in advance.
 const SOURCES_AHEAD: usize = 2;
+/// The same, where they are told of retirements, which come from all VFs in turn.
+const TOLD_AHEAD: usize = 8;
 
 /// Takes from one source what it intends before `horizon`, at most `room` requests.
 fn stage(from: &mut TrafficSource, vf: u32, staged: &mut Staged, horizon: Picoseconds, room: usize) {
