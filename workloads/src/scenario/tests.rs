@@ -481,6 +481,21 @@ mod validation {
                 "tenants.rest.arrivals.off_us",
             ),
             (
+                ["tenants.rest.arrivals.kind=closed", "tenants.rest.arrivals.outstanding=1"],
+                ["tenants.rest.arrivals.kind=closed", "tenants.rest.arrivals.outstanding=0"],
+                "tenants.rest.arrivals.outstanding",
+            ),
+            (
+                ["tenants.rest.arrivals.kind=closed", "tenants.rest.arrivals.think_ns=0"],
+                ["tenants.rest.arrivals.kind=onoff", "tenants.rest.arrivals.think_ns=0"],
+                "tenants.rest.arrivals.think_ns",
+            ),
+            (
+                ["tenants.rest.arrivals.kind=closed", "tenants.rest.arrivals.durations=fixed"],
+                ["tenants.rest.arrivals.kind=closed", "tenants.rest.arrivals.mops_per_vf=1"],
+                "tenants.rest.arrivals.mops_per_vf",
+            ),
+            (
                 ["tenants.rest.cross_pages=true", "tenants.rest.sizes=4194304"],
                 ["tenants.rest.cross_pages=true", "tenants.rest.sizes=4194305"],
                 "tenants.rest.sizes",

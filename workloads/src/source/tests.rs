@@ -561,3 +561,85 @@ mod streams {
         digest
     }
 }
+
+mod closed {
+    use super::*;
+
+    fn clients(count: u32, mean_ns: u64, fixed: bool) -> Clients {
+        let think = Think { mean: Picoseconds::from_ns(mean_ns), fixed };
+        Clients::new(count, think, rng(Stream::Think))
+    }
+
+    fn times(clients: &mut Clients, until: u64, room: usize) -> Vec<u64> {
+        let mut times = Vec::new();
+        clients.fill(Picoseconds(until), room, |_, time| times.push(time.0));
+        times
+    }
+
+    #[test]
+    fn each_client_sends_once_and_waits() {
+        let mut three = clients(3, 100, true);
+        assert_eq!(three.least_think(), Picoseconds::from_ns(100));
+        assert_eq!(times(&mut three, 100_000, 10), [0_u64; 0], "until is the first that does not count");
+        assert_eq!(times(&mut three, u64::MAX, 2), [100_000; 2]);
+        assert_eq!(times(&mut three, u64::MAX, 10), [100_000]);
+        assert_eq!(three.next(), Picoseconds::MAX, "all wait");
+        three.retire(1, Picoseconds(900_000));
+        three.retire(0, Picoseconds(700_000));
+        assert_eq!(times(&mut three, u64::MAX, 10), [800_000, 1_000_000]);
+    }
+
+    proptest! {
+        /// The order in which retirements become known changes nothing.
+        #[test]
+        fn retirements_may_be_told_in_any_order(
+            ends in prop::collection::vec(0_u64..5, 1..30),
+            order in prop::collection::vec(any::<u64>(), 30),
+            fixed: bool,
+        ) {
+            let mut told: Vec<(u64, u64)> = ends.iter().map(|end| end * 1_000).zip(0..).collect();
+            let mut in_order = clients(1, 7, fixed);
+            told.iter().for_each(|(time, number)| in_order.retire(*number, Picoseconds(*time)));
+            told.sort_by_key(|(_, number)| order[*number as usize]);
+            let mut shuffled = clients(1, 7, fixed);
+            told.iter().for_each(|(time, number)| shuffled.retire(*number, Picoseconds(*time)));
+            prop_assert_eq!(times(&mut shuffled, u64::MAX, 100), times(&mut in_order, u64::MAX, 100));
+        }
+    }
+
+    #[test]
+    fn think_times_are_exponential() {
+        let mut one = clients(1, 1_000, false);
+        assert_eq!(one.least_think(), Picoseconds::ZERO);
+        let first = times(&mut one, u64::MAX, 1);
+        let thinks: Vec<f64> = (0..100_000)
+            .map(|number| {
+                one.retire(number, Picoseconds(0));
+                times(&mut one, u64::MAX, 1)[0] as f64 / 1e6
+            })
+            .collect();
+        assert_eq!(first.len(), 1);
+        let mean = thinks.iter().sum::<f64>() / 1e5;
+        let longer = thinks.iter().filter(|think| **think > 2.0).count() as f64 / 1e5;
+        // Four standard errors: 1 / sqrt(n), and sqrt(p / n) for p = e^-2.
+        assert!((mean - 1.0).abs() < 0.0127, "{mean}");
+        assert!((longer - (-2.0_f64).exp()).abs() < 0.0047, "{longer}");
+    }
+
+    #[test]
+    fn a_closed_source_ends_after_its_requests() {
+        let when = When::Closed(Box::new(clients(2, 0, true)));
+        let sizes = SizeMix::Fixed(64);
+        let limit = Limit { requests: 3, until: Picoseconds::MAX };
+        let transfers = Transfers::new(&sizes, 0.7);
+        let mut source =
+            TenantSource::new((7, HOST, VF), when, (&Pattern::Uniform, layout(8)), transfers, limit);
+        assert_eq!((source.feedback(), source.outstanding()), (Some(Picoseconds::ZERO), Some(2)));
+        assert_eq!(emit(&mut source, Picoseconds::MAX, 10).len(), 2);
+        source.retire(1, Picoseconds(5_000));
+        source.retire(0, Picoseconds(9_000));
+        assert_eq!(source.peek(), Some(Picoseconds(5_000)));
+        assert_eq!(emit(&mut source, Picoseconds::MAX, 10).len(), 1, "the third is the last");
+        assert_eq!((source.peek(), source.feedback()), (None, None));
+    }
+}
