@@ -94,7 +94,8 @@ def look(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
         chart.configure(font="DejaVu Sans", background="white")
         .configure_view(stroke="#999999")
         .configure_axis(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", gridColor="#e4e4e4")
-        .configure_legend(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", symbolSize=90)
+        .configure_axisY(minExtent=56)
+        .configure_legend(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", symbolSize=90, symbolOpacity=1)
         .configure_title(fontSize=14, subtitleFontSize=12, subtitleColor="#444444", anchor="start", offset=10)
     )
 
