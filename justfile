@@ -33,6 +33,11 @@ test-docs:
     cargo build --release --locked
     tests/python/run target/release/portcullis
 
+# The notebooks, against the release binary, in a virtual environment; `just notebooks docs/figures` draws the documents' figures anew.
+notebooks *figures:
+    cargo build --release --locked
+    reports/notebooks/run target/release/portcullis {{figures}}
+
 # Formats every file.
 format:
     cargo fmt --all
