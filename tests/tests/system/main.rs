@@ -2,5 +2,6 @@
 //! since linking polars is slow.
 
 mod edges;
+mod replay;
 mod support;
 mod tidy;
