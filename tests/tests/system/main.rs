@@ -1,7 +1,11 @@
 //! The whole system, engine, workloads and reports in one process: one file a question, in one binary,
 //! since linking polars is slow.
 
+mod books;
+mod conservation;
 mod edges;
+mod isolation;
 mod replay;
+mod reports;
 mod support;
 mod tidy;
