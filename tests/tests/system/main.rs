@@ -3,6 +3,7 @@
 
 mod books;
 mod conservation;
+mod determinism;
 mod edges;
 mod isolation;
 mod replay;
