@@ -8,5 +8,7 @@ mod edges;
 mod isolation;
 mod replay;
 mod reports;
+mod scenarios;
 mod support;
+mod theory;
 mod tidy;

@@ -355,3 +355,10 @@ pub fn assert_same(what: &str, found: f64, expected: f64) {
     let slack = 1e-9 * expected.abs().max(1e-9);
     assert!((found - expected).abs() <= slack, "{what}: {found}, expected {expected}");
 }
+
+/// Asserts that a number lies within `tolerance` of another, relative to it.
+#[track_caller]
+pub fn assert_within(what: &str, found: f64, expected: f64, tolerance: f64) {
+    let error = found / expected - 1.0;
+    assert!(error.abs() <= tolerance, "{what}: {found}, expected {expected} ({:+.2} %)", error * 100.0);
+}
