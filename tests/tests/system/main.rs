@@ -1,0 +1,14 @@
+//! The whole system, engine, workloads and reports in one process: one file a question, in one binary,
+//! since linking polars is slow.
+
+mod books;
+mod conservation;
+mod determinism;
+mod edges;
+mod isolation;
+mod replay;
+mod reports;
+mod scenarios;
+mod support;
+mod theory;
+mod tidy;

@@ -1,0 +1,134 @@
+//! Each built-in scenario answers its question, in the direction that its text claims.
+
+use portcullis_engine::account::SummaryRow;
+use portcullis_engine::table::Column;
+use portcullis_workloads::builtins;
+
+use crate::support::{Outcome, assert_within, builtin, column, run, values};
+
+fn summary(name: &str, changes: &[&str]) -> SummaryRow {
+    run(&builtin(name, changes)).summary
+}
+
+/// What the VFs of a class add up to, column by column.
+fn of_class(outcome: &Outcome, class: &str, name: &str) -> f64 {
+    let Column::Text(classes) = column(&outcome.tenants, "class") else { panic!("classes are text") };
+    let cells = values(&outcome.tenants, name);
+    classes.iter().zip(cells).filter(|(found, _)| *found == class).map(|(_, cell)| cell).sum()
+}
+
+fn hit_ratio(outcome: &Outcome, class: &str) -> f64 {
+    let [hits, misses] = ["iotlb_hits", "iotlb_misses"].map(|name| of_class(outcome, class, name));
+    hits / (hits + misses)
+}
+
+/// Mean latency of a class whose VFs are all alike.
+fn latency_ns(outcome: &Outcome, class: &str) -> f64 {
+    let Column::Text(classes) = column(&outcome.tenants, "class") else { panic!("classes are text") };
+    let vfs = classes.iter().filter(|found| *found == class).count();
+    of_class(outcome, class, "latency_mean_ns") / vfs as f64
+}
+
+#[test]
+fn every_builtin_comes_to_its_end() {
+    for found in builtins() {
+        let scenario = builtin(found.name, &["requests=20000"]);
+        let outcome = run(&scenario);
+        assert_eq!(outcome.summary.dma_total, 20_000, "{}", found.name);
+        assert_eq!(outcome.breach, None, "{}", found.name);
+        assert_eq!(outcome.summary.scenario, found.name);
+        assert_eq!(outcome.tenants.len() as u64, scenario.topology.vfs(), "{}", found.name);
+    }
+}
+
+/// How do 31 VFs of mixed tenants share one GPU's link, IOTLB and walkers?
+#[test]
+fn in_the_default_scenario_nothing_saturates_and_pages_of_2_mib_are_worth_their_name() {
+    let outcome = run(&builtin("default", &["requests=300000"]));
+    let summary = &outcome.summary;
+    assert!(summary.upstream_utilisation.max(summary.downstream_utilisation) < 0.7, "{summary:?}");
+    assert!(summary.walker_utilisation < 0.5 && summary.dma_source_stalled == 0, "{summary:?}");
+    let classes = ["inference", "training", "graphics", "video"];
+    let [inference, training, graphics, video] = classes.map(|class| hit_ratio(&outcome, class));
+    // Weights in 4 KiB pages miss most, a hot set and a ring of frames less, copies over 2 MiB hardly ever.
+    assert!(training > 0.99, "{training}");
+    assert!(inference < graphics.min(video) && graphics.max(video) < 0.9, "{inference} {graphics} {video}");
+    // Tenants of a class fare alike.
+    let latencies = &values(&outcome.tenants, "latency_mean_ns")[..12];
+    let (least, most) = latencies.iter().fold((f64::MAX, 0.0_f64), |(a, b), c| (a.min(*c), b.max(*c)));
+    assert!(most / least < 1.05, "inference: from {least} to {most} ns");
+}
+
+/// How close do large copies over 2 MiB pages come to the link's bandwidth?
+#[test]
+fn large_copies_over_2_mib_pages_fill_the_link() {
+    let changes = ["requests=200000"];
+    let scenario = builtin("gpu-copy-2m", &changes);
+    let huge = summary("gpu-copy-2m", &changes);
+    assert!(huge.upstream_utilisation > 0.95, "{}", huge.upstream_utilisation);
+    assert!(huge.iotlb_hit_ratio > 0.99, "{}", huge.iotlb_hit_ratio);
+    // A write takes its 16 TLPs upstream, a read its 8 requests: 2,336 bytes on average for 2,048 of payload
+    // a direction.
+    let carried = scenario.link.tlp_gbps() * 2.0 * 2_048.0 / 2_336.0;
+    assert_within("payload", huge.read_gbps + huge.write_gbps, carried, 0.01);
+
+    let small = summary("gpu-copy-2m", &[&changes[..], &["tenants.copy.memory.page_size=4k"]].concat());
+    assert!(small.iotlb_hit_ratio < 0.7, "{}", small.iotlb_hit_ratio);
+    let dearer_ns = small.service_mean_ns - huge.service_mean_ns;
+    assert!(dearer_ns > 50.0, "4 KiB pages cost {dearer_ns} ns a DMA");
+}
+
+/// What does translation cost small packets in descriptor and buffer rings?
+#[test]
+fn small_packets_pay_for_their_misses() {
+    let changes = ["requests=300000"];
+    let cached = summary("nic-rings", &[&changes[..], &["iommu.iotlb.entries=65536"]].concat());
+    let found = run(&builtin("nic-rings", &changes));
+    let [receive, descriptors] = ["receive", "descriptors"].map(|class| hit_ratio(&found, class));
+    assert!(receive < 0.6 && descriptors > 0.95, "buffers {receive}, descriptors {descriptors}");
+    // Four accesses of 80 ns each time, less where a packet joins the walk of the one before it.
+    let walks_ns = (cached.iotlb_hit_ratio - found.summary.iotlb_hit_ratio) * 4.0 * 80.0;
+    let cost_ns = found.summary.service_mean_ns - cached.service_mean_ns;
+    assert!((0.7..1.0).contains(&(cost_ns / walks_ns)), "{cost_ns} ns, walks of {walks_ns} ns");
+}
+
+/// What does one tenant that thrashes the IOTLB cost its quiet neighbours?
+#[test]
+fn a_noisy_neighbour_costs_the_quiet_ones_their_hits() {
+    let changes = ["requests=300000"];
+    let alone = ["tenants.noisy.count=0", "tenants.quiet.count=16"];
+    let with = run(&builtin("noisy-neighbour", &changes));
+    let without = run(&builtin("noisy-neighbour", &[&changes[..], &alone].concat()));
+    let [noisy, quiet] = ["noisy", "quiet"].map(|class| hit_ratio(&with, class));
+    assert!(noisy < 0.05, "the noisy one hits {noisy}");
+    let before = hit_ratio(&without, "quiet");
+    assert!(before > 0.8 && quiet < before - 0.3, "from {before} to {quiet}");
+    // What they miss, they wait for: a walk of 320 ns each.
+    let cost_ns = latency_ns(&with, "quiet") - latency_ns(&without, "quiet");
+    assert_within("cost", cost_ns, (before - quiet) * 320.0, 0.1);
+    // It is the hits that are lost: the walkers are not, and the link is nearly idle.
+    assert!(with.summary.walker_utilisation < 0.7 && with.summary.upstream_utilisation < 0.2);
+}
+
+/// How do 4,096 VFs on 64 hosts fare with a hashed IOTLB at 60 % of the link? Three of the hosts.
+#[test]
+fn the_fleet_hits_in_five_to_seven_of_ten_at_six_tenths_of_the_link() {
+    let fleet = summary("fleet-4096", &["topology.hosts=3", "requests=3000000"]);
+    assert_eq!(fleet.vfs, 3 * 64);
+    assert!((0.5..0.7).contains(&fleet.iotlb_hit_ratio), "{}", fleet.iotlb_hit_ratio);
+    assert!((0.55..0.62).contains(&fleet.downstream_utilisation), "{}", fleet.downstream_utilisation);
+    assert!((0.25..0.4).contains(&fleet.walker_utilisation), "{}", fleet.walker_utilisation);
+    assert_eq!(fleet.dma_source_stalled, 0);
+}
+
+/// Can one adapter carry 1,024 VFs whose pages far outnumber the IOTLB's entries?
+#[test]
+fn an_adapter_carries_1024_vfs_that_miss_in_seven_of_ten() {
+    let dense = summary("dense-1024", &["requests=2000000"]);
+    assert_eq!(dense.vfs, 1_024);
+    assert!((0.25..0.35).contains(&dense.iotlb_hit_ratio), "{}", dense.iotlb_hit_ratio);
+    assert!(dense.downstream_utilisation < 0.65 && dense.walker_utilisation < 0.4, "{dense:?}");
+    // The latency is that of misses, not of a queue.
+    assert!(dense.walk_wait_mean_ns < 0.01 * 320.0, "{}", dense.walk_wait_mean_ns);
+    assert!(dense.walker_queue_stalls == 0 && dense.dma_source_stalled == 0, "{dense:?}");
+}
