@@ -76,11 +76,11 @@ pub struct RunArguments {
     pub settings: Vec<String>,
 
     /// The seed of every random draw, instead of the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
 
     /// Threads to simulate with, 1 to 1024; results do not depend on it [default: all processors]
-    #[arg(long, value_name = "N", value_parser = threads)]
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     pub threads: Option<usize>,
 
     /// Which translations an independent owner map judges, instead of the scenario's choice
@@ -135,7 +135,7 @@ pub struct SweepArguments {
     pub settings: Vec<String>,
 
     /// The seed of every random draw, instead of the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
 
     /// Which translations an independent owner map judges, instead of the scenario's choice
@@ -147,7 +147,7 @@ pub struct SweepArguments {
     pub log_requests: bool,
 
     /// Points simulated at once, 1 to 1024, each on one thread [default: all processors]
-    #[arg(long, value_name = "N", value_parser = threads)]
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     pub jobs: Option<usize>,
 
     /// Simulate only the points of shard I of N, counted from 1; shards may share a directory
@@ -196,7 +196,7 @@ pub struct ReplayArguments {
     pub settings: Vec<String>,
 
     /// The seed of random replacement [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
 
     /// Which translations an independent owner map judges [default: full]
@@ -247,7 +247,7 @@ pub struct CompletionsArguments {
 pub enum AuditLevel {
     /// Every translation
     Full,
-    /// Every 64th DMA of each VF
+    /// Every 64th DMA of each VF; in a replay, of the trace
     Sample,
     /// None: breaches go unseen
     Off,
@@ -284,9 +284,8 @@ pub fn overrides(
 
 /// The value of `--threads`.
 fn threads(text: &str) -> Result<usize, String> {
-    let threads: usize = text.parse().map_err(|error| format!("{error}"))?;
-    match threads {
-        1..=THREADS_MAX => Ok(threads),
+    match text.parse() {
+        Ok(threads @ 1..=THREADS_MAX) => Ok(threads),
         _ => Err(format!("it must lie between 1 and {THREADS_MAX}")),
     }
 }

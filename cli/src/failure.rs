@@ -60,7 +60,21 @@ impl fmt::Display for Failure {
 /// be anything.
 pub fn one_line(text: &str) -> String {
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+    shortened(clean.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Most characters of an error: it quotes what it was given, and that may be of any length.
+const LENGTH_MAX: usize = 2_000;
+
+/// `text`, without its middle where it is too long for a sentence.
+fn shortened(text: String) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    if characters.len() <= LENGTH_MAX {
+        return text;
+    }
+    let part = |characters: &[char]| characters.iter().collect::<String>();
+    let half = LENGTH_MAX / 2;
+    format!("{} [...] {}", part(&characters[..half]), part(&characters[characters.len() - half..]))
 }
 
 #[cfg(test)]
@@ -69,6 +83,7 @@ mod tests {
 
     #[test]
     fn what_a_file_held_cannot_break_the_line() {
+        assert!(one_line(&"x".repeat(1_000_000)).len() < 2_100);
         assert_eq!(one_line("unknown key `a\u{1b}[2J\n\tb`\r\n"), "unknown key `a [2J b`");
     }
 }

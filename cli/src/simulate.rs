@@ -5,12 +5,13 @@ use std::time::Instant;
 use portcullis_engine::account::SummaryRow;
 use portcullis_engine::error::SpecError;
 use portcullis_engine::simulation::{Progress, RunResult, Simulation};
+use portcullis_reports::Machine;
 use portcullis_workloads::Scenario;
 use rayon::ThreadPool;
 
 use crate::failure::Failure;
 use crate::report::Report;
-use crate::{host, interrupt};
+use crate::{host, human, interrupt};
 
 /// What is simulated.
 #[derive(Clone)]
@@ -25,8 +26,14 @@ impl Task {
     /// Builds the world, in parallel in the current rayon pool.
     ///
     /// # Errors
-    /// The first key that cannot be built.
+    /// The first key that cannot be built; a fleet that takes more memory than the machine has.
     pub fn build(&self) -> Result<Simulation, SpecError> {
+        let (needed, there) = (self.scenario.memory_bytes(), Machine::detect().memory_bytes);
+        if let Some(there) = there.filter(|there| needed > u128::from(*there)) {
+            let needed = human::bytes(u64::try_from(needed).unwrap_or(u64::MAX));
+            let problem = format!("takes about {needed} of memory; this machine has {}", human::bytes(there));
+            return Err(SpecError::new("topology", problem));
+        }
         let mut plan = self.scenario.plan();
         plan.log_requests = self.log_requests;
         Simulation::build(plan)

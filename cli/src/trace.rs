@@ -49,8 +49,9 @@ impl Trace {
         if prefix.starts_with(PARQUET_MAGIC) {
             return Ok(Self::Parquet(Box::new(ParquetEvents::open(path)?)));
         }
-        let endless = prefix.len() as u64 == PREFIX_BYTES && !prefix.contains(&b'\n');
-        if endless || prefix.contains(&0) {
+        let first_line = prefix.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let endless = first_line.len() as u64 == PREFIX_BYTES;
+        if endless || first_line.contains(&0) {
             return Err(refuse(&"it is neither CSV nor Parquet"));
         }
         let input = Cursor::new(prefix).chain(BufReader::new(file));

@@ -67,7 +67,7 @@ impl BatchSpec {
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
-        SpecError::in_range("engine.batch_requests", self.batch_requests, 1, 1 << 20)?;
+        SpecError::in_range("engine.batch_requests", self.batch_requests, 1, 1 << 14)?;
         SpecError::in_range("engine.visit_requests", self.visit_requests, 1, 1 << 30)
     }
 }
@@ -89,7 +89,8 @@ pub enum Audit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportSpec {
-    /// Windows the expected duration is cut into for the time series; longer runs get more. Default 100.
+    /// Windows the expected duration is cut into for the time series: a run that takes longer gets more, and
+    /// windows in which nothing completes are left out. Default 100.
     pub windows: u32,
     /// Rows of the timeline a host may write; the rest are counted. Default 10,000.
     pub timeline_rows_per_host: u32,

@@ -140,7 +140,7 @@ fn threads_and_batches_change_no_table() {
         assert_eq!(summary, other, "{threads} threads");
         assert!(reference == tables, "{threads} threads: a table differs");
     }
-    for (batch, visit) in [("1", "64"), ("333", "777"), ("65536", "1000000")] {
+    for (batch, visit) in [("1", "64"), ("333", "777"), ("16384", "1000000")] {
         let batch_key = format!("engine.batch_requests={batch}");
         let visit_key = format!("engine.visit_requests={visit}");
         let (other, _) = run(&format!("batch-{batch}"), &["--set", &batch_key, "--set", &visit_key]);

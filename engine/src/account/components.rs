@@ -1,5 +1,7 @@
 //! What is counted, on VFs, IOMMUs and hosts.
 
+use std::collections::BTreeMap;
+
 use bevy_ecs::component::Component;
 
 use super::latencies::Latencies;
@@ -198,65 +200,69 @@ impl Window {
     }
 }
 
-/// The windows of a host that are still open.
+/// The windows of a host that are still open and in which something completed.
 #[derive(Component, Clone, Debug)]
 pub struct Windows {
     /// Length of a window.
     pub length: Picoseconds,
     /// Number of the first open window.
     pub first: u64,
-    /// The open windows.
-    pub open: Vec<Window>,
-    used: Used,
+    /// The open windows but for the current one, by number.
+    open: BTreeMap<u64, Window>,
+    current: Current,
 }
 
 /// The window that was used last.
 #[derive(Clone, Copy, Debug, Default)]
-struct Used {
-    /// Its place among the open ones.
-    at: usize,
+struct Current {
+    number: u64,
     start: Picoseconds,
     end: Picoseconds,
+    window: Window,
 }
 
 impl Windows {
     /// Windows of `length`.
     #[must_use]
     pub fn new(length: Picoseconds) -> Self {
-        Self { length, first: 0, open: Vec::new(), used: Used::default() }
+        Self { length, first: 0, open: BTreeMap::new(), current: Current::default() }
     }
 
     /// The window of a completion at `time`.
     #[inline]
     pub fn at(&mut self, time: Picoseconds) -> &mut Window {
-        let Used { at, start, end } = self.used;
-        if start <= time && time < end {
-            return &mut self.open[at];
+        if time < self.current.start || time >= self.current.end {
+            self.turn_to(time);
         }
-        self.turn_to(time)
+        &mut self.current.window
     }
 
     #[cold]
     #[inline(never)]
-    fn turn_to(&mut self, time: Picoseconds) -> &mut Window {
+    fn turn_to(&mut self, time: Picoseconds) {
+        self.put_away();
         let number = time.0 / self.length.0;
-        let at = usize::try_from(number - self.first).expect("open windows are few");
-        if at >= self.open.len() {
-            self.open.resize(at + 1, Window::default());
-        }
+        debug_assert!(number >= self.first, "a window that is closed stays so");
         let start = Picoseconds(number * self.length.0);
-        self.used = Used { at, start, end: start.saturating_add(self.length) };
-        &mut self.open[at]
+        let end = start.saturating_add(self.length);
+        let window = self.open.remove(&number).unwrap_or_default();
+        self.current = Current { number, start, end, window };
     }
 
-    /// Takes every window that ends at or before `until`, with its number.
-    pub fn close_until(&mut self, until: Picoseconds) -> impl Iterator<Item = (u64, Window)> + '_ {
-        let first = self.first;
-        let closing = usize::try_from((until.0 / self.length.0).saturating_sub(first)).unwrap_or(usize::MAX);
-        let closing = closing.min(self.open.len());
-        self.first += closing as u64;
-        self.used = Used::default();
-        (first..).zip(self.open.drain(..closing))
+    /// Puts the current window among the others, if anything completed in it.
+    fn put_away(&mut self) {
+        let Current { number, window, .. } = core::mem::take(&mut self.current);
+        if window.translated + window.blocked > 0 {
+            self.open.insert(number, window);
+        }
+    }
+
+    /// Takes every window that ends at or before `until` and in which something completed, with its number.
+    pub fn close_until(&mut self, until: Picoseconds) -> impl Iterator<Item = (u64, Window)> {
+        self.put_away();
+        self.first = self.first.max(until.0 / self.length.0);
+        let open = self.open.split_off(&self.first);
+        core::mem::replace(&mut self.open, open).into_iter()
     }
 }
 

@@ -187,7 +187,8 @@ row! {
 }
 
 row! {
-    /// One host in one window of simulated time; a DMA counts in the window it completes in.
+    /// One host in one window of simulated time; a DMA counts in the window it completes in. Windows in which
+    /// none completes are left out.
     WindowRow => "windows" {
         /// Window, counted from 0.
         window: u64,

@@ -30,8 +30,29 @@ pub struct IommuSpec {
     pub iotlb: IotlbSpec,
     /// The page-table walkers.
     pub walkers: WalkersSpec,
+    /// When cached translations of what is unmapped go.
+    pub invalidation: InvalidationSpec,
     /// The fault queue.
     pub faults: FaultQueueSpec,
+}
+
+/// `[iommu.invalidation]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InvalidationSpec {
+    /// `strict`; `deferred` cannot be built yet. Default `strict` (Linux with `iommu.strict=1`).
+    pub mode: InvalidationMode,
+}
+
+/// `iommu.invalidation.mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InvalidationMode {
+    /// An unmap returns when nothing cached translates any more.
+    #[default]
+    Strict,
+    /// Cached translations go later, many at once; cannot be built yet.
+    Deferred,
 }
 
 impl Default for IommuSpec {
@@ -41,6 +62,7 @@ impl Default for IommuSpec {
             page_table_levels: 4,
             iotlb: IotlbSpec::default(),
             walkers: WalkersSpec::default(),
+            invalidation: InvalidationSpec::default(),
             faults: FaultQueueSpec::default(),
         }
     }
@@ -54,6 +76,9 @@ impl IommuSpec {
     pub fn validate(&self) -> Result<(), SpecError> {
         if self.mode != IommuMode::Translate {
             return Err(SpecError::new("iommu.mode", "can only be \"translate\" yet"));
+        }
+        if self.invalidation.mode != InvalidationMode::Strict {
+            return Err(SpecError::new("iommu.invalidation.mode", "can only be \"strict\" yet"));
         }
         SpecError::in_range("iommu.page_table_levels", self.page_table_levels, 3, 5)?;
         self.iotlb.validate()?;

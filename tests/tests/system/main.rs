@@ -6,6 +6,7 @@ mod conservation;
 mod determinism;
 mod edges;
 mod isolation;
+mod loops;
 mod replay;
 mod reports;
 mod scenarios;

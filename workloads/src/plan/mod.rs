@@ -4,6 +4,7 @@
 //! makes any tenant from its host and VF alone, sharing tables with the others of its class.
 
 mod build;
+mod memory;
 mod quota;
 mod rate;
 

@@ -1,0 +1,40 @@
+//! How much memory a scenario takes to simulate, about.
+
+use portcullis_engine::domain::LeafSize;
+
+use super::ClassRate;
+use crate::scenario::Scenario;
+
+/// Bytes of a row of the pool of requests, all columns.
+const ROW_BYTES: u128 = 128;
+/// Bytes of a VF's books, histograms, queue and source.
+const VF_BYTES: u128 = 24 << 10;
+/// Bytes of an IOTLB entry with its fingerprint and its place in the policy's order.
+const IOTLB_ENTRY_BYTES: u128 = 40;
+/// Bytes of a host's world with nothing in it.
+const HOST_BYTES: u128 = 256 << 10;
+
+impl Scenario {
+    /// Bytes of memory that the simulation takes, about: what grows with the fleet, its IOTLBs and its
+    /// tenants' pages. Meant to tell what cannot be built from what can.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u128 {
+        let topology = &self.topology;
+        let (hosts, vfs) = (u128::from(topology.hosts), u128::from(topology.vfs_per_host().max(1)));
+        let rows_per_vf = (4 * u128::from(self.engine.batch_requests).div_ceil(vfs)).max(16);
+        let adapters = hosts * u128::from(topology.adapters_per_host);
+        let rates = ClassRate::of_scenario(self);
+        let classes = self.tenants.iter().zip(&rates);
+        let mapped = classes.map(|(class, rate)| {
+            let pages = u128::from(class.memory.pages);
+            let leaf_bytes = if class.memory.page_size == LeafSize::Size4K { 8 } else { 40 };
+            let frames = pages << (class.memory.page_size.shift() - 12);
+            // The page table, the owner map of 2 MiB a word, and the class's tables.
+            u128::from(rate.vfs_per_adapter) * adapters * (pages * leaf_bytes + frames / 128) + 24 * pages
+        });
+        let of_host = HOST_BYTES
+            + vfs * (VF_BYTES + rows_per_vf * ROW_BYTES)
+            + u128::from(self.iommu.iotlb.entries) * IOTLB_ENTRY_BYTES;
+        hosts * of_host + mapped.sum::<u128>()
+    }
+}
