@@ -215,7 +215,7 @@ def _():
 
 @app.cell
 def _(points):
-    # Claims about the defaults; other knobs may break them.
+    # Claims about the defaults, with margins that seeds 1 to 8 keep; other knobs may break them.
     _fits = points.filter(pl.col("pages_to_entries") <= 0.25)
     _too_many = points.filter(pl.col("pages_to_entries") >= 2)
     _falling = points.filter(pl.col("pages_to_entries").is_between(0.5, 1.5))
@@ -230,8 +230,8 @@ def _(points):
         )
         < 48,
         "throughput is shared fairly everywhere: Jain's index over 0.999": points["fairness_jain"].min() > 0.999,
-        "tenants differ most on the way down: by more than 10 %, elsewhere by less than 6 %": _falling["slowest_to_fastest"].max() > 1.1
-        and pl.concat([_fits, _too_many])["slowest_to_fastest"].max() < 1.06,
+        "tenants differ most on the way down: by more than 15 %, elsewhere by less than 10 %": _falling["slowest_to_fastest"].max() > 1.15
+        and pl.concat([_fits, _too_many])["slowest_to_fastest"].max() < 1.1,
     }
     mo.md(sweeps.report(claims))
     return (claims,)
