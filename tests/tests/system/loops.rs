@@ -159,8 +159,10 @@ fn limits_of_requests_under_way_are_reached_and_kept() {
 fn retirement_in_order_holds_up_what_is_done() {
     let machine = |retire: &str| {
         let retire = format!("device.retire={retire}");
-        let mut changes = vec!["requests=50000", "tenants.noisy.arrivals.mops_per_vf=200"];
-        changes.extend(["device.outstanding=16", &retire]);
+        // Few walks, but long ones, and walkers enough.
+        let mut changes =
+            vec!["requests=50000", "tenants.quiet.arrivals.mops_per_vf=20", "device.outstanding=16"];
+        changes.extend(["iommu.walkers.memory_ns=500", "iommu.walkers.count=64", &retire]);
         run_logged(&builtin("noisy-neighbour", &changes))
     };
     let (in_order, out_of_order) = (machine("in_order"), machine("out_of_order"));
