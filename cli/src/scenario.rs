@@ -43,7 +43,7 @@ pub fn source(name: &str) -> Result<Source, Failure> {
         return Ok(Source { origin: builtin.name.into(), text: builtin.toml.into() });
     }
     if !is_path(name) {
-        return Err(unknown(name));
+        return Err(unknown(name, ", nor such a file"));
     }
     let text = read_text(name)
         .map_err(|problem| Failure::bad_input(format_args!("cannot read scenario `{name}`: {problem}")))?;
@@ -67,7 +67,7 @@ pub fn source_beside(file: &str, name: &str) -> Result<Source, Failure> {
 /// # Errors
 /// There is none; the nearest name is suggested.
 pub fn built_in(name: &str) -> Result<&'static Builtin, Failure> {
-    builtin(name).ok_or_else(|| unknown(name))
+    builtin(name).ok_or_else(|| unknown(name, ""))
 }
 
 /// Whether a name that is no built-in's means a file.
@@ -89,8 +89,8 @@ fn read_text(path: &str) -> Result<String, String> {
     }
 }
 
-/// No built-in scenario has this name.
-fn unknown(name: &str) -> Failure {
+/// No built-in scenario has this name; `besides` says what else it is not.
+fn unknown(name: &str, besides: &str) -> Failure {
     let nearest = builtins()
         .iter()
         .map(|builtin| (strsim::jaro_winkler(name, builtin.name), builtin.name))
@@ -99,7 +99,7 @@ fn unknown(name: &str) -> Failure {
         Some((likeness, near)) if likeness > 0.7 => format!("did you mean `{near}`?"),
         _ => String::from("`portcullis scenarios` lists them"),
     };
-    Failure::bad_input(format_args!("there is no built-in scenario `{name}`, nor such a file; {hint}"))
+    Failure::bad_input(format_args!("there is no built-in scenario `{name}`{besides}; {hint}"))
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn only_a_near_name_is_suggested() {
-        assert!(unknown("defualt").to_string().contains("did you mean `default`?"));
-        assert!(unknown("xyz").to_string().contains("`portcullis scenarios` lists them"));
+        assert!(unknown("defualt", "").to_string().contains("did you mean `default`?"));
+        assert!(unknown("xyz", "").to_string().contains("`portcullis scenarios` lists them"));
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The output exists and was not to be replaced.
-    #[error("`{}` already exists; --force replaces it", path.display())]
+    #[error("`{}` already exists; --force replaces it if it is a report of Portcullis", path.display())]
     Exists {
         /// The output directory.
         path: PathBuf,

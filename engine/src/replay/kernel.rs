@@ -172,7 +172,7 @@ impl<P: Replacement> ReplayState<'_, P> {
             if judged && result.stale == stale_before && !self.frames.owns(context.domain, pa) {
                 breaches += 1;
             }
-            let end = Iova(leaf.base.0 | (leaf.size.bytes() - 1));
+            let end = leaf.last();
             if end >= last {
                 self.counters.breaches += breaches;
                 return result;

@@ -99,12 +99,12 @@ pub fn spawn_rows(world: &mut World, rows: usize) {
 }
 
 /// Grows the pool, where more requests are under way than ever before.
-pub fn grow_pool(world: &mut World) {
+pub fn grow_pool(world: &mut World, vfs: &mut QueryState<&TrafficSource>, rows: &mut QueryState<&Live>) {
     let batch = *world.resource::<Batch>();
     let limits = *world.resource::<BatchLimits>();
-    let vfs = world.query::<&TrafficSource>().iter(world).len() as u32;
+    let vfs = vfs.iter(world).len() as u32;
     let wanted = (batch.rows + vfs * limits.rows_per_vf) as usize;
-    let there = world.query::<&Live>().iter(world).len();
+    let there = rows.iter(world).len();
     if there < wanted {
         // A quarter more than wanted: growth is rare.
         spawn_rows(world, wanted + wanted / 4 - there);
