@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --locked --bench translation`
 //!
-//! The same traffic four times, one look-up a DMA:
+//! The same traffic six times, one look-up a DMA:
 //!
 //! - `stage`: the ordered pass as the engine runs it, on a host under way, ECS part included: context, IOTLB,
 //!   walks that take their time and fill when they end, walkers and their queue, rights, credits;
@@ -10,9 +10,12 @@
 //!   no cache line is asked for in advance, as the stage does;
 //! - `bare`: a hand-written loop, as little as translation can be: an IOTLB of 8 ways under true LRU over a
 //!   dense array of frames, one physical address out a DMA;
-//! - `bare_prefetched`: the same, cache lines asked for 24 DMAs ahead: what the machine could do.
+//! - `bare_prefetched`: the same, cache lines asked for 24 DMAs ahead: what the machine could do;
+//! - `entity_per_request`: the bare loop's look-ups, but every DMA is an entity that is spawned and despawned;
+//! - `boxed_objects`: every DMA a boxed object behind a trait, every tenant a hash map of its pages, every set
+//!   a list of boxed entries.
 //!
-//! The last three go round a recording of the stage's DMAs, on one thread, and keep the cache to themselves;
+//! The last two show what the layout of the data is worth. All but the first go round a recording of the stage's DMAs, on one thread, and keep the cache to themselves;
 //! the stage shares it with the other stages of its host.
 //!
 //! Cases: 1,024 tenants of 4,096 pages of 4 KiB on one adapter, pages drawn alike or by Zipf's law (0.99), with
@@ -23,8 +26,10 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use portcullis_benches::bare_loop::{BareLoop, WAYS};
+use portcullis_benches::boxed_objects::BoxedObjects;
 use portcullis_benches::captured::{Captured, Requests};
 use portcullis_benches::cases::{Change, endless_plan};
+use portcullis_benches::entity_per_request::EntityPerRequest;
 use portcullis_benches::functional::translate_functionally;
 use portcullis_benches::measure::{Group, STAGE_DMAS, bench_stages, group, run};
 use portcullis_engine::ids::Iova;
@@ -99,6 +104,10 @@ fn bench_case(group: &mut Group<'_>, traffic: &Traffic, sets: u32) {
     let bare = || BareLoop::new(sets, &traffic.recording.tables, FIRST, traffic.pages_per_tenant);
     bench_recorded(group, "bare", traffic, bare, BareLoop::translate);
     bench_recorded(group, "bare_prefetched", traffic, bare, BareLoop::translate_prefetching);
+    let entities = || EntityPerRequest::new(sets, &traffic.recording.tables, FIRST, traffic.pages_per_tenant);
+    bench_recorded(group, "entity_per_request", traffic, entities, EntityPerRequest::translate);
+    let objects = || BoxedObjects::new(sets, &traffic.recording.tables);
+    bench_recorded(group, "boxed_objects", traffic, objects, BoxedObjects::translate);
 }
 
 /// Measures a loop that goes round the recording; what it works on is built at first need.

@@ -116,13 +116,17 @@ impl BareLoop {
         hits
     }
 
+    /// The physical address of one request, and whether it hit.
+    #[inline]
+    pub fn translate_one(&mut self, tenant: u16, iova: u64) -> (u64, bool) {
+        let (frame, hit) = self.look_up(self.key(tenant, iova));
+        (frame | (iova & 0xFFF), hit)
+    }
+
     #[inline]
     fn key(&self, tenant: u16, iova: u64) -> Key {
-        let domain = u64::from(tenant) + 1;
-        let code = leaf_code(Iova(iova), LeafSize::Size4K);
-        let hash = mix64(code ^ domain.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let page = u64::from(tenant) * self.pages_per_tenant + ((iova >> 12) - self.first_page);
-        Key { set: reduce(hash, self.sets.len() as u32), page: page as u32 }
+        Key { set: set_of(tenant, Iova(iova), self.sets.len() as u32), page: page as u32 }
     }
 
     #[inline]
@@ -157,6 +161,15 @@ impl BareLoop {
     }
 }
 
+/// The set of a tenant's page, as the engine's hashed index has it.
+#[inline]
+#[must_use]
+pub fn set_of(tenant: u16, iova: Iova, sets: u32) -> u32 {
+    let domain = u64::from(tenant) + 1;
+    let code = leaf_code(iova, LeafSize::Size4K);
+    reduce(mix64(code ^ domain.wrapping_mul(0x9E37_79B9_7F4A_7C15)), sets)
+}
+
 /// Moves the four bits that equal `way` to the lowest place.
 #[inline]
 fn to_front(order: u32, way: u32) -> u32 {
@@ -175,7 +188,9 @@ mod tests {
     use portcullis_engine::translation::{AnyIotlb, IotlbSpec, Ways};
 
     use super::*;
+    use crate::boxed_objects::BoxedObjects;
     use crate::captured::RequestColumns;
+    use crate::entity_per_request::EntityPerRequest;
     use crate::functional::translate_functionally;
 
     const FIRST: Iova = Iova(1 << 30);
@@ -219,6 +234,8 @@ mod tests {
             let AnyIotlb::Lru(mut iotlb) = AnyIotlb::new(&spec, 0) else { panic!("LRU is the default") };
             let mut bare = BareLoop::new(sets, &tables, FIRST, u64::from(pages));
             let mut prefetching = BareLoop::new(sets, &tables, FIRST, u64::from(pages));
+            let mut entities = EntityPerRequest::new(sets, &tables, FIRST, u64::from(pages));
+            let mut objects = BoxedObjects::new(sets, &tables);
             let mut total = 0;
             for seed in 0..5 {
                 let columns = requests(seed, 5_000, tenants, pages);
@@ -231,6 +248,12 @@ mod tests {
                     assert_eq!(addresses, expected);
                     addresses.clear();
                     assert_eq!(prefetching.translate_prefetching(requests, &mut addresses), hits);
+                    assert_eq!(addresses, expected);
+                    addresses.clear();
+                    assert_eq!(entities.translate(requests, &mut addresses), hits, "an entity a request");
+                    assert_eq!(addresses, expected);
+                    addresses.clear();
+                    assert_eq!(objects.translate(requests, &mut addresses), hits, "boxed objects");
                     assert_eq!(addresses, expected);
                     total += hits;
                 }

@@ -4,6 +4,7 @@
 //! - [`staged_host`]: a host of the engine whose stages are timed one by one, in the engine's own schedules;
 //! - [`captured`]: the requests of a host as plain columns, in the order in which they reach its IOMMU;
 //! - [`bare_loop`]: what translation costs without an engine: one hand-written loop over such columns;
+//! - [`entity_per_request`], [`boxed_objects`]: the same look-ups with a request laid out otherwise;
 //! - [`functional`]: the engine's IOTLB and page tables driven by the same kind of loop;
 //! - [`trace`]: events for a replay, made up from a seed;
 //! - [`measure`]: how the benches are run.
@@ -11,8 +12,10 @@
 //! How to run them and how to read them: `docs/performance.md`.
 
 pub mod bare_loop;
+pub mod boxed_objects;
 pub mod captured;
 pub mod cases;
+pub mod entity_per_request;
 pub mod functional;
 pub mod measure;
 pub mod staged_host;
