@@ -54,6 +54,8 @@ pub trait Source: Send + Sync {
 
     /// The request number `sequence` of this source (from 0) retires at `time`. Each is told once, and
     /// before anything is emitted that is intended at or after `time` plus [`Source::feedback`]; those of
-    /// a source come in any order.
-    fn retire(&mut self, _sequence: u64, _time: Picoseconds) {}
+    /// a source come in any order. Returns what [`Source::peek`] says from then on.
+    fn retire(&mut self, _sequence: u64, _time: Picoseconds) -> Option<Picoseconds> {
+        self.peek()
+    }
 }

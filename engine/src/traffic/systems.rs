@@ -211,9 +211,8 @@ fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
             vfs.sources[ahead.vf as usize].prefetch();
         }
         let at = vf as usize;
-        let source = &mut vfs.sources[at].source;
-        source.retire(sequence.0, time);
-        vfs.next_intended[at] = NextIntended(source.peek().unwrap_or(Picoseconds::MAX));
+        let next = vfs.sources[at].source.retire(sequence.0, time);
+        vfs.next_intended[at] = NextIntended(next.unwrap_or(Picoseconds::MAX));
     }
     retirement.untold.clear();
     retirement.open > 0

@@ -82,10 +82,11 @@ impl Source for Listed {
         self.closed.as_ref().map(|clients| clients.closed.clients as u32)
     }
 
-    fn retire(&mut self, sequence: u64, time: Picoseconds) {
+    fn retire(&mut self, sequence: u64, time: Picoseconds) -> Option<Picoseconds> {
         let clients = self.closed.as_mut().expect("a closed loop");
         let thought = time.0 + clients.closed.think(sequence);
         clients.thinking.insert((thought, clients.closed.clients + sequence));
+        self.peek()
     }
 }
 

@@ -121,8 +121,12 @@ impl Source for Shifted {
         self.inner.feedback()
     }
 
-    fn retire(&mut self, sequence: u64, time: Picoseconds) {
-        self.inner.retire(sequence, time);
+    fn outstanding(&self) -> Option<u32> {
+        self.inner.outstanding()
+    }
+
+    fn retire(&mut self, sequence: u64, time: Picoseconds) -> Option<Picoseconds> {
+        self.inner.retire(sequence, time)
     }
 }
 

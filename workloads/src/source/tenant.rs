@@ -186,9 +186,10 @@ impl Source for TenantSource {
         }
     }
 
-    fn retire(&mut self, sequence: u64, time: Picoseconds) {
+    fn retire(&mut self, sequence: u64, time: Picoseconds) -> Option<Picoseconds> {
         if let When::Closed(clients) = &mut self.when {
             clients.retire(sequence, time);
         }
+        self.peek()
     }
 }
