@@ -19,7 +19,7 @@ use portcullis_engine::ids::{HostIndex, VfIndex};
 use portcullis_engine::request::Intended;
 use portcullis_engine::schedule::Stage;
 use portcullis_engine::topology::Spans;
-use portcullis_engine::traffic::{SortScratch, Source, SourceRows, Staged, order};
+use portcullis_engine::traffic::{SortScratch, Staged, order};
 use portcullis_engine::units::Picoseconds;
 
 fn main() {
@@ -69,26 +69,13 @@ fn source(criterion: &mut Criterion) {
             bencher.iter(|| {
                 staged.len = 0;
                 for _ in 0..CALLS {
-                    emit(source.as_mut(), 0, Picoseconds::MAX, ROWS, &mut staged);
+                    staged.take_from(source.as_mut(), 0, Picoseconds::MAX, ROWS);
                 }
                 assert_eq!(staged.len, ROWS * CALLS, "the source is exhausted");
                 black_box(&staged);
             });
         });
     }
-}
-
-/// Appends what the source of `vf` intends before `until`, at most `room` requests.
-fn emit(source: &mut dyn Source, vf: u32, until: Picoseconds, room: usize, staged: &mut Staged) {
-    staged.make_room(room);
-    let start = staged.len;
-    let rows = SourceRows {
-        intended: &mut staged.intended[start..start + room],
-        address: &mut staged.address[start..start + room],
-        transfer: &mut staged.transfer[start..start + room],
-    };
-    staged.len += source.emit(until, rows);
-    staged.vf[start..staged.len].fill(vf);
 }
 
 /// A batch of a host as its sources leave it, about 2,048 requests, and its span of time.
@@ -108,8 +95,8 @@ impl Batch {
         let mut staged = Staged::default();
         for vf in 0..vfs {
             let mut source = (plan.tenants)(HostIndex(0), VfIndex(vf)).source;
-            emit(source.as_mut(), vf, first, 1 << 12, &mut Staged::default());
-            emit(source.as_mut(), vf, last, 1 << 12, &mut staged);
+            Staged::default().take_from(source.as_mut(), vf, first, 1 << 12);
+            staged.take_from(source.as_mut(), vf, last, 1 << 12);
         }
         Self { staged, first, last }
     }

@@ -76,7 +76,7 @@ pub struct RunArguments {
     pub settings: Vec<String>,
 
     /// The seed of every random draw, instead of the scenario's
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
 
     /// Threads to simulate with, 1 to 1024; results do not depend on it [default: all processors]
@@ -135,7 +135,7 @@ pub struct SweepArguments {
     pub settings: Vec<String>,
 
     /// The seed of every random draw, instead of the scenario's
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
 
     /// Which translations an independent owner map judges, instead of the scenario's choice
@@ -196,7 +196,7 @@ pub struct ReplayArguments {
     pub settings: Vec<String>,
 
     /// The seed of random replacement [default: 1]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
 
     /// Which translations an independent owner map judges [default: full]
@@ -280,6 +280,11 @@ pub fn overrides(
     overrides.extend(seed.map(|seed| Override::new("seed", seed.to_string())));
     overrides.extend(audit.map(|audit| Override::new("audit", audit.name())));
     Ok(overrides)
+}
+
+/// The value of `--seed`.
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("it must be a whole number from 0 to {}", u64::MAX))
 }
 
 /// The value of `--threads`.

@@ -87,7 +87,7 @@ impl Gate<'_> {
     }
 
     /// Nothing that becomes eligible before this time is unknown.
-    pub fn horizon(&self) -> Picoseconds {
+    fn horizon(&self) -> Picoseconds {
         horizon(self.uplink, self.candidates, self.returns_from)
     }
 

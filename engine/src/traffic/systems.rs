@@ -4,7 +4,6 @@ use bevy_ecs::prelude::*;
 
 use super::components::{Batch, BatchLimits, Live, NextIntended, TrafficSource};
 use super::kernel::{SortScratch, append, compact, compaction, number, order};
-use super::source::SourceRows;
 use super::staging::Staged;
 use crate::account::RequestLog;
 use crate::gate::{Candidates, Uplink, VfQueue};
@@ -118,6 +117,33 @@ struct VfColumns<'a> {
     queues: &'a mut [VfQueue],
 }
 
+/// What [`emit`] writes of the pool: columns of one length.
+struct PoolColumns<'a> {
+    live: &'a mut [Live],
+    intents: &'a mut [Intent],
+    sequence: &'a mut [Sequence],
+}
+
+impl PoolColumns<'_> {
+    /// Puts the staged requests of an adapter into `rows`, in the order of `sorted`.
+    fn fill(&mut self, rows: core::ops::Range<u32>, staged: &Staged, sorted: &[u64], adapter: u32) {
+        let rows = rows.start as usize..rows.end as usize;
+        self.live[rows.clone()].fill(Live(true));
+        let places = self.intents[rows.clone()].iter_mut().zip(&mut self.sequence[rows]);
+        for (key, (intent, sequence)) in sorted.iter().zip(places) {
+            let from = number(*key);
+            *intent = Intent {
+                time: staged.intended[from].0,
+                iova: staged.address[from].0,
+                transfer: staged.transfer[from],
+                vf: staged.vf[from],
+                adapter,
+            };
+            *sequence = staged.sequence[from];
+        }
+    }
+}
+
 /// What [`emit`] reads and writes of an adapter.
 struct AdapterParts<'a> {
     vfs: AdapterVfs,
@@ -145,8 +171,11 @@ pub fn emit(
         queues: queues.bypass_change_detection(),
     };
     let (mut live, mut intents, mut sequence) = columns_mut!(requests);
-    let live = live.bypass_change_detection();
-    let (intents, sequence) = (intents.bypass_change_detection(), sequence.bypass_change_detection());
+    let mut pool = PoolColumns {
+        live: live.bypass_change_detection(),
+        intents: intents.bypass_change_detection(),
+        sequence: sequence.bypass_change_detection(),
+    };
 
     let mut feed_back = false;
     for (_, _, _, mut retirement, _) in &mut adapters {
@@ -181,24 +210,11 @@ pub fn emit(
         staged.len = 0;
         let (first, last) = stage_all(&mut parts, &mut vfs, staged, limits.rows_per_vf);
         order(staged, first, last.max(first), scratch, sorted);
-        let first_row = batch.rows;
-        batch.rows += staged.len as u32;
+        let rows = batch.rows..batch.rows + staged.len as u32;
         uplink.emitted += staged.len as u64;
-        let rows = first_row as usize..batch.rows as usize;
-        live[rows.clone()].fill(Live(true));
-        let pool = intents[rows.clone()].iter_mut().zip(&mut sequence[rows]);
-        for (key, (intent, sequence)) in sorted.iter().zip(pool) {
-            let from = number(*key);
-            *intent = Intent {
-                time: staged.intended[from].0,
-                iova: staged.address[from].0,
-                transfer: staged.transfer[from],
-                vf: staged.vf[from],
-                adapter,
-            };
-            *sequence = staged.sequence[from];
-        }
-        append(&mut candidates.rows, first_row..batch.rows, intents);
+        batch.rows = rows.end;
+        pool.fill(rows.clone(), staged, sorted, adapter);
+        append(&mut candidates.rows, rows, pool.intents);
     }
     batch.emitted += u64::from(batch.rows - before);
 }
@@ -298,16 +314,7 @@ const TOLD_AHEAD: usize = 8;
 
 /// Takes from one source what it intends before `horizon`, at most `room` requests.
 fn stage(from: &mut TrafficSource, vf: u32, staged: &mut Staged, horizon: Picoseconds, room: usize) {
-    staged.make_room(room);
-    let start = staged.len;
-    let rows = SourceRows {
-        intended: &mut staged.intended[start..start + room],
-        address: &mut staged.address[start..start + room],
-        transfer: &mut staged.transfer[start..start + room],
-    };
-    let emitted = from.source.emit(horizon, rows);
-    let rows = start..start + emitted;
-    staged.vf[rows.clone()].fill(vf);
+    let rows = staged.take_from(from.source.as_mut(), vf, horizon, room);
     for (sequence, number) in staged.sequence[rows.clone()].iter_mut().zip(from.emitted..) {
         *sequence = Sequence(number);
     }
@@ -317,6 +324,5 @@ fn stage(from: &mut TrafficSource, vf: u32, staged: &mut Staged, horizon: Picose
     if let [first, .., last] | [first @ last] = &staged.intended[rows.clone()] {
         from.intended = Some((from.intended.map_or(first.0, |(first, _)| first), last.0));
     }
-    from.emitted += emitted as u64;
-    staged.len = rows.end;
+    from.emitted += rows.len() as u64;
 }
