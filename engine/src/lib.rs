@@ -9,6 +9,7 @@ pub mod fifo;
 pub mod gate;
 pub mod hash;
 pub mod ids;
+pub mod invalidation;
 pub mod link;
 pub mod memory;
 pub mod merge;

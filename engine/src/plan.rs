@@ -6,6 +6,7 @@ use crate::domain::{LeafSize, Permissions};
 use crate::error::SpecError;
 use crate::gate::SchedulerSpec;
 use crate::ids::{HostIndex, Iova, VfIndex};
+use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
 use crate::topology::TopologySpec;
@@ -148,8 +149,10 @@ pub struct TenantPlan {
     pub class: u32,
     /// Whether its VF is attached to a domain; the DMAs of one that is not are blocked.
     pub attached: bool,
-    /// What it maps.
+    /// What it maps for the whole run.
     pub buffers: Vec<BufferPlan>,
+    /// What it maps for each DMA. Its source must then be a closed loop.
+    pub streaming: Option<StreamingPlan>,
     /// What it sends. Under domain scope `adapter` the engine adds the same offset as to its buffers.
     pub source: Box<dyn Source>,
 }

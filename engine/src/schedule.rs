@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor};
 
-use crate::{account, gate, memory, replay, traffic, translation};
+use crate::{account, gate, invalidation, memory, replay, traffic, translation};
 
 /// The stages of a batch, in the order in which they run.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,7 +18,8 @@ pub enum Stage {
     Arrive,
     /// `translation`: context, IOTLB, walkers and check, in that order.
     Translate,
-    /// `memory` and `link`: writes complete, reads return on the downstream link.
+    /// `memory` and `link`: writes complete, reads return on the downstream link; drivers with streaming mappings
+    /// are told (`invalidation`).
     Complete,
     /// `translation`: fault records enter the fault queue, in the order of time.
     Faults,
@@ -80,7 +81,7 @@ impl Stages {
             gate::issue_requests.in_set(Stage::Issue),
             translation::order_arrivals.in_set(Stage::Arrive),
             (translation::translate, account::note_order).chain().in_set(Stage::Translate),
-            memory::complete.in_set(Stage::Complete),
+            (memory::complete, invalidation::note_completions).chain().in_set(Stage::Complete),
         ));
 
         let mut end = schedule(End);

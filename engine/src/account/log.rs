@@ -66,7 +66,7 @@ pub fn log_requests(
         log.rows.pop_front();
         live[at] = Live(false);
         let Intent { time, iova, transfer, vf, adapter } = intents[at];
-        let Translation { looked_up_at, known_at, address, lookups, fault } = translations[at];
+        let Translation { looked_up_at, known_at, address, lookups, fault, stale } = translations[at];
         let host = log.host;
         let vf_of_adapter = vf % log.vfs_per_adapter;
         log.slice_at(looked_up_at).push(RequestRow {
@@ -87,7 +87,7 @@ pub fn log_requests(
             pa: fault.is_none().then_some(address),
             iotlb_hits: lookups.hits,
             iotlb_misses: lookups.misses,
-            stale: 0,
+            stale: u32::from(stale),
         });
     }
 }

@@ -7,6 +7,7 @@ use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, V
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
 use crate::gate::{Uplink, VfQueue};
+use crate::invalidation::{ControlPlane, StreamBooks};
 use crate::memory::Downlink;
 use crate::request::{Fault, Op};
 use crate::table::Table;
@@ -41,6 +42,10 @@ pub struct Totals {
     walker_busy_ps: u128,
     walk_wait_ps: u128,
     stall_ps: u128,
+    unmap_wait_ps: u128,
+    invalidation_busy_ps: u128,
+    invalidation_wait_ps: u128,
+    exposure_ps: u128,
     last_completed: Picoseconds,
     /// The summary; its ratios and quantiles are set by [`Totals::finish`].
     summary: SummaryRow,
@@ -62,6 +67,10 @@ impl Totals {
             walker_busy_ps: 0,
             walk_wait_ps: 0,
             stall_ps: 0,
+            unmap_wait_ps: 0,
+            invalidation_busy_ps: 0,
+            invalidation_wait_ps: 0,
+            exposure_ps: 0,
             last_completed: Picoseconds::ZERO,
             summary: SummaryRow { scenario, seed, ..SummaryRow::default() },
             tenants: Table::new::<TenantRow>(),
@@ -84,7 +93,10 @@ impl Totals {
             (&VfBooks, &VfIncidents),
             &TrafficSource,
         )>();
-        let latencies = world.query::<&VfLatencies>().single(world).expect("one host");
+        let mut planes = world.query::<&ControlPlane>();
+        let mut latencies = world.query::<&VfLatencies>();
+        let control = planes.single(world).expect("one IOMMU");
+        let latencies = latencies.single(world).expect("one host");
         let used = latencies.0.used_buckets();
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
@@ -112,7 +124,9 @@ impl Totals {
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
-            self.add_tenant(identity, queue, (books, incidents, &of_vf), source);
+            let stream = control.0.as_ref().and_then(|control| control.stream(number as u32));
+            let mapped = stream.map(|stream| stream.books).unwrap_or_default();
+            self.add_tenant(identity, queue, (books, incidents, &of_vf), source, &mapped);
         }
     }
 
@@ -123,7 +137,9 @@ impl Totals {
             self.downlink_busy_ps += u128::from(downlink.busy_ps);
         }
         for (iotlb, walkers, faults) in world.query::<(&IotlbState, &Walkers, &FaultQueue)>().iter(world) {
-            summary.iotlb_evictions += with_iotlb!(&iotlb.0, |iotlb| iotlb.counters().evictions);
+            let of_iotlb = with_iotlb!(&iotlb.0, |iotlb| iotlb.counters());
+            summary.iotlb_evictions += of_iotlb.evictions;
+            summary.iotlb_invalidated += of_iotlb.invalidated;
             let counters = walkers.counters();
             summary.walks += counters.walks;
             summary.walks_faulted += counters.faulted;
@@ -133,6 +149,14 @@ impl Totals {
             self.stall_ps += u128::from(counters.stall_ps);
             summary.faults_recorded += faults.recorded;
             summary.faults_lost += faults.lost;
+        }
+        for control in world.query::<&ControlPlane>().iter(world).filter_map(|plane| plane.0.as_ref()) {
+            let counters = control.counters;
+            summary.invalidations += counters.commands;
+            summary.invalidation_flushes += counters.flushes;
+            summary.audited_total += counters.judged;
+            self.invalidation_busy_ps += u128::from(counters.busy_ps);
+            self.invalidation_wait_ps += counters.wait_ps;
         }
         let timeline = world.query::<&Timeline>().single(world).expect("one host");
         summary.timeline_dropped += timeline.dropped;
@@ -150,6 +174,7 @@ impl Totals {
         queue: &VfQueue,
         (books, incidents, latencies): (&VfBooks, &VfIncidents, &Histogram),
         source: &TrafficSource,
+        mapped: &StreamBooks,
     ) {
         let [reads, writes] =
             [Op::Read, Op::Write].map(|op| books.translated[op as usize] + incidents.blocked[op as usize]);
@@ -183,9 +208,17 @@ impl Totals {
             blocked_not_mapped: incidents.faults[Fault::NotMapped as usize],
             blocked_no_permission: incidents.faults[Fault::NoPermission as usize],
             cross_tenant: incidents.cross_tenant,
+            unmaps: mapped.unmaps,
+            unmap_wait_mean_ns: ratio(mapped.unmap_wait_ps as f64 / 1e3, mapped.unmaps as f64),
+            unmap_wait_max_ns: mapped.unmap_wait_max.as_ns_f64(),
+            exposure_frame_us: mapped.exposure_ps as f64 / 1e6,
+            stale: mapped.stale,
             ..identity
         };
         self.add_to_summary(&row, books, incidents);
+        self.summary.breach_total += mapped.breaches;
+        self.unmap_wait_ps += mapped.unmap_wait_ps;
+        self.exposure_ps += mapped.exposure_ps;
         let intended_over = last.saturating_sub(first);
         // One request alone says nothing of a tenant's share.
         if intended_over > Picoseconds::ZERO {
@@ -217,6 +250,9 @@ impl Totals {
         summary.blocked_no_permission += row.blocked_no_permission;
         summary.breach_total += incidents.breaches;
         summary.cross_tenant_total += row.cross_tenant;
+        summary.stale_total += row.stale;
+        summary.unmaps += row.unmaps;
+        summary.unmap_wait_max_ns = summary.unmap_wait_max_ns.max(row.unmap_wait_max_ns);
         self.latency_sum_ps += books.latency_sum_ps;
         self.service_sum_ps += books.service_sum_ps;
         self.last_completed = self.last_completed.max(books.last_completed);
@@ -251,6 +287,13 @@ impl Totals {
             walker_utilisation: share(self.walker_busy_ps, walkers),
             walk_wait_mean_ns: ratio(self.walk_wait_ps as f64 / 1e3, summary.walks as f64),
             walker_stall_ns: self.stall_ps as f64 / 1e3,
+            unmap_wait_mean_ns: ratio(self.unmap_wait_ps as f64 / 1e3, summary.unmaps as f64),
+            invalidation_queue_utilisation: share(self.invalidation_busy_ps, u64::from(summary.hosts)),
+            invalidation_wait_mean_ns: ratio(
+                self.invalidation_wait_ps as f64 / 1e3,
+                summary.invalidations as f64,
+            ),
+            exposure_frame_us: self.exposure_ps as f64 / 1e6,
             fault_overflow: summary.faults_lost > 0,
             fairness_jain: jain(&self.shares),
             ..self.summary

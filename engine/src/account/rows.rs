@@ -65,6 +65,25 @@ row! {
         iotlb_hit_ratio: f64,
         /// Valid entries replaced.
         iotlb_evictions: u64,
+        /// Entries dropped by invalidations.
+        iotlb_invalidated: u64,
+        /// Buffers of streaming mappings unmapped.
+        unmaps: u64,
+        /// Mean time from an unmap to its return, ns.
+        unmap_wait_mean_ns: f64,
+        /// Greatest time from an unmap to its return, ns.
+        unmap_wait_max_ns: f64,
+        /// Commands that the invalidation queues carried out.
+        invalidations: u64,
+        /// Of these, flushes of deferred unmaps.
+        invalidation_flushes: u64,
+        /// Share of simulated time the invalidation queues are busy, mean over IOMMUs.
+        invalidation_queue_utilisation: f64,
+        /// Mean wait of a command for the invalidation queue, ns.
+        invalidation_wait_mean_ns: f64,
+        /// Time from the return of an unmap until no cached translation of its page can be left, summed over
+        /// frames, us.
+        exposure_frame_us: f64,
         /// Page-table walks started.
         walks: u64,
         /// Walks that ended in a fault.
@@ -95,7 +114,7 @@ row! {
         fault_overflow: bool,
         /// Translations the owner map judged.
         audited_total: u64,
-        /// Pages translated by an entry the table no longer holds.
+        /// Pages reached through a cached translation after the unmap had returned.
         stale_total: u64,
         /// DMAs that reached a frame of another owner: never, or the engine is wrong.
         breach_total: u64,
@@ -183,6 +202,17 @@ row! {
         blocked_no_permission: u64,
         /// DMAs that reached another tenant's frame through a shared domain.
         cross_tenant: u64,
+        /// Buffers of streaming mappings unmapped.
+        unmaps: u64,
+        /// Mean time from an unmap to its return, ns.
+        unmap_wait_mean_ns: f64,
+        /// Greatest time from an unmap to its return, ns.
+        unmap_wait_max_ns: f64,
+        /// Time from the return of an unmap until no cached translation of its page can be left, summed over
+        /// frames, us.
+        exposure_frame_us: f64,
+        /// Pages reached through a cached translation after the unmap had returned.
+        stale: u64,
     }
 }
 
@@ -292,7 +322,7 @@ row! {
         iotlb_hits: u32,
         /// IOTLB misses.
         iotlb_misses: u32,
-        /// Pages translated by an entry the table no longer holds.
+        /// Pages reached through a cached translation after the unmap had returned.
         stale: u32,
     }
 }

@@ -33,6 +33,8 @@ pub struct VfQueue {
     pub held: VecDeque<Eligible>,
     /// Whether what its source intends depends on when its requests retire.
     pub feeds_back: bool,
+    /// Whether its source is told when the unmap of a request's buffer has returned, not when it retires.
+    pub streams: bool,
     /// Then the least time from a retirement to what it makes the source intend, while that intends more.
     pub feedback: Option<Picoseconds>,
 }
@@ -144,6 +146,8 @@ pub struct Uplink {
     pub queues_never_fill: bool,
     /// Whether any of its VFs may have only so many requests under way.
     pub vfs_limited: bool,
+    /// Whether any of its VFs has streaming mappings.
+    pub streams: bool,
     /// Requests that were emitted for it since the start.
     pub emitted: u64,
     /// When the link is free.
@@ -154,6 +158,9 @@ pub struct Uplink {
     pub wires: WireTimes,
     /// Requests that have left, in order, and have not reached the IOMMU's look-ups.
     pub in_flight: Fifo<Arrival>,
+    /// Nothing in flight is looked up before this time, whenever it arrives; kept where look-ups may be stalled
+    /// for long.
+    pub looked_up_from: Picoseconds,
     /// Requests that have left since the start.
     pub sent: u64,
     /// Reads that have left since the start.
@@ -265,6 +272,8 @@ impl Uplink {
             limits,
             wires,
             in_flight: Fifo::default(),
+            looked_up_from: Picoseconds::ZERO,
+            streams: false,
             sent: 0,
             reads_sent: 0,
             halt: Halt::Horizon,

@@ -84,7 +84,9 @@ impl Downlink {
     #[must_use]
     pub fn returns_from(&self, uplink: &Uplink, memory: &MemoryTimes) -> Picoseconds {
         let pending = self.pending.first().map(|pending| pending.ready);
-        let in_flight = uplink.in_flight.waiting().first().map(|arrival| arrival.time + memory.least_read());
+        let in_flight = uplink.in_flight.waiting().first();
+        let in_flight =
+            in_flight.map(|arrival| arrival.time.max(uplink.looked_up_from) + memory.least_read());
         let ready = pending.into_iter().chain(in_flight).min();
         ready.map_or(Picoseconds::MAX, |ready| ready.max(self.free_at) + uplink.wires.least_downstream())
     }

@@ -136,7 +136,7 @@ impl Retirement {
     }
 
     fn tell(&mut self, retired: Retired, queue: &VfQueue) {
-        if queue.feeds_back {
+        if queue.feeds_back && !queue.streams {
             self.untold.push(retired);
             self.open -= 1;
         }

@@ -3,22 +3,24 @@
 use bevy_ecs::prelude::*;
 
 use super::components::*;
+use super::dense::columns_mut;
 use super::spec::DomainScope;
 use crate::account::{
     AuditPolicy, Audited, RequestLog, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, Windows,
 };
-use crate::domain::{DidAllocator, Domain, Leaf, Mapping, Owner, OwnerMap, PageTable};
+use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
 use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
 use crate::ids::{HostIndex, Iova, PhysAddr, RequesterId, VfIndex};
+use crate::invalidation::{Control, ControlPlane, Stream};
 use crate::link::{RateLimits, WireTimes};
 use crate::memory::{CompletedRows, Downlink, MemoryTimes, Retirement};
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, NextIntended, TrafficSource, spawn_rows};
 use crate::translation::{
-    AnyIotlb, Arrivals, Context, ContextEntry, FaultQueue, IotlbState, LookedUp, LookupBound, LookupClock,
-    Reached, TranslationTimes, WalkCosts, Walkers,
+    AnyIotlb, Arrivals, Context, ContextEntry, FaultQueue, IommuMode, IotlbState, LookedUp, LookupBound,
+    LookupClock, Reached, StalledDma, TranslationTimes, WalkCosts, Walkers,
 };
 use crate::units::Picoseconds;
 
@@ -28,6 +30,8 @@ const TENANT_MEMORY: u64 = 1 << 32;
 const FIRST_VF_FUNCTION: u32 = 0x100;
 /// Under domain scope `adapter` each VF has a part of the address space this large.
 const SHARED_DOMAIN_PART_SHIFT: u32 = 40;
+/// What tells the stream of late requests from those of buffers.
+const LATE: u64 = 1 << 63;
 /// DIDs of 16 bits, as on VT-d.
 const DOMAIN_IDS: u32 = 1 << 16;
 
@@ -77,7 +81,8 @@ pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
     spawn_rows(&mut world, (topology.vfs_per_host() * rows_per_vf) as usize);
     spawn_iommu(&mut world, plan, host);
     let mut host_memory = HostMemory { owners: OwnerMap::default(), next_frame: TENANT_MEMORY >> 12 };
-    let kinds = spawn_tenants(&mut world, plan, host, &mut host_memory);
+    let (kinds, streams) = spawn_tenants(&mut world, plan, host, &mut host_memory);
+    start_streams(&mut world, plan, streams, &mut host_memory);
     spawn_adapters(&mut world, plan, &kinds);
     world.spawn((
         Host(host),
@@ -102,15 +107,18 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
             TranslationTimes {
                 walks: WalkCosts::new(spec),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
+                mode: spec.mode,
             },
             MemoryTimes::new(&plan.machine.memory),
             AuditPolicy(plan.audit),
             FaultQueue::new(&spec.faults),
         ),
         (
+            ControlPlane::default(),
+            StalledDma::default(),
             LookupClock::default(),
             LookupBound::default(),
-            Arrivals::default(),
+            Arrivals { stepwise: spec.mode != IommuMode::Translate, ..Arrivals::default() },
             LookedUp::default(),
             Reached::default(),
             CompletedRows::default(),
@@ -129,6 +137,7 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, kinds: &[SourceKinds]) {
                 AdapterVfs { first: adapter * vfs, end: (adapter + 1) * vfs },
                 Uplink {
                     queues_never_fill: kinds[adapter as usize].all_hold_back,
+                    streams: kinds[adapter as usize].any_streams,
                     ..Uplink::new(
                         WireTimes::new(&machine.link),
                         RateLimits::new(&machine.device),
@@ -158,11 +167,11 @@ struct HostMemory {
 }
 
 impl HostMemory {
-    /// A run of frames for a VM, aligned to `alignment_bytes`.
-    fn take(&mut self, bytes: u64, alignment_bytes: u64, vm: u32) -> PhysAddr {
+    /// A run of frames for a VM, or for nobody, aligned to `alignment_bytes`.
+    fn take(&mut self, bytes: u64, alignment_bytes: u64, owner: Option<Owner>) -> PhysAddr {
         let first = PhysAddr((self.next_frame << 12).next_multiple_of(alignment_bytes));
         self.next_frame = (first.0 + bytes) >> 12;
-        self.owners.give(first, bytes >> 12, Some(Owner(vm)));
+        self.owners.give(first, bytes >> 12, owner);
         first
     }
 }
@@ -171,6 +180,7 @@ impl HostMemory {
 #[derive(Clone, Copy)]
 struct SourceKinds {
     any_feeds_back: bool,
+    any_streams: bool,
     /// None ever has more under way than its VF's queue holds.
     all_hold_back: bool,
 }
@@ -181,15 +191,16 @@ fn spawn_tenants(
     plan: &RunPlan,
     host: HostIndex,
     memory: &mut HostMemory,
-) -> Vec<SourceKinds> {
+) -> (Vec<SourceKinds>, Vec<Option<Stream>>) {
     let topology = &plan.machine.topology;
-    let none = SourceKinds { any_feeds_back: false, all_hold_back: true };
+    let none = SourceKinds { any_feeds_back: false, any_streams: false, all_hold_back: true };
+    let mut streams = Vec::new();
     let mut kinds = vec![none; topology.adapters_per_host as usize];
     let queue_entries = plan.machine.scheduler.vf_queue_entries;
     let mut domains: Vec<(Entity, Context)> = Vec::new();
     for vf in 0..topology.vfs_per_host() {
         let adapter = vf / topology.vfs_per_adapter;
-        let TenantPlan { class, attached, buffers, source } = (plan.tenants)(host, VfIndex(vf));
+        let TenantPlan { class, attached, buffers, streaming, source } = (plan.tenants)(host, VfIndex(vf));
         let shared = topology.domain_scope == DomainScope::Adapter;
         if !shared || vf % topology.vfs_per_adapter == 0 {
             domains.push(spawn_domain(world, domains.len() as u32));
@@ -205,20 +216,63 @@ fn spawn_tenants(
         let feedback = source.feedback();
         let kinds = &mut kinds[adapter as usize];
         kinds.any_feeds_back |= feedback.is_some();
+        kinds.any_streams |= streaming.is_some();
         kinds.all_hold_back &= source.outstanding().is_some_and(|most| most <= queue_entries);
         let sharing = if shared { first_vf..first_vf + topology.vfs_per_adapter } else { vf..vf + 1 };
         world.spawn((
             Vf { requester_id: RequesterId(adapter << 16 | (FIRST_VF_FUNCTION + (vf - first_vf))) },
             AdapterOfVf(adapter),
-            TenantOf { vm: vf, sharing_first: sharing.start, sharing_end: sharing.end },
+            TenantOf {
+                vm: vf,
+                sharing_first: sharing.start,
+                sharing_end: sharing.end,
+                streams: streaming.is_some(),
+            },
             ContextEntry(attached.then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
-            VfQueue::new(queue_entries, plan.machine.scheduler.vf_outstanding, feedback),
+            VfQueue {
+                streams: streaming.is_some(),
+                ..VfQueue::new(queue_entries, plan.machine.scheduler.vf_outstanding, feedback)
+            },
             (VfBooks::default(), VfIncidents::default()),
         ));
+        streams.push(streaming.map(|mut streaming| {
+            streaming.iova.0 += part;
+            let seed = mix64(plan.seed ^ mix64(u64::from(host.0) << 32 | u64::from(vf)) ^ LATE);
+            Stream::new(streaming, context.table, seed)
+        }));
     }
-    kinds
+    (kinds, streams)
+}
+
+/// Sets up the control plane, if any VF has streaming mappings, and maps the first buffers.
+fn start_streams(world: &mut World, plan: &RunPlan, streams: Vec<Option<Stream>>, memory: &mut HostMemory) {
+    if streams.iter().all(Option::is_none) {
+        return;
+    }
+    let spec = &plan.machine.iommu;
+    let translates = spec.mode == IommuMode::Translate;
+    let domains = world.query::<&Domain>().iter(world).map(|domain| domain.id).collect();
+    let mut control = Control::new(&spec.invalidation, translates, streams, domains);
+    for size in LeafSize::ALL {
+        // One to spare for each VF.
+        let of_size = control.streams.iter().flatten().filter(|stream| stream.plan.page_size == size);
+        let frames: u32 = of_size.map(|stream| stream.plan.buffers + 1).sum();
+        if frames > 0 {
+            // The frames are nobody's as far as lasting mappings are concerned.
+            let first = memory.take(u64::from(frames) * size.bytes(), size.bytes(), None);
+            control.frames.add_run(size, first, frames);
+        }
+    }
+    let mut tables = world.query::<&mut PageTable>();
+    let mut tables = tables.query_mut(&mut *world);
+    let mut tables = columns_mut!(tables);
+    control.map_first(tables.bypass_change_detection());
+    let mut iommus = world.query::<(&mut ControlPlane, &mut Arrivals)>();
+    let (mut plane, mut arrivals) = iommus.single_mut(world).expect("one IOMMU");
+    plane.0 = Some(Box::new(control));
+    arrivals.stepwise = true;
 }
 
 fn spawn_domain(world: &mut World, table: u32) -> (Entity, Context) {
@@ -244,7 +298,7 @@ fn map_buffer(
 ) {
     let bytes = buffer.page_size.bytes();
     let base = Iova(buffer.iova.0 + part);
-    let first = memory.take(buffer.pages * bytes, bytes, vm);
+    let first = memory.take(buffer.pages * bytes, bytes, Some(Owner(vm)));
     world.spawn(Mapping {
         domain,
         iova: base,

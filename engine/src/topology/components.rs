@@ -45,6 +45,8 @@ pub struct TenantOf {
     pub sharing_first: u32,
     /// VMs whose VFs share its domain: up to this one, excluded.
     pub sharing_end: u32,
+    /// Whether it maps a buffer for each DMA, out of frames that others use before and after.
+    pub streams: bool,
 }
 
 impl TenantOf {

@@ -7,11 +7,12 @@ use super::kernel::{SortScratch, append, compact, compaction, number, order};
 use super::staging::Staged;
 use crate::account::RequestLog;
 use crate::gate::{Candidates, Uplink, VfQueue};
+use crate::invalidation::{Control, ControlPlane, Stream};
 use crate::link::Issued;
 use crate::memory::{Completed, Downlink, MemoryTimes, Retired, Retirement};
 use crate::request::{DmaRequest, Intent, Sequence};
 use crate::topology::{AdapterVfs, columns_mut};
-use crate::translation::Translation;
+use crate::translation::{IommuMode, Translation, TranslationTimes};
 use crate::units::Picoseconds;
 
 /// Buffers the stage keeps from batch to batch.
@@ -115,6 +116,7 @@ struct VfColumns<'a> {
     sources: &'a mut [TrafficSource],
     next_intended: &'a mut [NextIntended],
     queues: &'a mut [VfQueue],
+    control: Option<&'a mut Control>,
 }
 
 /// What [`emit`] writes of the pool: columns of one length.
@@ -152,6 +154,8 @@ struct AdapterParts<'a> {
     retirement: &'a mut Retirement,
     downlink: &'a Downlink,
     memory: &'a MemoryTimes,
+    /// The least time from a look-up to its answer.
+    least_answer: Picoseconds,
 }
 
 /// Takes from every source what it intends before the new horizon, and puts it in order.
@@ -159,16 +163,18 @@ pub fn emit(
     mut batch: ResMut<Batch>,
     limits: Res<BatchLimits>,
     mut ordering: Local<Ordering>,
-    memory: Single<&MemoryTimes>,
+    iommu: Single<(&MemoryTimes, &TranslationTimes, &mut ControlPlane)>,
     mut vfs: Query<(&mut TrafficSource, &mut NextIntended, &mut VfQueue)>,
     mut adapters: Query<(&AdapterVfs, &mut Uplink, &mut Candidates, &mut Retirement, &Downlink)>,
     mut requests: Query<(&mut Live, &mut Intent, &mut Sequence)>,
 ) {
+    let (memory, times, mut control) = iommu.into_inner();
     let (mut sources, mut next_intended, mut queues) = columns_mut!(vfs);
     let mut vfs = VfColumns {
         sources: sources.bypass_change_detection(),
         next_intended: next_intended.bypass_change_detection(),
         queues: queues.bypass_change_detection(),
+        control: control.get(),
     };
     let (mut live, mut intents, mut sequence) = columns_mut!(requests);
     let mut pool = PoolColumns {
@@ -178,8 +184,13 @@ pub fn emit(
     };
 
     let mut feed_back = false;
-    for (_, _, _, mut retirement, _) in &mut adapters {
+    for (adapter, _, _, mut retirement, _) in &mut adapters {
+        tell_of_unmaps(*adapter, &mut retirement, &mut vfs);
         feed_back |= tell_sources(&mut retirement, &mut vfs);
+    }
+    if let Some(control) = &mut vfs.control {
+        control.told.clear();
+        control.noted = 0;
     }
     let next = vfs.next_intended.iter().map(|next| next.0).min().expect("a VF");
     batch.exhausted = next == Picoseconds::MAX && !feed_back;
@@ -204,7 +215,8 @@ pub fn emit(
             candidates: &mut candidates,
             retirement: &mut retirement,
             downlink,
-            memory: &memory,
+            memory,
+            least_answer: if times.mode == IommuMode::Off { Picoseconds::ZERO } else { times.hit },
         };
         parts.candidates.horizon = batch.horizon.min(closed_horizon(&parts, &vfs));
         staged.len = 0;
@@ -217,6 +229,15 @@ pub fn emit(
         append(&mut candidates.rows, rows, pool.intents);
     }
     batch.emitted += u64::from(batch.rows - before);
+}
+
+/// Tells the sources of an adapter's VFs with streaming mappings which unmaps have returned.
+fn tell_of_unmaps(adapter: AdapterVfs, retirement: &mut Retirement, vfs: &mut VfColumns<'_>) {
+    let Some(control) = &vfs.control else { return };
+    let of_adapter = control.told.iter().filter(|told| (adapter.first..adapter.end).contains(&told.vf));
+    let before = retirement.untold.len() as u64;
+    retirement.untold.extend(of_adapter);
+    retirement.open -= retirement.untold.len() as u64 - before;
 }
 
 /// Tells the sources that feed back which of their requests have retired. Whether anything more may come
@@ -237,15 +258,16 @@ fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
 /// Nothing that the adapter's sources will intend because of a retirement not yet known lies before this.
 fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds {
     let range = adapter.vfs.first as usize..adapter.vfs.end as usize;
+    let unmaps = unmap_horizon(adapter, vfs);
     let (mut wait, mut next) = (Picoseconds::MAX, Picoseconds::MAX);
     for (queue, next_intended) in vfs.queues[range.clone()].iter().zip(&vfs.next_intended[range]) {
-        if let Some(of_vf) = queue.feedback {
+        if let Some(of_vf) = queue.feedback.filter(|_| !queue.streams) {
             wait = wait.min(of_vf);
             next = next.min(next_intended.0);
         }
     }
     if wait == Picoseconds::MAX {
-        return Picoseconds::MAX;
+        return unmaps;
     }
     let AdapterParts { uplink, downlink, candidates, memory, .. } = adapter;
     let wires = &uplink.wires;
@@ -255,7 +277,30 @@ fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picosecond
     // What has not left yet leaves behind what has: a backlog on the link is lookahead.
     let earliest_start = uplink.earliest_start(candidates, returns_from);
     let leaves_from = if uplink.emitted > uplink.sent { earliest_start } else { earliest_start.max(next) };
-    returns_from.min(leaves_from.saturating_add(least)).saturating_add(wait)
+    returns_from.min(leaves_from.saturating_add(least)).saturating_add(wait).min(unmaps)
+}
+
+/// Nothing that the adapter's sources will intend because of an unmap that has not returned lies before this.
+fn unmap_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds {
+    let AdapterParts { uplink, downlink, candidates, memory, .. } = adapter;
+    let Some(control) = vfs.control.as_deref().filter(|_| uplink.streams) else { return Picoseconds::MAX };
+    let range = adapter.vfs.first as usize..adapter.vfs.end as usize;
+    let of_adapter = || vfs.queues[range.clone()].iter().zip(&vfs.next_intended[range.clone()]);
+    let streams = || of_adapter().filter(|(queue, _)| queue.streams);
+    let Some(wait) = streams().filter_map(|(queue, _)| queue.feedback).min() else {
+        return Picoseconds::MAX;
+    };
+    let next = streams().map(|(_, next)| next.0).min().unwrap_or(Picoseconds::MAX);
+    let returns_from = downlink.returns_from(uplink, memory);
+    // A blocked write is over as soon as that is known.
+    let in_flight = uplink.in_flight.waiting().first().map(|arrival| arrival.time.max(uplink.looked_up_from));
+    let earliest_start = uplink.earliest_start(candidates, returns_from);
+    let leaves_from = if uplink.emitted > uplink.sent { earliest_start } else { earliest_start.max(next) };
+    let arrives_from = leaves_from.saturating_add(uplink.wires.least_upstream());
+    let known_from = in_flight.map_or(arrives_from, |arrives| arrives.min(arrives_from));
+    let over_from = known_from.saturating_add(adapter.least_answer).min(returns_from);
+    let reacts_from = over_from.saturating_add(control.least_reaction());
+    reacts_from.min(control.next_time()).saturating_add(wait)
 }
 
 /// Takes what the adapter's sources intend before its horizon, as far as there is room; returns the first
@@ -285,7 +330,8 @@ fn stage_all(
         let from = &mut vfs.sources[at];
         if (queue.stalled.len() as u32) < rows_per_vf {
             let before = staged.len;
-            stage(from, vf, staged, until, rows_per_vf as usize);
+            let stream = vfs.control.as_deref_mut().and_then(|control| control.streams[at].as_mut());
+            stage(from, vf, staged, until, rows_per_vf as usize, stream);
             last = last.max(staged.intended[..staged.len].last().copied().unwrap_or_default().0);
             if queue.feeds_back {
                 adapter.retirement.open += (staged.len - before) as u64;
@@ -313,12 +359,21 @@ const SOURCES_AHEAD: usize = 2;
 const TOLD_AHEAD: usize = 8;
 
 /// Takes from one source what it intends before `horizon`, at most `room` requests.
-fn stage(from: &mut TrafficSource, vf: u32, staged: &mut Staged, horizon: Picoseconds, room: usize) {
+fn stage(
+    from: &mut TrafficSource,
+    vf: u32,
+    staged: &mut Staged,
+    horizon: Picoseconds,
+    room: usize,
+    stream: Option<&mut Stream>,
+) {
     let rows = staged.take_from(from.source.as_mut(), vf, horizon, room);
     for (sequence, number) in staged.sequence[rows.clone()].iter_mut().zip(from.emitted..) {
         *sequence = Sequence(number);
     }
-    if from.iova_offset != 0 {
+    if let Some(stream) = stream {
+        stream.place(from.emitted, &mut staged.address[rows.clone()]);
+    } else if from.iova_offset != 0 {
         staged.address[rows.clone()].iter_mut().for_each(|address| address.0.0 += from.iova_offset);
     }
     if let [first, .., last] | [first @ last] = &staged.intended[rows.clone()] {

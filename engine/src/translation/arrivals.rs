@@ -4,6 +4,7 @@ use bevy_ecs::prelude::*;
 
 use super::components::{Arrivals, Arrived};
 use crate::gate::{Arrival, Candidates, Uplink};
+use crate::invalidation::ControlPlane;
 use crate::memory::{Downlink, MemoryTimes};
 use crate::merge::merge;
 use crate::topology::{ADAPTERS_MAX, columns_mut};
@@ -22,10 +23,10 @@ fn earliest_unknown(
 
 /// Takes from the links every arrival whose place in the order is known.
 pub fn order_arrivals(
-    iommu: Single<(&mut Arrivals, &MemoryTimes)>,
+    iommu: Single<(&mut Arrivals, &MemoryTimes, &ControlPlane)>,
     mut adapters: Query<(&Candidates, &Downlink, &mut Uplink)>,
 ) {
-    let (mut arrivals, memory) = iommu.into_inner();
+    let (mut arrivals, memory, control) = iommu.into_inner();
     let arrivals = &mut *arrivals;
     let (candidates, downlinks, mut uplinks) = columns_mut!(adapters);
     let uplinks = uplinks.bypass_change_detection();
@@ -48,9 +49,27 @@ pub fn order_arrivals(
         }
         (in_flight, behind) => merge_any(in_flight, behind, &mut taken[..links], &mut arrivals.ordered),
     };
+    if arrivals.stepwise {
+        let limit = control.0.as_ref().map_or(Picoseconds::MAX, |control| {
+            earliest_unmap_by_a_read(uplinks, downlinks, memory).saturating_add(control.least_reaction())
+        });
+        // A control event comes before an arrival at that very time.
+        let known = arrivals.ordered.partition_point(|arrived| arrived.time < limit);
+        arrivals.ordered.truncate(known);
+        arrivals.until = arrivals.until.min(limit);
+        arrivals.controls_from = limit;
+        return;
+    }
     for (uplink, taken) in uplinks.iter_mut().zip(taken) {
         uplink.in_flight.take(taken);
     }
+}
+
+/// No read of a VF with streaming mappings whose completion is not known is complete before this time.
+fn earliest_unmap_by_a_read(uplinks: &[Uplink], downlinks: &[Downlink], memory: &MemoryTimes) -> Picoseconds {
+    let streams = uplinks.iter().zip(downlinks).filter(|(uplink, _)| uplink.streams);
+    let returns = streams.map(|(uplink, downlink)| downlink.returns_from(uplink, memory));
+    returns.min().unwrap_or(Picoseconds::MAX)
 }
 
 /// Merges what is in flight on two links, as far as nothing can come before it; `behind` bounds what

@@ -4,6 +4,8 @@ use bevy_ecs::component::Component;
 
 use super::kernel::{Context, Lookups};
 use super::replacement::AnyIotlb;
+use super::spec::IommuMode;
+use super::stepwise::Stalled;
 use crate::ids::Iova;
 use crate::request::{Fault, Op};
 use crate::units::Picoseconds;
@@ -23,6 +25,8 @@ pub struct TranslationTimes {
     pub walks: super::walkers::WalkCosts,
     /// What a look-up costs.
     pub hit: Picoseconds,
+    /// Whether there is anything to look up.
+    pub mode: IommuMode,
 }
 
 /// Translation: what came of the request, and when.
@@ -38,6 +42,8 @@ pub struct Translation {
     pub lookups: Lookups,
     /// Why it was blocked.
     pub fault: Option<Fault>,
+    /// Whether a cached translation served it although the unmap of its page had returned.
+    pub stale: bool,
 }
 
 /// A request at its place in the order of look-ups.
@@ -58,6 +64,10 @@ pub struct Arrivals {
     pub ordered: Vec<Arrived>,
     /// None can come before this time any more.
     pub until: Picoseconds,
+    /// No control event that is not known comes before this time.
+    pub controls_from: Picoseconds,
+    /// Whether control events may come between them: then the pass takes from the links what it got to.
+    pub stepwise: bool,
 }
 
 /// Rows that were looked up in this batch, in the order of their look-ups, on the IOMMU.
@@ -80,6 +90,10 @@ impl LookedUp {
 /// No look-up will happen before this time, on the IOMMU.
 #[derive(Component, Clone, Copy, Debug, Default)]
 pub struct LookupBound(pub Picoseconds);
+
+/// The next DMA, where its look-ups have begun and are stalled, on the IOMMU.
+#[derive(Component, Clone, Debug, Default)]
+pub struct StalledDma(pub Option<Stalled>);
 
 /// When the last look-up was done, on the IOMMU: the next is not earlier.
 #[derive(Component, Clone, Copy, Debug, Default)]

@@ -118,6 +118,9 @@ fn zero_lanes(word: u64) -> u64 {
     word.wrapping_sub(LANES) & !word & LANE_TOPS
 }
 
+/// The bit of a tag that stands for a page without a leaf.
+const UNMAPPED: u64 = 1 << 63;
+
 /// What a leaf is looked up by: its domain and code, and their hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tag {
@@ -151,8 +154,18 @@ impl Tag {
     #[inline]
     #[must_use]
     pub fn unmapped(self) -> Self {
-        const UNMAPPED: u64 = 1 << 63;
         Self { code: self.code | UNMAPPED, ..self }
+    }
+
+    /// Whether it stands for anything of `domain`, or of any, from `first` to `last`.
+    #[must_use]
+    pub fn overlaps(&self, domain: Option<DomainId>, first: Iova, last: Iova) -> bool {
+        let code = self.code & !UNMAPPED;
+        if code == 0 || domain.is_some_and(|domain| domain != self.domain) {
+            return false;
+        }
+        let base = base_of_code(code);
+        base <= last && first.0 <= base.0 + (size_of_code(code).bytes() - 1)
     }
 
     /// Whether both stand for the same.

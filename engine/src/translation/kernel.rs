@@ -114,7 +114,7 @@ pub struct OrderedPass<'a, P> {
     /// The walkers.
     pub walkers: &'a mut Walkers,
     /// The page tables, by index.
-    pub tables: &'a [PageTable],
+    pub tables: &'a mut [PageTable],
     /// What walks cost.
     pub walk_costs: WalkCosts,
     /// What a look-up costs.
@@ -163,7 +163,7 @@ impl<P: Replacement> OrderedPass<'_, P> {
             };
             let lookups = Lookups { hits: 1, misses: 0, joined: 0 };
             let known_at = now + self.hit;
-            *translation = Translation { looked_up_at: now, known_at, address, lookups, fault };
+            *translation = Translation { looked_up_at: now, known_at, address, lookups, fault, stale: false };
             return now;
         }
         self.translate_any(now, &dma.demand(), translation)
@@ -186,7 +186,7 @@ impl<P: Replacement> OrderedPass<'_, P> {
         };
         let lookups = Lookups { hits: 0, misses: 1, joined: u32::from(walk.joined) };
         let known_at = walk.end + self.hit;
-        *translation = Translation { looked_up_at: now, known_at, address, lookups, fault };
+        *translation = Translation { looked_up_at: now, known_at, address, lookups, fault, stale: false };
         walk.taken_up
     }
 
@@ -199,6 +199,7 @@ impl<P: Replacement> OrderedPass<'_, P> {
             address: iova.0,
             lookups: Lookups::default(),
             fault: None,
+            stale: false,
         };
         Answer { taken_up: now, translation }
     }

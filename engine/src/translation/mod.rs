@@ -13,6 +13,7 @@ mod kernel;
 pub mod replacement;
 mod ring;
 mod spec;
+mod stepwise;
 mod systems;
 mod walkers;
 
@@ -23,5 +24,6 @@ pub use iotlb::*;
 pub use kernel::*;
 pub use replacement::AnyIotlb;
 pub use spec::*;
+pub use stepwise::*;
 pub use systems::*;
 pub use walkers::*;

@@ -40,6 +40,14 @@ impl<T: Copy + Default> OrderedRing<T> {
         (self.first..self.first + self.len).map(|number| &self.items[self.place(number)])
     }
 
+    /// Changes every item, but not its key, the first first.
+    pub fn for_each_mut(&mut self, mut change: impl FnMut(&mut T)) {
+        for number in self.first..self.first + self.len {
+            let place = self.place(number);
+            change(&mut self.items[place]);
+        }
+    }
+
     /// Forgets the first item, which must be there.
     #[inline]
     pub fn take_first(&mut self) {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::replacement::ReplacementPolicy;
 use crate::error::SpecError;
+use crate::invalidation::InvalidationSpec;
 
 /// `iommu.mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,9 +13,9 @@ pub enum IommuMode {
     /// Every DMA is translated through its domain.
     #[default]
     Translate,
-    /// No IOMMU; cannot be built yet.
+    /// No IOMMU: devices reach all of memory.
     Off,
-    /// Identity domains; cannot be built yet.
+    /// Identity domains: devices that have a context reach all of memory, untranslated.
     Passthrough,
 }
 
@@ -22,7 +23,7 @@ pub enum IommuMode {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IommuSpec {
-    /// `translate`; `off` and `passthrough` cannot be built yet. Default `translate`.
+    /// `translate`, `off` or `passthrough`. Default `translate`.
     pub mode: IommuMode,
     /// Levels of the page table, 3 to 5: what a walk to a 4 KiB leaf reads. Default 4 (48-bit IOVAs).
     pub page_table_levels: u8,
@@ -34,25 +35,6 @@ pub struct IommuSpec {
     pub invalidation: InvalidationSpec,
     /// The fault queue.
     pub faults: FaultQueueSpec,
-}
-
-/// `[iommu.invalidation]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InvalidationSpec {
-    /// `strict`; `deferred` cannot be built yet. Default `strict` (Linux with `iommu.strict=1`).
-    pub mode: InvalidationMode,
-}
-
-/// `iommu.invalidation.mode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum InvalidationMode {
-    /// An unmap returns when nothing cached translates any more.
-    #[default]
-    Strict,
-    /// Cached translations go later, many at once; cannot be built yet.
-    Deferred,
 }
 
 impl Default for IommuSpec {
@@ -74,12 +56,7 @@ impl IommuSpec {
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
-        if self.mode != IommuMode::Translate {
-            return Err(SpecError::new("iommu.mode", "can only be \"translate\" yet"));
-        }
-        if self.invalidation.mode != InvalidationMode::Strict {
-            return Err(SpecError::new("iommu.invalidation.mode", "can only be \"strict\" yet"));
-        }
+        self.invalidation.validate()?;
         SpecError::in_range("iommu.page_table_levels", self.page_table_levels, 3, 5)?;
         self.iotlb.validate()?;
         self.walkers.validate()?;

@@ -5,17 +5,20 @@ use bevy_ecs::prelude::*;
 use super::components::*;
 use super::faults::FaultQueue;
 use super::iotlb::Tag;
-use super::kernel::{OrderedPass, Prepared, Segment};
+use super::kernel::{Demand, OrderedPass, Prepared, Segment};
 use super::replacement::{Replacement, with_iotlb};
+use super::stepwise::{Step, StepwisePass};
 use super::walkers::Walkers;
 use crate::account::AuditPolicy;
 use crate::domain::{LeafSize, PageTable};
 use crate::gate::{Credit, Refunds, Uplink};
 use crate::ids::Iova;
+use crate::invalidation::{Access, ControlPlane};
+use crate::memory::MemoryTimes;
 use crate::prefetch::prefetch;
-use crate::request::{Intent, Sequence, Transfer};
+use crate::request::{Intent, Op, Sequence, Transfer};
 use crate::schedule::Progress;
-use crate::topology::{columns, columns_mut};
+use crate::topology::{ADAPTERS_MAX, columns, columns_mut};
 use crate::traffic::Batch;
 use crate::units::Picoseconds;
 
@@ -28,7 +31,7 @@ struct Columns<'a> {
 
 /// The links that arrivals come from.
 struct Links<'a> {
-    uplinks: &'a [Uplink],
+    uplinks: &'a mut [Uplink],
     credits: &'a mut [Refunds<Credit>],
 }
 
@@ -44,30 +47,33 @@ struct Notes<'a> {
 pub fn translate(
     iommu: Single<(
         (&mut IotlbState, &mut Walkers, &TranslationTimes, &AuditPolicy),
-        &Arrivals,
+        (&mut ControlPlane, &mut StalledDma, &MemoryTimes),
+        &mut Arrivals,
         &mut FaultQueue,
         &mut LookupClock,
         &mut LookupBound,
         &mut LookedUp,
         &mut Reached,
     )>,
-    mut adapters: Query<(&Uplink, &mut Refunds<Credit>)>,
+    mut adapters: Query<(&mut Uplink, &mut Refunds<Credit>)>,
     vfs: Query<&ContextEntry>,
-    tables: Query<&PageTable>,
+    mut tables: Query<&mut PageTable>,
     mut requests: Query<(&Intent, &Sequence, &mut Translation)>,
     batch: Res<Batch>,
     mut progress: ResMut<Progress>,
 ) {
     let (
         (mut iotlb, mut walkers, times, audit),
-        arrivals,
+        (mut control, mut stalled, memory),
+        mut arrivals,
         mut faults,
         mut clock,
         mut bound,
         mut looked_up,
         mut reached,
     ) = iommu.into_inner();
-    let (uplinks, mut credits) = columns_mut!(adapters);
+    let (mut uplinks, mut credits) = columns_mut!(adapters);
+    let uplinks = uplinks.bypass_change_detection();
     let credits = credits.bypass_change_detection();
     let (intents, sequence, mut translations) = columns_mut!(requests);
     let rows = batch.rows as usize;
@@ -78,7 +84,8 @@ pub fn translate(
     };
     let mut notes = Notes { reached: &mut reached.0, faults: &mut faults, audit: *audit };
     let contexts = columns!(vfs);
-    let tables = columns!(tables);
+    let mut tables = columns_mut!(tables);
+    let tables = tables.bypass_change_detection();
     let mut links = Links { uplinks, credits };
     with_iotlb!(&mut iotlb.0, |iotlb| {
         let mut pass = OrderedPass {
@@ -89,13 +96,35 @@ pub fn translate(
             hit: times.hit,
             pieces: Vec::new(),
         };
-        clock.0 =
-            run_pass(&mut pass, &arrivals.ordered, contexts, &mut columns, &mut links, &mut notes, clock.0);
-        if arrivals.until == Picoseconds::MAX {
-            pass.end_walks(Picoseconds::MAX);
+        if arrivals.stepwise {
+            let mut pass = StepwisePass {
+                pass: &mut pass,
+                control: control.get(),
+                stalled: &mut stalled,
+                mode: times.mode,
+                served: Vec::new(),
+            };
+            let known = Known { until: arrivals.until, controls_from: arrivals.controls_from, memory };
+            let mut taken = [0; ADAPTERS_MAX];
+            let to = (&mut columns, &mut links, &mut notes);
+            clock.0 = run_stepwise(&mut pass, &arrivals.ordered, contexts, to, known, clock.0, &mut taken);
+            arrivals.ordered.truncate(taken.iter().sum());
+            for (uplink, taken) in links.uplinks.iter_mut().zip(taken) {
+                uplink.in_flight.take(taken);
+                uplink.looked_up_from = clock.0;
+            }
+        } else {
+            let ordered = &arrivals.ordered;
+            clock.0 = run_pass(&mut pass, ordered, contexts, &mut columns, &mut links, &mut notes, clock.0);
+            if arrivals.until == Picoseconds::MAX {
+                pass.end_walks(Picoseconds::MAX);
+            }
         }
     });
-    bound.0 = arrivals.until.max(clock.0);
+    let reached = arrivals.until.max(clock.0);
+    // Where control events are all that happens, the time they have come to is progress.
+    progress.0 += u64::from(arrivals.stepwise && reached > bound.0);
+    bound.0 = reached;
     looked_up.last_pass = looked_up.rows.len();
     looked_up.rows.extend(arrivals.ordered.iter().map(|arrived| arrived.row));
     progress.0 += arrivals.ordered.len() as u64;
@@ -194,6 +223,96 @@ fn run_pass<P: Replacement>(
         }
     }
     clock
+}
+
+/// What a stepwise pass knows of what comes.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// Nothing arrives before this time that is not known.
+    until: Picoseconds,
+    /// No control event comes before this time that is not known.
+    controls_from: Picoseconds,
+    memory: &'a MemoryTimes,
+}
+
+/// Looks up one arrival after another, with everything between that happens meanwhile, as far as it is
+/// known; returns when the last look-up was done, and counts by adapter what it got through.
+fn run_stepwise<P: Replacement>(
+    pass: &mut StepwisePass<'_, '_, P>,
+    arrivals: &[Arrived],
+    contexts: &[ContextEntry],
+    (columns, links, notes): (&mut Columns<'_>, &mut Links<'_>, &mut Notes<'_>),
+    known: Known<'_>,
+    mut clock: Picoseconds,
+    taken: &mut [usize; ADAPTERS_MAX],
+) -> Picoseconds {
+    'arrivals: for &arrived in arrivals {
+        let row = arrived.row as usize;
+        let Intent { iova, transfer: Transfer { length_bytes, op }, vf, .. } = columns.intents[row];
+        let context = contexts[vf as usize].0;
+        let demand = Demand { context, iova, length_bytes: u64::from(length_bytes), op };
+        clock = clock.max(arrived.time);
+        let translation = &mut columns.translations[row];
+        loop {
+            if clock >= known.controls_from {
+                break 'arrivals;
+            }
+            pass.advance(clock);
+            match pass.translate(clock, &demand, translation) {
+                Step::Done => break,
+                Step::Stalled(until) => clock = until,
+            }
+        }
+        taken[arrived.adapter as usize] += 1;
+        let propagation = links.uplinks[arrived.adapter as usize].wires.propagation;
+        links.credits[arrived.adapter as usize].give_back(clock + propagation);
+        if let Some(fault) = translation.fault {
+            let iova = Iova(translation.address);
+            notes.faults.note(FaultNote { time: translation.known_at, vf, iova, op, fault });
+        }
+        let sequence = columns.sequence[row];
+        let streams =
+            note_for_control(pass, translation, (vf, sequence, iova, op), known.memory, notes.audit);
+        if !streams && !pass.pass.pieces.is_empty() {
+            note_pieces(&mut pass.pass.pieces, arrived.row, columns.sequence, notes);
+        }
+    }
+    // Nothing is looked up before what is not known: all else may happen.
+    match known.until.max(clock).min(known.controls_from) {
+        Picoseconds::MAX => pass.advance(Picoseconds::MAX),
+        until => pass.advance(until.saturating_sub(Picoseconds(1))),
+    }
+    clock
+}
+
+/// Tells the control plane of a DMA that was looked up; whether its VF has streaming mappings.
+fn note_for_control<P>(
+    pass: &mut StepwisePass<'_, '_, P>,
+    translation: &mut Translation,
+    (vf, sequence, iova, op): (u32, Sequence, Iova, Op),
+    memory: &MemoryTimes,
+    audit: AuditPolicy,
+) -> bool {
+    let Some(control) = pass.control.as_deref_mut() else { return false };
+    let Translation { known_at, fault, .. } = *translation;
+    if fault.is_none() {
+        control.note_access(known_at, op, memory);
+    }
+    if control.stream(vf).is_none() {
+        return false;
+    }
+    if fault.is_none() {
+        let until = known_at + memory.latency(op, false);
+        for served in &pass.served {
+            let audited = audit.judges(sequence.0);
+            let access = Access { vf, leaf: served.leaf, unheld: served.unheld, until, audited };
+            translation.stale |= control.judge(access);
+        }
+    }
+    if op == Op::Write {
+        control.note_over(vf, sequence, iova, known_at + memory.latency(op, fault.is_some()));
+    }
+    true
 }
 
 /// Keeps the pieces of a DMA for the owner map.

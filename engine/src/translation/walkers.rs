@@ -7,6 +7,7 @@ use super::iotlb::{Tag, Target};
 use super::ring::OrderedRing;
 use super::spec::{IommuSpec, WalkersSpec};
 use crate::domain::LeafSize;
+use crate::ids::{DomainId, Iova};
 use crate::units::Picoseconds;
 
 /// A walk that waits or is under way.
@@ -144,6 +145,19 @@ impl Walkers {
             return None;
         }
         self.pending.iter().find(|walk| walk.tag.is(tag)).map(|walk| walk.end)
+    }
+
+    /// Walks of `domain`, or of all, for anything from `first` to `last` fill nothing, and nobody joins them.
+    pub fn cancel_fills(&mut self, domain: Option<DomainId>, first: Iova, last: Iova) {
+        let tags = &mut self.tags;
+        self.pending.for_each_mut(|walk| {
+            if !walk.tag.overlaps(domain, first, last) {
+                return;
+            }
+            tags[tag_hash(&walk.tag)] -= 1;
+            (walk.tag, walk.fills) = (Tag::default(), None);
+            tags[tag_hash(&walk.tag)] += 1;
+        });
     }
 
     /// When a look-up at `now` can put a walk into the queue: `now`, or when an entry becomes free.

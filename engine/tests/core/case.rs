@@ -4,14 +4,18 @@
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::ids::Iova;
+use portcullis_engine::invalidation::{
+    Granularity, InvalidationMode, InvalidationSpec, IovaReuse, StreamingPlan,
+};
 use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
-    FaultQueueSpec, FullWord, IommuSpec, IotlbIndex, IotlbSpec, WalkersSpec, Ways,
+    FaultQueueSpec, FullWord, IommuMode, IommuSpec, IotlbIndex, IotlbSpec, WalkersSpec, Ways,
 };
+use portcullis_engine::units::Picoseconds;
 use proptest::prelude::*;
 
 use crate::plain_iotlb::POLICIES;
@@ -49,6 +53,8 @@ pub struct Case {
     pub traffic: Vec<Vec<Intent>>,
     /// The loops of the VFs that have one; their requests are intended when their clients say.
     pub loops: Vec<Option<Loop>>,
+    /// The streaming mappings of the VFs that have some; all of these have a loop.
+    pub streams: Vec<Option<StreamingPlan>>,
     pub seed: u64,
 }
 
@@ -88,6 +94,21 @@ fn walkers() -> impl Strategy<Value = WalkersSpec> {
         memory_ns,
         walk_ns,
     })
+}
+
+fn invalidation() -> impl Strategy<Value = InvalidationSpec> {
+    let costs = (grid_ns(0..40), 1u32..5, grid_ns(1..400));
+    (any::<bool>(), prop::option::of(0usize..3), costs).prop_map(
+        |(deferred, granularity, (command_ns, flush_entries, timer_ns))| InvalidationSpec {
+            mode: if deferred { InvalidationMode::Deferred } else { InvalidationMode::Strict },
+            granularity: granularity
+                .map(|which| [Granularity::Page, Granularity::Domain, Granularity::Global][which])
+                .filter(|which| !deferred || *which != Granularity::Page),
+            command_ns,
+            flush_entries,
+            flush_timer_us: timer_ns / 1e3,
+        },
+    )
 }
 
 fn machine() -> impl Strategy<Value = MachineSpec> {
@@ -135,10 +156,17 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
     );
     let faults = (1u32..4, grid_ns(0..200))
         .prop_map(|(queue_entries, service_ns)| FaultQueueSpec { queue_entries, service_ns });
-    let iommu =
-        (iotlb(), walkers(), faults, 3u8..6).prop_map(|(iotlb, walkers, faults, page_table_levels)| {
-            IommuSpec { iotlb, walkers, faults, page_table_levels, ..IommuSpec::default() }
-        });
+    let mode = prop_oneof![8 => Just(IommuMode::Translate), 1 => Just(IommuMode::Off), 1 => Just(IommuMode::Passthrough)];
+    let iommu = (iotlb(), walkers(), invalidation(), faults, 3u8..6, mode).prop_map(
+        |(iotlb, walkers, invalidation, faults, page_table_levels, mode)| IommuSpec {
+            mode,
+            iotlb,
+            walkers,
+            invalidation,
+            faults,
+            page_table_levels,
+        },
+    );
     (topology, scheduler, link, device, iommu, memory).prop_map(
         |(topology, scheduler, link, device, iommu, memory)| MachineSpec {
             topology,
@@ -211,6 +239,49 @@ fn closed() -> impl Strategy<Value = Loop> {
     })
 }
 
+/// Where the streaming mappings of a VF begin.
+pub const STREAM_BASE: u64 = 0x2_0000_0000;
+
+/// A buffer for each client of a VF's loop, and as many addresses at least; nothing for VFs without a loop.
+fn with_buffers(streams: Vec<Option<StreamingPlan>>, loops: &[Option<Loop>]) -> Vec<Option<StreamingPlan>> {
+    let pairs = streams.into_iter().zip(loops);
+    pairs
+        .map(|(stream, closed)| {
+            let (stream, clients) = (stream?, closed.as_ref()?.clients);
+            let addresses = clients + stream.addresses;
+            Some(StreamingPlan { buffers: clients as u32, addresses, ..stream })
+        })
+        .collect()
+}
+
+/// The requests of a VF with streaming mappings end where their buffers do.
+fn within_buffers(traffic: &mut [Intent], stream: &StreamingPlan) {
+    let bytes = stream.page_size.bytes();
+    for intent in traffic {
+        let room = bytes - intent.iova % bytes;
+        intent.length_bytes = intent.length_bytes.min(u32::try_from(room).unwrap_or(u32::MAX));
+    }
+}
+
+/// Streaming mappings of a VF, but for how many.
+fn streaming() -> impl Strategy<Value = StreamingPlan> {
+    let late = prop_oneof![2 => Just(0.0), 1 => Just(0.4)];
+    let size = prop_oneof![5 => Just(LeafSize::Size4K), 1 => Just(LeafSize::Size2M)];
+    (0u64..6, 0u64..30, any::<bool>(), late, 1u32..5, size, prop::bool::weighted(0.9)).prop_map(
+        |(more, reaction, lifo, late_share, late_by, page_size, writable)| StreamingPlan {
+            buffers: 0,
+            page_size,
+            iova: Iova(STREAM_BASE),
+            addresses: more,
+            permissions: if writable { Permissions::ReadWrite } else { Permissions::Read },
+            unmap_after: Picoseconds(reaction * GRID_NS * 1_000),
+            reuse: if lifo { IovaReuse::Lifo } else { IovaReuse::Fifo },
+            late_share,
+            late_by,
+        },
+    )
+}
+
 /// A random case.
 pub fn case() -> impl Strategy<Value = Case> {
     (machine(), buffers(), any::<u64>(), any::<bool>()).prop_flat_map(|(machine, buffers, seed, loops)| {
@@ -220,13 +291,21 @@ pub fn case() -> impl Strategy<Value = Case> {
         let closed = prop::option::weighted(0.7, closed());
         let closed = closed.prop_map(move |closed| closed.filter(|_| loops));
         let loops = prop::collection::vec(closed, vfs);
-        (traffic, attached, loops).prop_map(move |(traffic, attached, loops)| Case {
-            machine: machine.clone(),
-            buffers: buffers.clone(),
-            attached,
-            traffic,
-            loops,
-            seed,
+        let streams = prop::collection::vec(prop::option::weighted(0.5, streaming()), vfs);
+        (traffic, attached, loops, streams).prop_map(move |(mut traffic, attached, loops, streams)| {
+            let streams = with_buffers(streams, &loops);
+            for (traffic, stream) in traffic.iter_mut().zip(&streams) {
+                stream.iter().for_each(|stream| within_buffers(traffic, stream));
+            }
+            Case {
+                machine: machine.clone(),
+                buffers: buffers.clone(),
+                attached,
+                traffic,
+                loops,
+                streams,
+                seed,
+            }
         })
     })
 }

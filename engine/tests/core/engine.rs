@@ -12,7 +12,6 @@ use portcullis_engine::simulation::Simulation;
 use portcullis_engine::table::{Column, Row, Table};
 use portcullis_engine::topology::{Spans, build_host};
 use portcullis_engine::traffic::{Source, SourceRows};
-use portcullis_engine::translation::ContextEntry;
 use portcullis_engine::units::Picoseconds;
 
 use crate::case::{Case, Intent, Loop};
@@ -96,6 +95,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let last = case.traffic.iter().flatten().map(|intent| intent.intended_ps).max().unwrap_or(0);
     let traffic: Vec<_> = case.traffic.iter().cloned().map(Arc::new).collect();
     let (buffers, attached, loops) = (case.buffers.clone(), case.attached.clone(), case.loops.clone());
+    let streams = case.streams.clone();
     RunPlan {
         name: "case".to_owned(),
         seed: case.seed,
@@ -109,6 +109,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
             class: 0,
             attached: attached[vf.0 as usize],
             buffers: buffers.clone(),
+            streaming: streams[vf.0 as usize].clone(),
             source: Box::new(Listed::new(Arc::clone(&traffic[vf.0 as usize]), loops[vf.0 as usize].clone())),
         }),
         expected_requests: requests,
@@ -158,18 +159,12 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
     outcome
 }
 
-/// The leaves of each VF's domain with its ID, as the control plane built them; `None` where the VF
-/// is not attached.
-pub fn domains(case: &Case) -> Vec<Option<(u32, Vec<Leaf>)>> {
+/// The leaves of each domain with its ID, as the control plane built them.
+pub fn domains(case: &Case) -> Vec<(u32, Vec<Leaf>)> {
     let plan = plan(case, 1);
     let mut world = build_host(&plan, &Spans::new(&plan), HostIndex(0));
-    let tables: Vec<(u32, Vec<Leaf>)> = world
-        .query::<(&Domain, &PageTable)>()
-        .iter(&world)
-        .map(|(domain, table)| (domain.id.0, table.iter().collect()))
-        .collect();
-    let contexts: Vec<_> = world.query::<&ContextEntry>().iter(&world).copied().collect();
-    contexts.into_iter().map(|entry| entry.0.map(|context| tables[context.table as usize].clone())).collect()
+    let mut domains = world.query::<(&Domain, &PageTable)>();
+    domains.iter(&world).map(|(domain, table)| (domain.id.0, table.iter().collect())).collect()
 }
 
 /// A column of a table by its name, as numbers; absent cells are `u64::MAX`.

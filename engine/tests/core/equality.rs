@@ -10,7 +10,7 @@ use crate::reference::{Counters, Fate, Reference, Rule};
 
 /// What the reference says of a case, with one rule broken or none.
 pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters) {
-    Reference::new(case, &domains(case), broken).run()
+    Reference::new(case, domains(case), broken).run()
 }
 
 /// Every request's fate as the engine logged it, by VF and sequence.
@@ -22,7 +22,7 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
     let (intended, issued, translated, completed) =
         (column("intended_ps"), column("issued_ps"), column("translated_ps"), column("completed_ps"));
     let (pa, fault_iova) = (column("pa"), column("fault_iova"));
-    let (hits, misses) = (column("iotlb_hits"), column("iotlb_misses"));
+    let (hits, misses, stale) = (column("iotlb_hits"), column("iotlb_misses"), column("stale"));
     let at = outcome.requests.fields.iter().position(|field| field.name == "fault").expect("a column");
     let Column::OptionalName(fault) = &outcome.requests.columns[at] else { panic!("faults are names") };
     for row in 0..outcome.requests.len() {
@@ -39,6 +39,7 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
             hits: hits[row],
             misses: misses[row],
             joined: 0,
+            stale: stale[row] > 0,
         };
         let place = &mut fates[index as usize][sequence[row] as usize];
         assert_eq!(*place, None, "a request is logged once");
@@ -66,6 +67,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         return Some(format!("VF {vf}, request {number}: reference {there:?}, engine {here:?}"));
     }
     let summary = &outcome.summary;
+    let stale_rows: u64 = numbers(&outcome.requests, "stale").iter().sum();
     let counters = Counters {
         walks: summary.walks,
         walks_faulted: summary.walks_faulted,
@@ -74,6 +76,14 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         source_stalls: summary.dma_source_stalled,
         faults_recorded: summary.faults_recorded,
         faults_lost: summary.faults_lost,
+        unmaps: summary.unmaps,
+        unmap_wait_ps: (summary.unmap_wait_mean_ns * summary.unmaps as f64 * 1e3).round() as u64,
+        unmap_wait_max_ps: (summary.unmap_wait_max_ns * 1e3).round() as u64,
+        invalidations: summary.invalidations,
+        flushes: summary.invalidation_flushes,
+        invalidated: summary.iotlb_invalidated,
+        exposure_ps: (summary.exposure_frame_us * 1e6).round() as u64,
+        overrun: summary.stale_total - stale_rows,
     };
     if counters != *expected_counters {
         return Some(format!("reference {expected_counters:?}, engine {counters:?}"));

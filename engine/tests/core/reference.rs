@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use portcullis_engine::domain::{Leaf, LeafSize};
 use portcullis_engine::hash::mix64;
-use portcullis_engine::ids::Iova;
+use portcullis_engine::ids::{Iova, PhysAddr};
+use portcullis_engine::invalidation::{Granularity, InvalidationMode, IovaReuse, StreamingPlan};
 use portcullis_engine::link::Retire;
 use portcullis_engine::request::{Fault, Op};
 use portcullis_engine::topology::DomainScope;
-use portcullis_engine::translation::leaf_code;
+use portcullis_engine::translation::{IommuMode, leaf_code};
 
-use crate::case::{Case, Intent};
+use crate::case::{Case, Intent, STREAM_BASE};
 use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 
 /// The rules of the model that can be broken one by one.
@@ -43,10 +44,23 @@ pub enum Rule {
     RetireInOrder,
     WritesRetireAsTheyLeave,
     ClientsThink,
+    UnmapsComeBeforeLookups,
+    CommandsAreServedInTurn,
+    CommandsWaitForAccesses,
+    CancelledWalksFillNothing,
+    NobodyJoinsACancelledWalk,
+    UnmapsAreInvalidated,
+    FullQueuesAreFlushed,
+    TheFillerWaits,
+    TimersFlush,
+    AddressesWaitForTheFlush,
+    AddressesAreReusedInOrder,
+    FramesAreReusedInTurn,
+    LateRequestsMapNothing,
 }
 
 impl Rule {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 37] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -71,6 +85,19 @@ impl Rule {
         Self::RetireInOrder,
         Self::WritesRetireAsTheyLeave,
         Self::ClientsThink,
+        Self::UnmapsComeBeforeLookups,
+        Self::CommandsAreServedInTurn,
+        Self::CommandsWaitForAccesses,
+        Self::CancelledWalksFillNothing,
+        Self::NobodyJoinsACancelledWalk,
+        Self::UnmapsAreInvalidated,
+        Self::FullQueuesAreFlushed,
+        Self::TheFillerWaits,
+        Self::TimersFlush,
+        Self::AddressesWaitForTheFlush,
+        Self::AddressesAreReusedInOrder,
+        Self::FramesAreReusedInTurn,
+        Self::LateRequestsMapNothing,
     ];
 }
 
@@ -87,6 +114,7 @@ pub struct Fate {
     pub hits: u64,
     pub misses: u64,
     pub joined: u64,
+    pub stale: bool,
 }
 
 /// What the hardware counted.
@@ -99,6 +127,14 @@ pub struct Counters {
     pub source_stalls: u64,
     pub faults_recorded: u64,
     pub faults_lost: u64,
+    pub unmaps: u64,
+    pub unmap_wait_ps: u64,
+    pub unmap_wait_max_ps: u64,
+    pub invalidations: u64,
+    pub flushes: u64,
+    pub invalidated: u64,
+    pub exposure_ps: u64,
+    pub overrun: u64,
 }
 
 /// A request, by VF and number.
@@ -112,6 +148,13 @@ enum Event {
     Issue { vf: usize, origin: u64 },
     Send { adapter: usize },
     WalkEnd { walk: usize },
+    AccessEnd { id: Id },
+    CommandComplete { command: usize },
+    Invalidate { command: usize },
+    FlushTimer { table: usize },
+    Unmap { id: Id },
+    Return { id: Id },
+    Resume,
     Arrival { adapter: usize, number: usize, id: Id },
     Ready { lookup: usize, id: Id },
     DownlinkFree { adapter: usize },
@@ -143,6 +186,36 @@ struct Walk {
     cost: u64,
     waiters: Vec<Id>,
     over: bool,
+    cancelled: bool,
+}
+
+/// The streaming mappings of a VF.
+#[derive(Clone, Default)]
+struct StreamState {
+    posted: VecDeque<u64>,
+    free: VecDeque<u64>,
+    fresh: u64,
+    queued: u32,
+    /// Where each request went.
+    went: Vec<u64>,
+}
+
+/// A buffer that was unmapped at a time.
+#[derive(Clone, Copy)]
+struct Unmapped {
+    id: Id,
+    leaf: Leaf,
+    at: u64,
+}
+
+#[derive(Clone)]
+struct Command {
+    table: usize,
+    drops: Granularity,
+    flushes: Vec<Unmapped>,
+    waiter: Option<Unmapped>,
+    /// Accesses that must end before it is complete; nothing before it was carried out.
+    accesses: Option<BTreeSet<Id>>,
 }
 
 /// A DMA whose look-ups are under way or whose walks are not over.
@@ -157,7 +230,22 @@ struct Translation {
 pub struct Reference<'a> {
     case: &'a Case,
     broken: Option<Rule>,
-    domains: &'a [Option<(u32, Vec<Leaf>)>],
+    /// ID and leaves of every domain.
+    domains: Vec<(u32, Vec<Leaf>)>,
+    streams: Vec<StreamState>,
+    /// Frames that nobody owns, by leaf size, the last given back last.
+    free_frames: [VecDeque<u64>; 3],
+    commands: Vec<Command>,
+    commands_complete: usize,
+    invalidation_free: u64,
+    flush_queues: Vec<Vec<Unmapped>>,
+    timers_on: Vec<bool>,
+    /// Accesses to memory that were translated and have not ended.
+    accesses: BTreeSet<Id>,
+    /// The leaf that served each access of a streaming mapping under way.
+    reached: BTreeMap<Id, u64>,
+    /// Leaves that are unmapped and may be cached, by table and base; whether the unmap has returned.
+    pending: BTreeMap<(usize, u64), bool>,
     events: BTreeMap<(u64, u8, Event), ()>,
     now: u64,
     adapters: Vec<AdapterState>,
@@ -184,6 +272,35 @@ pub struct Reference<'a> {
     pub counters: Counters,
 }
 
+/// A VF's addresses and its first buffers.
+fn first_buffers(plan: &StreamingPlan) -> StreamState {
+    let bytes = plan.page_size.bytes();
+    let pages = |range: core::ops::Range<u64>| range.map(|page| plan.iova.0 + page * bytes);
+    let buffers = u64::from(plan.buffers);
+    let mut free: VecDeque<u64> = pages(buffers..plan.addresses).collect();
+    if plan.reuse == IovaReuse::Lifo {
+        free = free.into_iter().rev().collect();
+    }
+    StreamState {
+        posted: pages(0..buffers).collect(),
+        free,
+        fresh: plan.iova.0 + plan.addresses * bytes,
+        queued: 0,
+        went: Vec::new(),
+    }
+}
+
+/// One frame to spare for each VF with streaming mappings, behind those that are mapped first.
+fn spare_frames(case: &Case, domains: &[(u32, Vec<Leaf>)]) -> [VecDeque<u64>; 3] {
+    LeafSize::ALL.map(|size| {
+        let in_part = |leaf: &&Leaf| leaf.size == size && leaf.base.0 % (1 << 40) >= STREAM_BASE;
+        let first_leaves = domains.iter().flat_map(|(_, leaves)| leaves).filter(in_part);
+        let last = first_leaves.map(|leaf| leaf.target.0).max().unwrap_or(0);
+        let vfs = case.streams.iter().flatten().filter(|plan| plan.page_size == size).count() as u64;
+        (1..=vfs).map(|number| last + number * size.bytes()).collect()
+    })
+}
+
 /// Picoseconds on the case's link: 4 ns a byte.
 fn wire(bytes: u64) -> u64 {
     bytes * 4_000
@@ -199,7 +316,7 @@ fn ps(ns: f64) -> u64 {
 }
 
 impl<'a> Reference<'a> {
-    pub fn new(case: &'a Case, domains: &'a [Option<(u32, Vec<Leaf>)>], broken: Option<Rule>) -> Self {
+    pub fn new(case: &'a Case, domains: Vec<(u32, Vec<Leaf>)>, broken: Option<Rule>) -> Self {
         let machine = &case.machine;
         let vfs = case.traffic.len();
         let broken_in_iotlb = match broken {
@@ -211,6 +328,20 @@ impl<'a> Reference<'a> {
         Self {
             case,
             broken,
+            streams: case
+                .streams
+                .iter()
+                .map(|plan| plan.as_ref().map_or_else(StreamState::default, first_buffers))
+                .collect(),
+            free_frames: spare_frames(case, &domains),
+            commands: Vec::new(),
+            commands_complete: 0,
+            invalidation_free: 0,
+            flush_queues: vec![Vec::new(); domains.len()],
+            timers_on: vec![false; domains.len()],
+            accesses: BTreeSet::new(),
+            reached: BTreeMap::new(),
+            pending: BTreeMap::new(),
             domains,
             events: BTreeMap::new(),
             now: 0,
@@ -252,11 +383,22 @@ impl<'a> Reference<'a> {
 
     fn intent(&self, (vf, number): Id) -> Intent {
         let mut intent = self.case.traffic[vf][number];
+        if let Some(plan) = &self.case.streams[vf] {
+            intent.iova = self.streams[vf].went[number] | (intent.iova & (plan.page_size.bytes() - 1));
+        }
         let topology = &self.case.machine.topology;
         if topology.domain_scope == DomainScope::Adapter {
             intent.iova += (vf as u64 % u64::from(topology.vfs_per_adapter)) << 40;
         }
         intent
+    }
+
+    /// Index of the domain of a VF.
+    fn table_of(&self, vf: usize) -> usize {
+        match self.case.machine.topology.domain_scope {
+            DomainScope::Vf => vf,
+            DomainScope::Adapter => self.adapter_of(vf),
+        }
     }
 
     fn adapter_of(&self, vf: usize) -> usize {
@@ -278,11 +420,24 @@ impl<'a> Reference<'a> {
                 if self.holds(Rule::WalkEndsBeforeLookups) {
                     4
                 } else {
-                    6
+                    8
                 }
             }
-            Event::Arrival { .. } => 5,
-            Event::Ready { .. } | Event::DownlinkFree { .. } | Event::FaultKnown { .. } => 7,
+            Event::AccessEnd { .. } => 3,
+            Event::CommandComplete { .. }
+            | Event::Invalidate { .. }
+            | Event::FlushTimer { .. }
+            | Event::Unmap { .. }
+            | Event::Return { .. } => {
+                if self.holds(Rule::UnmapsComeBeforeLookups) {
+                    5
+                } else {
+                    8
+                }
+            }
+            Event::Resume => 6,
+            Event::Arrival { .. } => 7,
+            Event::Ready { .. } | Event::DownlinkFree { .. } | Event::FaultKnown { .. } => 9,
         };
         self.events.insert((time, class, event), ());
     }
@@ -306,6 +461,7 @@ impl<'a> Reference<'a> {
             self.handle(event);
         }
         self.counters.evictions = self.iotlb.evictions;
+        self.counters.invalidated = self.iotlb.invalidated;
         (self.fates, self.counters)
     }
 
@@ -323,6 +479,18 @@ impl<'a> Reference<'a> {
             Event::Issue { vf, .. } => self.intend(vf),
             Event::Send { adapter } => self.send(adapter),
             Event::WalkEnd { walk } => self.walk_end(walk),
+            Event::AccessEnd { id } => self.access_end(id),
+            Event::CommandComplete { command } => self.command_complete(command),
+            Event::Invalidate { command } => self.invalidate(command),
+            Event::FlushTimer { table } => {
+                self.timers_on[table] = false;
+                if !self.flush_queues[table].is_empty() && self.holds(Rule::TimersFlush) {
+                    self.flush(table, None);
+                }
+            }
+            Event::Unmap { id } => self.unmap(id),
+            Event::Return { id } => self.think(id),
+            Event::Resume => self.look_up_input(),
             Event::Arrival { id, .. } => {
                 self.input.push_back(id);
                 if self.resume_at.is_none() && self.input.len() == 1 {
@@ -342,6 +510,7 @@ impl<'a> Reference<'a> {
         }
         self.intended[vf] += 1;
         let id = (vf, number);
+        self.choose_buffer(id);
         self.fates[vf][number].intended = self.now;
         let bounded = self.holds(Rule::VfQueueIsBounded);
         if bounded && self.queued[vf] >= self.case.machine.scheduler.vf_queue_entries {
@@ -390,15 +559,25 @@ impl<'a> Reference<'a> {
         let (vf, number) = id;
         if self.intent(id).op == Op::Read {
             self.fates[vf][number].completed = self.now;
+            self.tell_driver(id, self.now);
         }
         self.adapters[adapter].slots += 1;
         match self.held[vf].pop_front() {
             Some(next) => self.make_eligible(next, !self.holds(Rule::EqualSlotsGoByVf)),
             None => self.slots[vf] += 1,
         }
+        if self.case.streams[vf].is_none() {
+            self.think(id);
+        }
+    }
+
+    /// The client of a request thinks, and sends the next.
+    fn think(&mut self, (vf, number): Id) {
         if let Some(closed) = &self.case.loops[vf] {
             let think = if self.holds(Rule::ClientsThink) { closed.think(number as u64) } else { 0 };
-            self.at(self.now + think, Event::Issue { vf, origin: closed.clients + number as u64 });
+            // What a control event makes a client send is sent later than at that instant.
+            let later = u64::from(self.case.streams[vf].is_some());
+            self.at(self.now + think + later, Event::Issue { vf, origin: closed.clients + number as u64 });
         }
     }
 
@@ -477,7 +656,11 @@ impl<'a> Reference<'a> {
             self.translations[id.0][id.1].lookup_number = self.lookups;
             self.lookups += 1;
             self.translations[id.0][id.1].known_at = self.now + hit_ps;
-            if self.domains[id.0].is_none() {
+            if self.case.machine.iommu.mode != IommuMode::Translate {
+                self.pass_by(id, intent);
+                return true;
+            }
+            if !self.case.attached[id.0] {
                 self.fault(id, Fault::NoContext, intent.iova);
                 self.looked_up(id);
                 return true;
@@ -503,20 +686,22 @@ impl<'a> Reference<'a> {
     /// `Some(Some(next))`: the first address behind the leaf.
     fn look_up(&mut self, id: Id, at: u64, intent: Intent) -> Option<Option<u64>> {
         let hit_ps = ps(self.case.machine.iommu.iotlb.hit_ns);
-        let (domain, leaves) = self.domains[id.0].as_ref().expect("attached");
-        let domain = *domain;
-        let covers = |leaf: &Leaf| at >= leaf.base.0 && at - leaf.base.0 < leaf.size.bytes();
+        let table = self.table_of(id.0);
+        let domain = self.domains[table].0;
+        let found = self.leaf_at(table, at);
         if let Some(leaf) = self.iotlb.lookup(domain, at) {
+            self.note_stale(id, table, leaf, found);
             self.fates[id.0][id.1].hits += 1;
             let translation = &mut self.translations[id.0][id.1];
             translation.known_at = translation.known_at.max(self.now + hit_ps);
             return Some(self.checked(id, at, intent, Some(leaf)));
         }
-        let found = leaves.iter().find(|leaf| covers(leaf)).copied();
         let code =
             found.map_or(leaf_code(Iova(at), LeafSize::Size4K), |leaf| leaf_code(leaf.base, leaf.size));
         let pending = self.walks.iter().position(|walk| {
-            !walk.over && walk.domain == domain && walk.code == code && walk.leaf.is_some() == found.is_some()
+            let joinable = !walk.cancelled || !self.holds(Rule::NobodyJoinsACancelledWalk);
+            let is_it = walk.domain == domain && walk.code == code;
+            !walk.over && joinable && is_it && walk.leaf.is_some() == found.is_some()
         });
         if let Some(walk) = pending.filter(|_| self.holds(Rule::JoinAWalkUnderWay)) {
             self.fates[id.0][id.1].misses += 1;
@@ -550,6 +735,9 @@ impl<'a> Reference<'a> {
             None => Fault::NotMapped,
             Some(leaf) if !leaf.permissions.allow(intent.op) => Fault::NoPermission,
             Some(leaf) => {
+                if self.case.streams[id.0].is_some() {
+                    self.reached.insert(id, leaf.target.0);
+                }
                 if at == intent.iova && self.fates[id.0][id.1].fault.is_none() {
                     self.fates[id.0][id.1].address = leaf.target.0 + (at - leaf.base.0);
                 }
@@ -573,6 +761,11 @@ impl<'a> Reference<'a> {
 
     fn looked_up(&mut self, id: Id) {
         self.translations[id.0][id.1].looked_up = true;
+        if self.fates[id.0][id.1].fault.is_none() {
+            self.accesses.insert(id);
+        } else {
+            self.fates[id.0][id.1].stale = false;
+        }
         self.conclude(id);
     }
 
@@ -591,6 +784,7 @@ impl<'a> Reference<'a> {
         if op == Op::Write {
             fate.completed = known_at + if blocked { 0 } else { ps(memory.write_ns) };
             let in_memory = fate.completed;
+            self.tell_driver(id, in_memory);
             if !self.holds(Rule::WritesRetireAsTheyLeave) {
                 let adapter = self.adapter_of(id.0);
                 self.at(in_memory, Event::Left { adapter, id });
@@ -598,6 +792,9 @@ impl<'a> Reference<'a> {
         }
         if blocked {
             self.at(known_at, Event::FaultKnown { lookup, id });
+        } else {
+            let latency = if op == Op::Read { memory.read_ns } else { memory.write_ns };
+            self.at(known_at + ps(latency), Event::AccessEnd { id });
         }
         if op == Op::Read {
             let skips = self.holds(Rule::AFaultSkipsMemory);
@@ -615,7 +812,16 @@ impl<'a> Reference<'a> {
         };
         let fills = granted || (leaf.is_some() && !self.holds(Rule::AFaultFillsNothing));
         let walk = self.walks.len();
-        self.walks.push(Walk { domain, code, leaf, fills, cost, waiters: Vec::new(), over: false });
+        self.walks.push(Walk {
+            domain,
+            code,
+            leaf,
+            fills,
+            cost,
+            waiters: Vec::new(),
+            over: false,
+            cancelled: false,
+        });
         self.counters.walks += 1;
         self.counters.walks_faulted += u64::from(!granted);
         if !self.holds(Rule::FillAtTheEndOfTheWalk) && fills {
@@ -634,7 +840,8 @@ impl<'a> Reference<'a> {
 
     fn walk_end(&mut self, walk: usize) {
         self.walks[walk].over = true;
-        let Walk { domain, leaf, fills, waiters, .. } = self.walks[walk].clone();
+        let Walk { domain, leaf, fills, waiters, cancelled, .. } = self.walks[walk].clone();
+        let fills = fills && !(cancelled && self.holds(Rule::CancelledWalksFillNothing));
         if fills && self.holds(Rule::FillAtTheEndOfTheWalk) {
             self.iotlb.fill(domain, leaf.expect("only leaves are filled"));
         }
@@ -658,7 +865,7 @@ impl<'a> Reference<'a> {
         });
         // Every walk that ends now fills before a stalled look-up goes on.
         if self.resume_at.is_some() && !another {
-            self.look_up_input();
+            self.at(self.now, Event::Resume);
         }
     }
 
@@ -701,5 +908,273 @@ impl<'a> Reference<'a> {
         self.fault_server_free = self.fault_server_free.max(self.now) + ps(spec.service_ns);
         self.fault_queue.push_back(self.fault_server_free);
         self.counters.faults_recorded += 1;
+    }
+
+    /// The part of a shared domain that a VF's addresses lie in.
+    fn part_of(&self, vf: usize) -> u64 {
+        let topology = &self.case.machine.topology;
+        if topology.domain_scope == DomainScope::Adapter {
+            (vf as u64 % u64::from(topology.vfs_per_adapter)) << 40
+        } else {
+            0
+        }
+    }
+
+    fn leaf_at(&self, table: usize, at: u64) -> Option<Leaf> {
+        let covers = |leaf: &&Leaf| at >= leaf.base.0 && at - leaf.base.0 < leaf.size.bytes();
+        self.domains[table].1.iter().find(covers).copied()
+    }
+
+    fn is_late(&self, (vf, number): Id) -> bool {
+        let Some(plan) = &self.case.streams[vf] else { return false };
+        let seed = mix64(self.case.seed ^ mix64(vf as u64) ^ 1 << 63);
+        let drawn = mix64(seed ^ mix64(number as u64)) as f64 / 2_f64.powi(64);
+        number >= plan.late_by as usize && drawn < plan.late_share
+    }
+
+    /// A client sends: which buffer does its request go to?
+    fn choose_buffer(&mut self, id: Id) {
+        let Some(plan) = &self.case.streams[id.0] else { return };
+        let late = self.is_late(id);
+        let stream = &mut self.streams[id.0];
+        let buffer = if late {
+            stream.went[id.1 - plan.late_by as usize]
+        } else {
+            stream.posted.pop_front().expect("a buffer")
+        };
+        stream.went.push(buffer);
+    }
+
+    /// A DMA that no IOMMU translates.
+    fn pass_by(&mut self, id: Id, intent: Intent) {
+        let iommu = &self.case.machine.iommu;
+        let passthrough = iommu.mode == IommuMode::Passthrough;
+        self.translations[id.0][id.1].known_at =
+            self.now + if passthrough { ps(iommu.iotlb.hit_ns) } else { 0 };
+        if passthrough && !self.case.attached[id.0] {
+            self.fault(id, Fault::NoContext, intent.iova);
+        } else {
+            let leaf = self.leaf_at(self.table_of(id.0), intent.iova).filter(|_| self.case.attached[id.0]);
+            let address = leaf.map_or(intent.iova, |leaf| leaf.target.0 + (intent.iova - leaf.base.0));
+            self.fates[id.0][id.1].address = address;
+        }
+        self.looked_up(id);
+    }
+
+    /// A cached translation served a look-up, and this is what the page table says.
+    fn note_stale(&mut self, id: Id, table: usize, leaf: Leaf, found: Option<Leaf>) {
+        if self.case.streams[id.0].is_some()
+            && found != Some(leaf)
+            && self.pending.get(&(table, leaf.base.0)) == Some(&true)
+        {
+            self.fates[id.0][id.1].stale = true;
+        }
+    }
+
+    /// A request is over at `completed`: its driver reacts.
+    fn tell_driver(&mut self, id: Id, completed: u64) {
+        let Some(plan) = &self.case.streams[id.0] else { return };
+        let at = completed + plan.unmap_after.0;
+        let late = self.is_late(id) && self.holds(Rule::LateRequestsMapNothing);
+        let again = self.is_late(id) && !late && self.leaf_at(self.table_of(id.0), self.buffer(id)).is_none();
+        self.at(at, if late || again { Event::Return { id } } else { Event::Unmap { id } });
+    }
+
+    /// The buffer of a request, in its VF's part of the domain.
+    fn buffer(&self, id: Id) -> u64 {
+        self.streams[id.0].went[id.1] + self.part_of(id.0)
+    }
+
+    fn unmap(&mut self, id: Id) {
+        let table = self.table_of(id.0);
+        let buffer = self.buffer(id);
+        let leaves = &mut self.domains[table].1;
+        let Some(place) = leaves.iter().position(|leaf| leaf.base.0 == buffer) else {
+            return self.think(id);
+        };
+        let leaf = leaves.remove(place);
+        self.counters.unmaps += 1;
+        let unmapped = Unmapped { id, leaf, at: self.now };
+        let iommu = &self.case.machine.iommu;
+        if iommu.mode != IommuMode::Translate {
+            self.free_address(&unmapped);
+            self.give_frame_back(&leaf);
+            return self.map_next(id);
+        }
+        self.pending.insert((table, leaf.base.0), false);
+        let spec = &iommu.invalidation;
+        if spec.mode == InvalidationMode::Strict {
+            let drops = spec.granularity.unwrap_or(Granularity::Page);
+            return self.submit(Command {
+                table,
+                drops,
+                flushes: Vec::new(),
+                waiter: Some(unmapped),
+                accesses: None,
+            });
+        }
+        self.streams[id.0].queued += 1;
+        let full = self.streams[id.0].queued >= spec.flush_entries && self.holds(Rule::FullQueuesAreFlushed);
+        if full && self.holds(Rule::TheFillerWaits) {
+            return self.flush(table, Some(unmapped));
+        }
+        self.flush_queues[table].push(unmapped);
+        if !self.timers_on[table] {
+            self.timers_on[table] = true;
+            self.at(self.now + ps(spec.flush_timer_us * 1e3), Event::FlushTimer { table });
+        }
+        self.pending.insert((table, leaf.base.0), true);
+        self.free_frame(&unmapped);
+        if !self.holds(Rule::AddressesWaitForTheFlush) {
+            self.free_address(&unmapped);
+        }
+        self.map_next(id);
+        if full {
+            self.flush(table, None);
+        }
+    }
+
+    fn flush(&mut self, table: usize, waiter: Option<Unmapped>) {
+        let flushes = std::mem::take(&mut self.flush_queues[table]);
+        for unmapped in flushes.iter().chain(&waiter) {
+            self.streams[unmapped.id.0].queued = 0;
+        }
+        self.counters.flushes += 1;
+        let drops = self.case.machine.iommu.invalidation.granularity.unwrap_or(Granularity::Domain);
+        self.submit(Command { table, drops, flushes, waiter, accesses: None });
+    }
+
+    fn submit(&mut self, command: Command) {
+        let cost = ps(self.case.machine.iommu.invalidation.command_ns);
+        let in_turn = self.holds(Rule::CommandsAreServedInTurn);
+        let start = if in_turn { self.now.max(self.invalidation_free) } else { self.now };
+        self.invalidation_free = start + cost;
+        self.commands.push(command);
+        self.at(start + cost, Event::Invalidate { command: self.commands.len() - 1 });
+    }
+
+    fn invalidate(&mut self, number: usize) {
+        let Command { table, drops, ref flushes, ref waiter, .. } = self.commands[number];
+        let domain = self.domains[table].0;
+        let page = waiter.as_ref().filter(|_| flushes.is_empty()).map(|unmapped| unmapped.leaf);
+        let covers = |there: u32, base: u64, size: u64| match drops {
+            Granularity::Global => true,
+            Granularity::Domain => there == domain,
+            Granularity::Page => {
+                let leaf = page.expect("a page is unmapped alone");
+                let overlaps = base < leaf.base.0 + leaf.size.bytes() && leaf.base.0 < base + size;
+                there == domain && overlaps
+            }
+        };
+        if self.holds(Rule::UnmapsAreInvalidated) {
+            self.iotlb.drop_where(|there, leaf| covers(there, leaf.base.0, leaf.size.bytes()));
+        }
+        for walk in self.walks.iter_mut().filter(|walk| !walk.over) {
+            let (base, size) = match walk.leaf {
+                Some(leaf) => (leaf.base.0, leaf.size.bytes()),
+                // The code of a 4 KiB page: its number, doubled, and one.
+                None => (walk.code >> 1 << 12, 4_096),
+            };
+            walk.cancelled |= covers(walk.domain, base, size);
+        }
+        self.counters.invalidations += 1;
+        let waits = self.holds(Rule::CommandsWaitForAccesses);
+        self.commands[number].accesses = Some(if waits { self.accesses.clone() } else { BTreeSet::new() });
+        self.complete_commands();
+    }
+
+    fn access_end(&mut self, id: Id) {
+        self.accesses.remove(&id);
+        self.reached.remove(&id);
+        for command in &mut self.commands[self.commands_complete..] {
+            if let Some(accesses) = &mut command.accesses {
+                accesses.remove(&id);
+            }
+        }
+        self.complete_commands();
+    }
+
+    /// Commands are complete, in their order, when no access before them is left.
+    fn complete_commands(&mut self) {
+        while let Some(command) = self.commands.get(self.commands_complete) {
+            if command.accesses.as_ref().is_none_or(|accesses| !accesses.is_empty()) {
+                return;
+            }
+            self.at(self.now, Event::CommandComplete { command: self.commands_complete });
+            self.commands_complete += 1;
+        }
+    }
+
+    fn command_complete(&mut self, number: usize) {
+        let Command { table, flushes, waiter, .. } = self.commands[number].clone();
+        for unmapped in &flushes {
+            self.pending.remove(&(table, unmapped.leaf.base.0));
+            if self.holds(Rule::AddressesWaitForTheFlush) {
+                self.free_address(unmapped);
+            }
+            self.counters.exposure_ps += self.now - unmapped.at;
+        }
+        if let Some(unmapped) = waiter {
+            self.pending.remove(&(table, unmapped.leaf.base.0));
+            self.free_address(&unmapped);
+            self.free_frame(&unmapped);
+            let waited = self.now - unmapped.at;
+            self.counters.unmap_wait_ps += waited;
+            self.counters.unmap_wait_max_ps = self.counters.unmap_wait_max_ps.max(waited);
+            self.map_next(unmapped.id);
+        }
+    }
+
+    fn free_address(&mut self, unmapped: &Unmapped) {
+        let vf = unmapped.id.0;
+        let address = unmapped.leaf.base.0 - self.part_of(vf);
+        self.streams[vf].free.push_back(address);
+    }
+
+    fn free_frame(&mut self, unmapped: &Unmapped) {
+        let frame = unmapped.leaf.target.0;
+        // What still reaches it will do so after it has left its owner.
+        let reached = self.reached.iter().filter(|(id, target)| {
+            let same_vf = id.0 == unmapped.id.0;
+            same_vf && **target == frame && self.accesses.contains(id)
+        });
+        self.counters.overrun += u64::from(reached.count() > 0);
+        self.give_frame_back(&unmapped.leaf);
+    }
+
+    fn give_frame_back(&mut self, leaf: &Leaf) {
+        let in_turn = self.holds(Rule::FramesAreReusedInTurn);
+        let free = &mut self.free_frames[leaf.size as usize];
+        if in_turn {
+            free.push_back(leaf.target.0);
+        } else {
+            free.push_front(leaf.target.0);
+        }
+    }
+
+    /// The driver maps the next buffer, and the client goes on.
+    fn map_next(&mut self, id: Id) {
+        let plan = self.case.streams[id.0].as_ref().expect("a VF with streaming mappings");
+        let in_order = self.holds(Rule::AddressesAreReusedInOrder);
+        let stream = &mut self.streams[id.0];
+        let free = if (plan.reuse == IovaReuse::Lifo) == in_order {
+            stream.free.pop_back()
+        } else {
+            stream.free.pop_front()
+        };
+        let address = free.unwrap_or_else(|| {
+            stream.fresh += plan.page_size.bytes();
+            stream.fresh - plan.page_size.bytes()
+        });
+        stream.posted.push_back(address);
+        let leaf = Leaf {
+            base: Iova(address + self.part_of(id.0)),
+            target: PhysAddr(self.free_frames[plan.page_size as usize].pop_front().expect("a frame")),
+            size: plan.page_size,
+            permissions: plan.permissions,
+        };
+        let table = self.table_of(id.0);
+        self.domains[table].1.push(leaf);
+        self.think(id);
     }
 }

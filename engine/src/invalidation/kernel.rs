@@ -1,0 +1,432 @@
+//! Control events, one after another in the order of time.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use hashbrown::HashMap;
+
+use super::frames::{FramePool, Holder};
+use super::spec::{Granularity, InvalidationMode, InvalidationSpec};
+use super::stream::Stream;
+use crate::domain::{Leaf, PageTable};
+use crate::hash::MixBuildHasher;
+use crate::ids::{DomainId, Iova};
+use crate::memory::{MemoryTimes, Retired};
+use crate::request::{Op, Sequence};
+use crate::translation::replacement::Replacement;
+use crate::translation::{Iotlb, Walkers};
+use crate::units::Picoseconds;
+
+/// What happens, in the order in which it does at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    /// A command of the invalidation queue is complete, and whoever waits for it goes on.
+    Complete {
+        /// Which, counted from 0.
+        command: u64,
+    },
+    /// The IOMMU carries a command out.
+    Invalidate {
+        /// Which, counted from 0.
+        command: u64,
+    },
+    /// The flush timer of a domain.
+    Timer {
+        /// Index of its page table.
+        table: u32,
+    },
+    /// A driver unmaps the buffer of a request that is over.
+    Unmap {
+        /// The VF, by its index within the host.
+        vf: u32,
+        /// Which of its requests.
+        sequence: u64,
+        /// The buffer.
+        buffer: Iova,
+    },
+    /// A driver learns that a request is over which had no buffer of its own.
+    Return {
+        /// The VF, by its index within the host.
+        vf: u32,
+        /// Which of its requests.
+        sequence: u64,
+    },
+}
+
+/// A buffer that was unmapped.
+#[derive(Clone, Copy, Debug)]
+struct Unmapped {
+    vf: u32,
+    leaf: Leaf,
+    /// When the unmap returned; where somebody waits for it, when it began.
+    since: Picoseconds,
+}
+
+/// A command in the invalidation queue.
+#[derive(Clone, Debug)]
+struct Command {
+    domain: DomainId,
+    table: u32,
+    drops: Drops,
+    /// Unmapped buffers whose addresses are free again when it is complete.
+    flushes: Vec<Unmapped>,
+    /// The unmap that waits for it, and the request it belongs to.
+    waiter: Option<(Unmapped, u64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Drops {
+    Page(Iova, Iova),
+    Domain,
+    Global,
+}
+
+/// What waits for the next flush of a domain.
+#[derive(Clone, Debug, Default)]
+struct FlushQueue {
+    entries: Vec<Unmapped>,
+    timer_on: bool,
+}
+
+/// What the invalidation queue counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InvalidationCounters {
+    /// Commands carried out.
+    pub commands: u64,
+    /// Of these, flushes of deferred unmaps.
+    pub flushes: u64,
+    /// Time the queue was busy, summed.
+    pub busy_ps: u64,
+    /// Time commands waited for it, summed.
+    pub wait_ps: u128,
+    /// Accesses of streaming mappings that were judged.
+    pub judged: u64,
+}
+
+/// The parts of an IOMMU that control events act on.
+pub struct Hardware<'a, P> {
+    /// The cache.
+    pub iotlb: &'a mut Iotlb<P>,
+    /// The walkers.
+    pub walkers: &'a mut Walkers,
+    /// The page tables, by index.
+    pub tables: &'a mut [PageTable],
+}
+
+/// A look-up of a streaming mapping, for [`Control::judge`].
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// The VF, by its index within the host.
+    pub vf: u32,
+    /// The leaf that served it.
+    pub leaf: Leaf,
+    /// Whether the page table no longer holds it so.
+    pub unheld: bool,
+    /// When its access to memory ends.
+    pub until: Picoseconds,
+    /// Whether the owner's map is asked.
+    pub audited: bool,
+}
+
+/// The control plane of an IOMMU: drivers, page tables, invalidation queue.
+#[derive(Debug)]
+pub struct Control {
+    /// The streaming mappings of each VF that has some, by its index within the host.
+    pub streams: Vec<Option<Stream>>,
+    /// Who holds which frame.
+    pub frames: FramePool,
+    /// Requests whose clients go on, and whose sources have not been told.
+    pub told: Vec<Retired>,
+    /// Rows completed in this batch whose drivers know.
+    pub noted: usize,
+    /// What was counted.
+    pub counters: InvalidationCounters,
+    mode: InvalidationMode,
+    granularity: Granularity,
+    /// Whether there is an IOTLB to invalidate.
+    translates: bool,
+    command_cost: Picoseconds,
+    flush_entries: u32,
+    flush_timer: Picoseconds,
+    /// Domain IDs, by the index of the page table.
+    domains: Vec<DomainId>,
+    events: BinaryHeap<Reverse<(Picoseconds, Event)>>,
+    flush_queues: Vec<FlushQueue>,
+    /// Commands that are not complete, in the order of their numbers.
+    commands: VecDeque<Command>,
+    submitted: u64,
+    completed: u64,
+    queue_free_at: Picoseconds,
+    /// When the last access ends of those that were translated so far.
+    drained_at: Picoseconds,
+    /// Leaves taken out of page tables whose invalidation is not complete, by table and base; whether their
+    /// unmap has returned.
+    pending: HashMap<(u32, u64), bool, MixBuildHasher>,
+}
+
+impl Control {
+    /// Of the IOMMU of this specification, `translates` unless it is off or passes through; `domains` are the
+    /// IDs of its domains by the index of their page tables.
+    #[must_use]
+    pub fn new(
+        spec: &InvalidationSpec,
+        translates: bool,
+        streams: Vec<Option<Stream>>,
+        domains: Vec<DomainId>,
+    ) -> Self {
+        Self {
+            streams,
+            frames: FramePool::default(),
+            told: Vec::new(),
+            noted: 0,
+            counters: InvalidationCounters::default(),
+            mode: spec.mode,
+            granularity: spec.granularity(),
+            translates,
+            command_cost: Picoseconds::from_ns_f64(spec.command_ns),
+            flush_entries: spec.flush_entries,
+            flush_timer: Picoseconds::from_ns_f64(spec.flush_timer_us * 1e3),
+            events: BinaryHeap::new(),
+            flush_queues: vec![FlushQueue::default(); domains.len()],
+            domains,
+            commands: VecDeque::new(),
+            submitted: 0,
+            completed: 0,
+            queue_free_at: Picoseconds::ZERO,
+            drained_at: Picoseconds::ZERO,
+            pending: HashMap::default(),
+        }
+    }
+
+    /// The streaming mappings of a VF, if it has some.
+    #[inline]
+    #[must_use]
+    pub fn stream(&self, vf: u32) -> Option<&Stream> {
+        self.streams[vf as usize].as_ref()
+    }
+
+    /// The least time from a completion to what a driver does about it.
+    #[must_use]
+    pub fn least_reaction(&self) -> Picoseconds {
+        let reactions = self.streams.iter().flatten().map(|stream| stream.plan.unmap_after);
+        reactions.min().unwrap_or(Picoseconds::MAX)
+    }
+
+    /// When the next event that is known comes; `Picoseconds::MAX` where none is.
+    #[inline]
+    #[must_use]
+    pub fn next_time(&self) -> Picoseconds {
+        self.events.peek().map_or(Picoseconds::MAX, |Reverse((time, _))| *time)
+    }
+
+    fn at(&mut self, time: Picoseconds, event: Event) {
+        self.events.push(Reverse((time, event)));
+    }
+
+    /// Maps the first buffers of every VF, before the start.
+    pub fn map_first(&mut self, tables: &mut [PageTable]) {
+        for vf in 0..self.streams.len() as u32 {
+            let buffers = self.stream(vf).map_or(0, |stream| stream.plan.buffers);
+            (0..buffers).for_each(|_| self.map_next(vf, tables));
+        }
+    }
+
+    /// A request is over at `completed`: its driver will know.
+    pub fn note_over(&mut self, vf: u32, sequence: Sequence, iova: Iova, completed: Picoseconds) {
+        let Some(stream) = self.stream(vf) else { return };
+        let time = completed + stream.plan.unmap_after;
+        let sequence = sequence.0;
+        let event = if stream.is_late(sequence) {
+            Event::Return { vf, sequence }
+        } else {
+            Event::Unmap { vf, sequence, buffer: stream.buffer_of(iova) }
+        };
+        self.at(time, event);
+    }
+
+    /// A DMA was translated at its place in the order: its access to memory ends so much later.
+    #[inline]
+    pub fn note_access(&mut self, known_at: Picoseconds, op: Op, memory: &MemoryTimes) {
+        self.drained_at = self.drained_at.max(known_at + memory.latency(op, false));
+    }
+
+    /// Judges an access of a VF with streaming mappings, at its place in the order of look-ups. Whether it is
+    /// stale: served by a cached translation though the unmap of its page has returned.
+    pub fn judge(&mut self, access: Access) -> bool {
+        let Access { vf, leaf, unheld, until, audited } = access;
+        let holder = self.frames.access(&leaf, vf, until);
+        let stream = self.streams[vf as usize].as_mut().expect("a VF with streaming mappings");
+        // What is gone from the table is excused by the invalidation under way, and by nothing else.
+        let pending = if unheld { self.pending.get(&(stream.table, leaf.base.0)) } else { None };
+        let stale = pending == Some(&true);
+        stream.books.stale += u64::from(stale);
+        if audited {
+            self.counters.judged += 1;
+            let is_well = if unheld { pending.is_some() } else { holder == Holder::Own };
+            stream.books.breaches += u64::from(!is_well);
+        }
+        stale
+    }
+
+    /// Lets the next event take effect, which is at `now`.
+    pub fn step<P: Replacement>(&mut self, hardware: &mut Hardware<'_, P>) {
+        let Some(Reverse((now, event))) = self.events.pop() else { return };
+        match event {
+            Event::Complete { .. } => self.complete(now, hardware.tables),
+            Event::Invalidate { command } => self.invalidate(now, command, hardware),
+            Event::Timer { table } => {
+                self.flush_queues[table as usize].timer_on = false;
+                if !self.flush_queues[table as usize].entries.is_empty() {
+                    self.flush(now, table, None);
+                }
+            }
+            Event::Unmap { vf, sequence, buffer } => self.unmap(now, vf, sequence, buffer, hardware.tables),
+            Event::Return { vf, sequence } => self.tell(vf, sequence, now),
+        }
+    }
+
+    fn unmap(&mut self, now: Picoseconds, vf: u32, sequence: u64, buffer: Iova, tables: &mut [PageTable]) {
+        let stream = self.streams[vf as usize].as_mut().expect("a VF with streaming mappings");
+        let (table, size) = (stream.table, stream.plan.page_size);
+        let leaf = tables[table as usize].unmap(buffer, size).expect("a buffer is unmapped once");
+        stream.books.unmaps += 1;
+        let unmapped = Unmapped { vf, leaf, since: now };
+        if !self.translates {
+            // Nothing was cached, and nothing stands between the device and memory.
+            stream.give_address_back(leaf.base);
+            self.frames.give_back(&leaf, now);
+            return self.go_on(vf, sequence, now, tables);
+        }
+        self.pending.insert((table, leaf.base.0), false);
+        if self.mode == InvalidationMode::Strict {
+            let drops = match self.granularity {
+                Granularity::Page => Drops::Page(leaf.base, leaf.last()),
+                Granularity::Domain => Drops::Domain,
+                Granularity::Global => Drops::Global,
+            };
+            let waiter = Some((unmapped, sequence));
+            let domain = self.domains[table as usize];
+            return self.submit(now, Command { domain, table, drops, flushes: Vec::new(), waiter });
+        }
+        stream.queued += 1;
+        if stream.queued == self.flush_entries {
+            return self.flush(now, table, Some((unmapped, sequence)));
+        }
+        let queue = &mut self.flush_queues[table as usize];
+        queue.entries.push(unmapped);
+        if !core::mem::replace(&mut queue.timer_on, true) {
+            self.at(now + self.flush_timer, Event::Timer { table });
+        }
+        self.pending.insert((table, leaf.base.0), true);
+        self.release(&unmapped, now);
+        self.go_on(vf, sequence, now, tables);
+    }
+
+    /// Flushes what waits in the queues of a domain.
+    fn flush(&mut self, now: Picoseconds, table: u32, waiter: Option<(Unmapped, u64)>) {
+        let flushes = core::mem::take(&mut self.flush_queues[table as usize].entries);
+        for unmapped in flushes.iter().chain(waiter.as_ref().map(|(unmapped, _)| unmapped)) {
+            self.streams[unmapped.vf as usize].as_mut().expect("it unmapped").queued = 0;
+        }
+        let drops = if self.granularity == Granularity::Global { Drops::Global } else { Drops::Domain };
+        self.counters.flushes += 1;
+        let domain = self.domains[table as usize];
+        self.submit(now, Command { domain, table, drops, flushes, waiter });
+    }
+
+    /// A command enters the invalidation queue.
+    fn submit(&mut self, now: Picoseconds, command: Command) {
+        let start = now.max(self.queue_free_at);
+        self.queue_free_at = start + self.command_cost;
+        self.counters.busy_ps += self.command_cost.0;
+        self.counters.wait_ps += u128::from((start - now).0);
+        self.commands.push_back(command);
+        self.at(self.queue_free_at, Event::Invalidate { command: self.submitted });
+        self.submitted += 1;
+    }
+
+    /// The IOMMU carries out a command: nothing it names is cached from now on, and what is under way for
+    /// it will not be. It is complete when every access translated before has ended.
+    fn invalidate<P: Replacement>(&mut self, now: Picoseconds, number: u64, hardware: &mut Hardware<'_, P>) {
+        let command = &self.commands[(number - self.completed) as usize];
+        let (first, last) = match command.drops {
+            Drops::Page(first, last) => {
+                hardware.iotlb.invalidate_range(command.domain, first, last);
+                (first, last)
+            }
+            Drops::Domain => {
+                hardware.iotlb.invalidate_domain(command.domain);
+                (Iova(0), Iova(u64::MAX))
+            }
+            Drops::Global => {
+                hardware.iotlb.invalidate_all();
+                (Iova(0), Iova(u64::MAX))
+            }
+        };
+        let domain = (!matches!(command.drops, Drops::Global)).then_some(command.domain);
+        hardware.walkers.cancel_fills(domain, first, last);
+        self.counters.commands += 1;
+        self.at(now.max(self.drained_at), Event::Complete { command: number });
+    }
+
+    /// The oldest command is complete.
+    fn complete(&mut self, now: Picoseconds, tables: &mut [PageTable]) {
+        let command = self.commands.pop_front().expect("a command under way");
+        self.completed += 1;
+        for unmapped in &command.flushes {
+            self.forget(command.table, unmapped);
+            let stream = self.streams[unmapped.vf as usize].as_mut().expect("it unmapped");
+            stream.books.exposure_ps += u128::from((now - unmapped.since).0);
+        }
+        if let Some((unmapped, sequence)) = command.waiter {
+            self.forget(command.table, &unmapped);
+            self.release(&unmapped, now);
+            let books = &mut self.streams[unmapped.vf as usize].as_mut().expect("it unmapped").books;
+            let wait = now - unmapped.since;
+            books.unmap_wait_ps += u128::from(wait.0);
+            books.unmap_wait_max = books.unmap_wait_max.max(wait);
+            self.go_on(unmapped.vf, sequence, now, tables);
+        }
+    }
+
+    /// No cached translation of a page is left: its address is free.
+    fn forget(&mut self, table: u32, unmapped: &Unmapped) {
+        self.pending.remove(&(table, unmapped.leaf.base.0));
+        let stream = self.streams[unmapped.vf as usize].as_mut().expect("it unmapped");
+        stream.give_address_back(unmapped.leaf.base);
+    }
+
+    /// An unmap returns: the frame leaves its owner. An access that was translated before and has not ended
+    /// reaches what is no longer the tenant's: stale where that was accepted, a breach where it was not.
+    fn release(&mut self, unmapped: &Unmapped, now: Picoseconds) {
+        let over = self.frames.give_back(&unmapped.leaf, now);
+        let books = &mut self.streams[unmapped.vf as usize].as_mut().expect("it unmapped").books;
+        match self.mode {
+            InvalidationMode::Strict => books.breaches += u64::from(!over),
+            InvalidationMode::Deferred => books.stale += u64::from(!over),
+        }
+    }
+
+    /// An unmap has returned: the driver maps the next buffer, and the client goes on.
+    fn go_on(&mut self, vf: u32, sequence: u64, now: Picoseconds, tables: &mut [PageTable]) {
+        self.map_next(vf, tables);
+        self.tell(vf, sequence, now);
+    }
+
+    fn map_next(&mut self, vf: u32, tables: &mut [PageTable]) {
+        let stream = self.streams[vf as usize].as_mut().expect("a VF with streaming mappings");
+        let size = stream.plan.page_size;
+        let base = stream.take_address();
+        let leaf =
+            Leaf { base, target: self.frames.take(size, vf), size, permissions: stream.plan.permissions };
+        tables[stream.table as usize].map(leaf).expect("a free address is not mapped");
+        stream.post(base);
+    }
+
+    /// The client of a request goes on, a picosecond later: at one instant, what is intended comes before
+    /// control events, and nothing can be the cause of what was before it.
+    fn tell(&mut self, vf: u32, sequence: u64, now: Picoseconds) {
+        let time = now + Picoseconds(1);
+        self.told.push(Retired { vf, sequence: Sequence(sequence), time });
+    }
+}

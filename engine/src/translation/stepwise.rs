@@ -1,0 +1,201 @@
+//! The ordered pass where something comes between look-ups: control events change page tables and drop
+//! cached translations, so a DMA whose look-ups are stalled goes on in a later pass, if what happens
+//! meanwhile is not known yet. Slower than the plain pass, and the same where nothing happens.
+
+use super::components::{StalledDma, Translation};
+use super::iotlb::{Tag, Target};
+use super::kernel::{Context, Demand, Lookups, OrderedPass, Segment, check};
+use super::replacement::Replacement;
+use super::spec::IommuMode;
+use crate::domain::{Leaf, LeafSize};
+use crate::ids::Iova;
+use crate::invalidation::{Control, Hardware};
+use crate::request::{Fault, Op};
+use crate::units::Picoseconds;
+
+/// What came of a DMA's look-ups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// They are done.
+    Done,
+    /// The next has to wait until then: the walkers' queue is full.
+    Stalled(Picoseconds),
+}
+
+/// A leaf that served a look-up.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// The leaf.
+    pub leaf: Leaf,
+    /// Whether the page table no longer holds it so.
+    pub unheld: bool,
+}
+
+/// The ordered pass with control events between.
+pub struct StepwisePass<'a, 'b, P> {
+    /// The IOMMU's parts.
+    pub pass: &'b mut OrderedPass<'a, P>,
+    /// Where control events come from.
+    pub control: Option<&'b mut Control>,
+    /// Where the look-ups of the next DMA go on.
+    pub stalled: &'b mut StalledDma,
+    /// Whether there is anything to look up.
+    pub mode: IommuMode,
+    /// Leaves that served the last DMA.
+    pub served: Vec<Served>,
+}
+
+impl<P: Replacement> StepwisePass<'_, '_, P> {
+    /// Lets everything happen that is due at or before `now`: at one instant walks end first.
+    pub fn advance(&mut self, now: Picoseconds) {
+        let Some(control) = self.control.as_deref_mut() else { return self.pass.end_walks(now) };
+        loop {
+            let (walk, event) = (self.pass.walkers.next_end(), control.next_time());
+            if walk.min(event) > now || walk.min(event) == Picoseconds::MAX {
+                return;
+            }
+            if walk <= event {
+                self.pass.end_walks(walk);
+                continue;
+            }
+            let OrderedPass { iotlb, walkers, tables, .. } = &mut *self.pass;
+            control.step(&mut Hardware { iotlb, walkers, tables });
+        }
+    }
+
+    /// The look-ups at `now` of a DMA, from where they were stalled.
+    pub fn translate(&mut self, now: Picoseconds, demand: &Demand, translation: &mut Translation) -> Step {
+        let from = match self.stalled.0.take() {
+            Some(stalled) => {
+                self.pass.pieces = stalled.pieces;
+                stalled.at
+            }
+            None => {
+                let known_at = if self.mode == IommuMode::Off { now } else { now + self.pass.hit };
+                *translation = Translation { known_at, address: demand.iova.0, ..Translation::default() };
+                self.pass.pieces.clear();
+                self.served.clear();
+                demand.iova
+            }
+        };
+        translation.looked_up_at = now;
+        let result = match self.mode {
+            IommuMode::Translate => self.look_up_from(now, from, demand, translation),
+            IommuMode::Passthrough if demand.context.is_none() => Err(Ended::Fault(Fault::NoContext)),
+            IommuMode::Off | IommuMode::Passthrough => {
+                translation.address = self.untranslated(demand);
+                Ok(())
+            }
+        };
+        match result {
+            Ok(()) => Step::Done,
+            Err(Ended::Fault(fault)) => {
+                self.pass.pieces.clear();
+                translation.fault = Some(fault);
+                Step::Done
+            }
+            Err(Ended::Stalled(at, until)) => {
+                self.stalled.0 = Some(Stalled { at, pieces: core::mem::take(&mut self.pass.pieces) });
+                Step::Stalled(until)
+            }
+        }
+    }
+
+    /// Where a DMA goes that no IOMMU translates: to the frame its driver has in mind, or to the address itself.
+    fn untranslated(&self, demand: &Demand) -> u64 {
+        let leaf = demand.context.and_then(|context| {
+            let table = &self.pass.tables[context.table as usize];
+            table.lookup(demand.iova)
+        });
+        leaf.map_or(demand.iova.0, |leaf| leaf.translate(demand.iova).0)
+    }
+
+    fn look_up_from(
+        &mut self,
+        now: Picoseconds,
+        from: Iova,
+        demand: &Demand,
+        translation: &mut Translation,
+    ) -> Result<(), Ended> {
+        let context = demand.context.ok_or(Ended::Fault(Fault::NoContext))?;
+        let last = demand.last().map_err(Ended::Fault)?;
+        let mut at = from;
+        loop {
+            let leaf = match self.look_up(now, context, at, demand.op, translation) {
+                Err(Ended::Fault(fault)) => {
+                    translation.address = at.0;
+                    return Err(Ended::Fault(fault));
+                }
+                other => other?,
+            };
+            if at == demand.iova {
+                translation.address = leaf.translate(at).0;
+            }
+            let end = leaf.last().min(last);
+            if at != demand.iova || end < last {
+                self.pass.pieces.push(Segment { pa: leaf.translate(at), length_bytes: end.0 - at.0 + 1 });
+            }
+            if end == last {
+                return Ok(());
+            }
+            at = Iova(end.0 + 1);
+        }
+    }
+
+    fn look_up(
+        &mut self,
+        now: Picoseconds,
+        context: Context,
+        at: Iova,
+        op: Op,
+        translation: &mut Translation,
+    ) -> Result<Leaf, Ended> {
+        let pass = &mut *self.pass;
+        let table = &pass.tables[context.table as usize];
+        if let Some(leaf) = pass.iotlb.lookup(context.domain, at) {
+            translation.lookups.hits += 1;
+            translation.known_at = translation.known_at.max(now + pass.hit);
+            self.served.push(Served { leaf, unheld: table.lookup(at) != Some(leaf) });
+            return check(leaf, op).map_err(Ended::Fault);
+        }
+        let found = table.lookup(at);
+        let result = found.ok_or(Fault::NotMapped).and_then(|leaf| check(leaf, op));
+        let tag = match found {
+            Some(leaf) => Tag::new(context.domain, at, leaf.size),
+            None => Tag::new(context.domain, at, LeafSize::Size4K).unmapped(),
+        };
+        let (end, joined) = match pass.walkers.under_way(&tag) {
+            Some(end) => (end, true),
+            None => {
+                let admitted = pass.walkers.admission(now);
+                if admitted > now {
+                    return Err(Ended::Stalled(at, admitted));
+                }
+                let cost = pass.walk_costs.of(found.map(|leaf| leaf.size));
+                let fills = result.ok().map(|leaf| Target::new(&leaf));
+                (pass.walkers.start(now, tag, fills, cost), false)
+            }
+        };
+        let Lookups { misses, joined: all_joined, .. } = &mut translation.lookups;
+        *misses += 1;
+        *all_joined += u32::from(joined);
+        translation.known_at = translation.known_at.max(end + pass.hit);
+        self.served.extend(found.map(|leaf| Served { leaf, unheld: false }));
+        result.map_err(Ended::Fault)
+    }
+}
+
+/// Why a DMA's look-ups go no further for now.
+enum Ended {
+    Fault(Fault),
+    Stalled(Iova, Picoseconds),
+}
+
+/// Where the look-ups of a DMA go on, and what they came to so far.
+#[derive(Clone, Debug)]
+pub struct Stalled {
+    /// The address that is looked up next.
+    pub at: Iova,
+    /// The pieces before it.
+    pub pieces: Vec<Segment>,
+}
