@@ -12,7 +12,6 @@ use crate::account::AuditPolicy;
 use crate::domain::{LeafSize, PageTable};
 use crate::gate::{Credit, Refunds, Uplink};
 use crate::ids::Iova;
-use crate::prefetch::prefetch;
 use crate::request::{Intent, Sequence, Transfer};
 use crate::schedule::Progress;
 use crate::topology::{columns, columns_mut};
@@ -149,9 +148,7 @@ fn prefetch_entries<P: Replacement>(pass: &OrderedPass<'_, P>, block: &Block) {
     for dma in block.dmas() {
         let Some(context) = dma.context else { continue };
         pass.iotlb.prefetch_entry(dma.set, dma.hash);
-        if let Some(entry) = pass.tables[context.table as usize].entry_address(dma.iova) {
-            prefetch(entry);
-        }
+        pass.tables[context.table as usize].prefetch_entry(dma.iova);
     }
 }
 
