@@ -183,10 +183,13 @@ pub fn emit(
     }
     let next = vfs.next_intended.iter().map(|next| next.0).min().expect("a VF");
     batch.exhausted = next == Picoseconds::MAX && !feed_back;
-    // Time in which nothing can leave, or nothing is intended, is skipped.
+    // Time in which nothing is intended is skipped, and such in which nothing can leave, unless what waits
+    // for the link holds back those behind it: it would only wait in the pool instead of in its source.
     let reached = adapters.iter().map(|(_, _, candidates, ..)| candidates.horizon).min().expect("an adapter");
     batch.reached = reached;
-    let links_free = adapters.iter().map(|(_, uplink, ..)| uplink.free_at).min().expect("an adapter");
+    let busy_until =
+        |uplink: &Uplink| if uplink.queues_never_fill { Picoseconds::ZERO } else { uplink.free_at };
+    let links_free = adapters.iter().map(|(_, uplink, ..)| busy_until(uplink)).min().expect("an adapter");
     let reached =
         reached.max(links_free).max(if next == Picoseconds::MAX { Picoseconds::ZERO } else { next });
     // Requests that live on are moved once a batch: the more there are, the longer the batch.
