@@ -2,7 +2,7 @@
 
 use bevy_ecs::prelude::*;
 
-use super::components::{Batch, BatchLimits, Live, NextIntended, TrafficSource};
+use super::components::{Batch, BatchLimits, Feedback, Live, NextIntended, TrafficSource};
 use super::kernel::{SortScratch, append, compact, compaction, number, order};
 use super::staging::Staged;
 use crate::account::RequestLog;
@@ -114,6 +114,7 @@ pub fn grow_pool(world: &mut World, vfs: &mut QueryState<&TrafficSource>, rows: 
 struct VfColumns<'a> {
     sources: &'a mut [TrafficSource],
     next_intended: &'a mut [NextIntended],
+    feedback: &'a mut [Feedback],
     queues: &'a mut [VfQueue],
 }
 
@@ -160,14 +161,15 @@ pub fn emit(
     limits: Res<BatchLimits>,
     mut ordering: Local<Ordering>,
     memory: Single<&MemoryTimes>,
-    mut vfs: Query<(&mut TrafficSource, &mut NextIntended, &mut VfQueue)>,
+    mut vfs: Query<(&mut TrafficSource, &mut NextIntended, &mut Feedback, &mut VfQueue)>,
     mut adapters: Query<(&AdapterVfs, &mut Uplink, &mut Candidates, &mut Retirement, &Downlink)>,
     mut requests: Query<(&mut Live, &mut Intent, &mut Sequence)>,
 ) {
-    let (mut sources, mut next_intended, mut queues) = columns_mut!(vfs);
+    let (mut sources, mut next_intended, mut feedback, mut queues) = columns_mut!(vfs);
     let mut vfs = VfColumns {
         sources: sources.bypass_change_detection(),
         next_intended: next_intended.bypass_change_detection(),
+        feedback: feedback.bypass_change_detection(),
         queues: queues.bypass_change_detection(),
     };
     let (mut live, mut intents, mut sequence) = columns_mut!(requests);
@@ -226,8 +228,11 @@ pub fn emit(
 /// of that, for any of them.
 fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
     for (number, &Retired { vf, sequence, time }) in retirement.untold.iter().enumerate() {
-        if let Some(ahead) = retirement.untold.get(number + TOLD_AHEAD) {
+        if let Some(ahead) = retirement.untold.get(number + 2 * TOLD_AHEAD) {
             vfs.sources[ahead.vf as usize].prefetch();
+        }
+        if let Some(ahead) = retirement.untold.get(number + TOLD_AHEAD) {
+            vfs.sources[ahead.vf as usize].source.prefetch();
         }
         let at = vf as usize;
         let next = vfs.sources[at].source.retire(sequence.0, time);
@@ -241,11 +246,10 @@ fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
 fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds {
     let range = adapter.vfs.first as usize..adapter.vfs.end as usize;
     let (mut wait, mut next) = (Picoseconds::MAX, Picoseconds::MAX);
-    for (queue, next_intended) in vfs.queues[range.clone()].iter().zip(&vfs.next_intended[range]) {
-        if let Some(of_vf) = queue.feedback {
-            wait = wait.min(of_vf);
-            next = next.min(next_intended.0);
-        }
+    for (feedback, next_intended) in vfs.feedback[range.clone()].iter().zip(&vfs.next_intended[range]) {
+        let feeds_back = feedback.0 < Picoseconds::MAX;
+        wait = wait.min(feedback.0);
+        next = next.min(if feeds_back { next_intended.0 } else { Picoseconds::MAX });
     }
     if wait == Picoseconds::MAX {
         return Picoseconds::MAX;
@@ -270,6 +274,7 @@ fn stage_all(
     rows_per_vf: u32,
 ) -> (Picoseconds, Picoseconds) {
     let until = adapter.candidates.horizon;
+    let never_fill = adapter.uplink.queues_never_fill;
     let (mut first, mut last) = (until, Picoseconds::ZERO);
     for vf in adapter.vfs.first..adapter.vfs.end {
         let at = vf as usize;
@@ -279,30 +284,43 @@ fn stage_all(
         {
             from.prefetch();
         }
+        let behind = at + SOURCES_AHEAD / 2;
+        if let (Some(feedback), Some(from)) = (vfs.feedback.get(behind), vfs.sources.get(behind))
+            && feedback.0 < Picoseconds::MAX
+            && vfs.next_intended[behind].0 < until
+        {
+            from.source.prefetch();
+        }
         let queue = &mut vfs.queues[at];
-        queue.lagging = false;
+        if !never_fill {
+            queue.lagging = false;
+        }
         if vfs.next_intended[at].0 >= until {
             continue;
         }
         first = first.min(vfs.next_intended[at].0);
         let from = &mut vfs.sources[at];
-        if (queue.stalled.len() as u32) < rows_per_vf {
+        let feeds_back = adapter.retirement.feeds_back(queue);
+        if never_fill || (queue.stalled.len() as u32) < rows_per_vf {
             let before = staged.len;
             stage(from, vf, staged, until, rows_per_vf as usize);
             last = last.max(staged.intended[..staged.len].last().copied().unwrap_or_default().0);
-            if queue.feeds_back {
+            if feeds_back {
                 adapter.retirement.open += (staged.len - before) as u64;
             }
         }
-        if queue.feeds_back {
-            queue.feedback = from.source.feedback();
+        if feeds_back {
+            vfs.feedback[at] = Feedback::new(from.source.feedback());
         }
         let next = from.source.peek().unwrap_or(Picoseconds::MAX);
         vfs.next_intended[at] = NextIntended(next);
         if next < until {
             // Behind a full queue nothing enters before a place is vacated, which the gate watches.
-            queue.lagging = !queue.stalled.is_empty() || queue.waiting >= queue.entries;
-            if !queue.lagging {
+            let is_full = |queue: &VfQueue| !queue.stalled.is_empty() || queue.waiting >= queue.entries;
+            let lagging = !never_fill && is_full(queue);
+            if lagging {
+                queue.lagging = true;
+            } else {
                 adapter.candidates.horizon = adapter.candidates.horizon.min(next);
             }
         }
@@ -311,7 +329,7 @@ fn stage_all(
 }
 
 /// VFs whose sources are asked for in advance.
-const SOURCES_AHEAD: usize = 2;
+const SOURCES_AHEAD: usize = 4;
 /// The same, where they are told of retirements, which come from all VFs in turn.
 const TOLD_AHEAD: usize = 8;
 
