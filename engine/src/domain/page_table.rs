@@ -96,12 +96,13 @@ impl Region {
 /// Regions a window may cover; it costs 16 bytes each.
 const WINDOW_MAX: u64 = 1 << 20;
 
-/// The regions of a table: by position within a window that was reserved, by hash elsewhere.
+/// The regions of a table: by position within a window that was reserved, by hash elsewhere. What is
+/// seldom used lies in a box, so that all that leads to a block lies in one cache line.
 #[derive(Clone, Default)]
 struct Regions {
     window_first: u64,
-    window: Vec<Region>,
-    elsewhere: HashMap<u64, Region, MixBuildHasher>,
+    window: Box<[Region]>,
+    elsewhere: Box<HashMap<u64, Region, MixBuildHasher>>,
 }
 
 impl Regions {
@@ -161,11 +162,13 @@ impl Regions {
 
     fn iter(&self) -> impl Iterator<Item = (u64, &Region)> {
         let elsewhere = self.elsewhere.iter().map(|(region, content)| (*region, content));
-        (self.window_first..).zip(&self.window).chain(elsewhere)
+        (self.window_first..).zip(self.window.iter()).chain(elsewhere)
     }
 
     fn memory_bytes(&self) -> usize {
-        self.window.capacity() * size_of::<Region>() + self.elsewhere.allocation_size()
+        self.window.len() * size_of::<Region>()
+            + size_of_val(&*self.elsewhere)
+            + self.elsewhere.allocation_size()
     }
 }
 
@@ -184,10 +187,11 @@ pub struct NotALeaf;
 
 /// The leaves of one domain; no two overlap.
 #[derive(Component, Clone, Default)]
+#[repr(align(64))]
 pub struct PageTable {
     regions: Regions,
-    scattered: SparseTable,
-    giant: HashMap<u64, u64, MixBuildHasher>,
+    scattered: Box<SparseTable>,
+    giant: Box<HashMap<u64, u64, MixBuildHasher>>,
     leaves: u64,
 }
 

@@ -93,6 +93,13 @@ impl Retirement {
         self.in_order
     }
 
+    /// Whether the source of any of its VFs feeds back.
+    #[inline]
+    #[must_use]
+    pub fn any_feeds_back(&self) -> bool {
+        self.watchers.any_feeds_back
+    }
+
     /// Whether the source of one of its VFs feeds back. Where all do, there is no need to look at its queue.
     #[inline]
     #[must_use]

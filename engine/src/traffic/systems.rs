@@ -9,6 +9,7 @@ use crate::account::RequestLog;
 use crate::gate::{Candidates, Uplink, VfQueue};
 use crate::link::Issued;
 use crate::memory::{Completed, Downlink, MemoryTimes, Retired, Retirement};
+use crate::prefetch::prefetch;
 use crate::request::{DmaRequest, Intent, Sequence};
 use crate::topology::{AdapterVfs, columns_mut};
 use crate::translation::Translation;
@@ -228,6 +229,9 @@ pub fn emit(
 /// of that, for any of them.
 fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
     for (number, &Retired { vf, sequence, time }) in retirement.untold.iter().enumerate() {
+        if let Some(ahead) = retirement.untold.get(number + 3 * TOLD_AHEAD) {
+            prefetch(&raw const vfs.sources[ahead.vf as usize]);
+        }
         if let Some(ahead) = retirement.untold.get(number + 2 * TOLD_AHEAD) {
             vfs.sources[ahead.vf as usize].prefetch();
         }
@@ -244,6 +248,9 @@ fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
 
 /// Nothing that the adapter's sources will intend because of a retirement not yet known lies before this.
 fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds {
+    if !adapter.retirement.any_feeds_back() {
+        return Picoseconds::MAX;
+    }
     let range = adapter.vfs.first as usize..adapter.vfs.end as usize;
     let (mut wait, mut next) = (Picoseconds::MAX, Picoseconds::MAX);
     for (feedback, next_intended) in vfs.feedback[range.clone()].iter().zip(&vfs.next_intended[range]) {
@@ -275,6 +282,7 @@ fn stage_all(
 ) -> (Picoseconds, Picoseconds) {
     let until = adapter.candidates.horizon;
     let never_fill = adapter.uplink.queues_never_fill;
+    let any_feeds_back = adapter.retirement.any_feeds_back();
     let (mut first, mut last) = (until, Picoseconds::ZERO);
     for vf in adapter.vfs.first..adapter.vfs.end {
         let at = vf as usize;
@@ -284,10 +292,10 @@ fn stage_all(
         {
             from.prefetch();
         }
-        let behind = at + SOURCES_AHEAD / 2;
-        if let (Some(feedback), Some(from)) = (vfs.feedback.get(behind), vfs.sources.get(behind))
-            && feedback.0 < Picoseconds::MAX
-            && vfs.next_intended[behind].0 < until
+        let ahead = at + SOURCES_AHEAD / 2;
+        if any_feeds_back
+            && let (Some(next), Some(from)) = (vfs.next_intended.get(ahead), vfs.sources.get(ahead))
+            && next.0 < until
         {
             from.source.prefetch();
         }
