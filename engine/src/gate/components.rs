@@ -282,6 +282,12 @@ impl Uplink {
         eligible.max(self.free_at)
     }
 
+    /// Whether what it issues next depends on credits, tags or slots that are still to come back.
+    #[must_use]
+    pub fn waits_for_returns(&self) -> bool {
+        self.halt != Halt::Horizon || self.vfs_held > 0
+    }
+
     /// A slot of the VF came back: rows that wait for one are looked at again.
     #[inline]
     pub fn wake_held(&mut self, vf: u32, queue: &VfQueue) {

@@ -55,6 +55,7 @@ pub fn translate(
     tables: Query<&PageTable>,
     mut requests: Query<(&Intent, &Sequence, &mut Translation)>,
     batch: Res<Batch>,
+    mut blocks: Local<Blocks>,
     mut progress: ResMut<Progress>,
 ) {
     let (
@@ -83,13 +84,21 @@ pub fn translate(
         let mut pass = OrderedPass {
             iotlb,
             walkers: &mut walkers,
+            contexts,
             tables,
             walk_costs: times.walks,
             hit: times.hit,
             pieces: Vec::new(),
         };
-        clock.0 =
-            run_pass(&mut pass, &arrivals.ordered, contexts, &mut columns, &mut links, &mut notes, clock.0);
+        clock.0 = run_pass(
+            &mut pass,
+            &mut blocks.0,
+            &arrivals.ordered,
+            &mut columns,
+            &mut links,
+            &mut notes,
+            clock.0,
+        );
         if arrivals.until == Picoseconds::MAX {
             pass.end_walks(Picoseconds::MAX);
         }
@@ -97,7 +106,7 @@ pub fn translate(
     bound.0 = arrivals.until.max(clock.0);
     looked_up.last_pass = looked_up.rows.len();
     looked_up.rows.extend(arrivals.ordered.iter().map(|arrived| arrived.row));
-    progress.0 += arrivals.ordered.len() as u64;
+    progress.moved += arrivals.ordered.len() as u64;
 }
 
 /// Arrivals that are prepared together. Their lines of the IOTLB, and of what leads to the entries of
@@ -118,19 +127,22 @@ impl Block {
     }
 }
 
+/// The blocks between their preparation and their look-ups, kept from pass to pass.
+#[derive(Default)]
+pub struct Blocks([Block; 3]);
+
 /// Reads a block's columns and asks for the cache lines it will want first.
 #[inline(never)]
 fn prepare<P: Replacement>(
     pass: &OrderedPass<'_, P>,
     arrivals: &[Arrived],
-    contexts: &[ContextEntry],
     intents: &[Intent],
     block: &mut Block,
 ) {
     block.len = arrivals.len();
     for (&arrived, dma) in arrivals.iter().zip(&mut block.dmas) {
         let Intent { iova, transfer: Transfer { length_bytes, op }, vf, .. } = intents[arrived.row as usize];
-        let context = contexts[vf as usize].0;
+        let context = pass.contexts[vf as usize].0;
         let (mut hash, mut set) = (0, 0);
         if let Some(context) = context {
             hash = Tag::new(context.domain, iova, LeafSize::Size4K).hash();
@@ -155,17 +167,16 @@ fn prefetch_entries<P: Replacement>(pass: &OrderedPass<'_, P>, block: &Block) {
 /// Looks up one arrival after another; returns when the last look-up was done.
 fn run_pass<P: Replacement>(
     pass: &mut OrderedPass<'_, P>,
+    blocks: &mut [Block; 3],
     arrivals: &[Arrived],
-    contexts: &[ContextEntry],
     columns: &mut Columns<'_>,
     links: &mut Links<'_>,
     notes: &mut Notes<'_>,
     mut clock: Picoseconds,
 ) -> Picoseconds {
     let mut ahead = arrivals.chunks(BLOCK);
-    let mut blocks = [Block::default(); 3];
     for block in &mut blocks[..2] {
-        prepare(pass, ahead.next().unwrap_or_default(), contexts, columns.intents, block);
+        prepare(pass, ahead.next().unwrap_or_default(), columns.intents, block);
     }
     prefetch_entries(pass, &blocks[0]);
     for turn in 0.. {
@@ -173,7 +184,7 @@ fn run_pass<P: Replacement>(
         if blocks[now].len == 0 {
             break;
         }
-        prepare(pass, ahead.next().unwrap_or_default(), contexts, columns.intents, &mut blocks[then]);
+        prepare(pass, ahead.next().unwrap_or_default(), columns.intents, &mut blocks[then]);
         prefetch_entries(pass, &blocks[next]);
         for dma in blocks[now].dmas() {
             let Arrived { time, row, adapter } = dma.arrived;
