@@ -30,6 +30,12 @@ impl<T: Copy + Default> OrderedRing<T> {
         self.len
     }
 
+    /// Whether there are no items.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The first item.
     #[inline]
     #[must_use]

@@ -39,7 +39,7 @@ struct Notes<'a> {
 }
 
 /// The ordered pass over the arrivals.
-#[expect(clippy::type_complexity, reason = "the query is the stage's data flow")]
+#[expect(clippy::type_complexity, clippy::too_many_arguments, reason = "the query is the stage's data flow")]
 pub fn translate(
     iommu: Single<(
         (&mut IotlbState, &mut Walkers, &TranslationTimes, &AuditPolicy),
