@@ -31,16 +31,21 @@ pub enum Stage {
     Log,
 }
 
-/// What the systems of [`Flow`] did in their last run: requests moved on.
+/// What the systems of [`Flow`] did in their last run.
 #[derive(Resource, Clone, Copy, Debug, Default)]
-pub struct Progress(pub u64);
+pub struct Progress {
+    /// Requests moved on.
+    pub moved: u64,
+    /// Whether an adapter waits for what later stages give back. Where none does, another run moves nothing.
+    pub waits: bool,
+}
 
 /// Begins a batch.
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Begin;
 
-/// Moves requests through the hardware; runs until nothing moves, since credits and tags feed back
-/// from later stages to earlier ones.
+/// Moves requests through the hardware; runs until nothing moves, or no adapter waits, since credits and
+/// tags feed back from later stages to earlier ones.
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Flow;
 
@@ -99,14 +104,26 @@ impl Stages {
     pub fn run(&mut self, world: &mut World) {
         self.begin.run(world);
         loop {
-            world.resource_mut::<Progress>().0 = 0;
+            *world.resource_mut::<Progress>() = Progress::default();
             self.flow.run(world);
-            if world.resource::<Progress>().0 == 0 {
+            let Progress { moved, waits } = *world.resource::<Progress>();
+            if moved == 0 {
+                break;
+            }
+            if !waits {
+                debug_assert!(self.moves_nothing(world), "a pass was left out that moves something");
                 break;
             }
         }
         self.end.run(world);
         world.clear_trackers();
+    }
+
+    /// Whether one more pass moves nothing.
+    fn moves_nothing(&mut self, world: &mut World) -> bool {
+        *world.resource_mut::<Progress>() = Progress::default();
+        self.flow.run(world);
+        world.resource::<Progress>().moved == 0
     }
 }
 

@@ -96,12 +96,13 @@ impl Region {
 /// Regions a window may cover; it costs 16 bytes each.
 const WINDOW_MAX: u64 = 1 << 20;
 
-/// The regions of a table: by position within a window that was reserved, by hash elsewhere.
+/// The regions of a table: by position within a window that was reserved, by hash elsewhere. What is
+/// seldom used lies in a box, so that all that leads to a block lies in one cache line.
 #[derive(Clone, Default)]
 struct Regions {
     window_first: u64,
-    window: Vec<Region>,
-    elsewhere: HashMap<u64, Region, MixBuildHasher>,
+    window: Box<[Region]>,
+    elsewhere: Box<HashMap<u64, Region, MixBuildHasher>>,
 }
 
 impl Regions {
@@ -161,11 +162,13 @@ impl Regions {
 
     fn iter(&self) -> impl Iterator<Item = (u64, &Region)> {
         let elsewhere = self.elsewhere.iter().map(|(region, content)| (*region, content));
-        (self.window_first..).zip(&self.window).chain(elsewhere)
+        (self.window_first..).zip(self.window.iter()).chain(elsewhere)
     }
 
     fn memory_bytes(&self) -> usize {
-        self.window.capacity() * size_of::<Region>() + self.elsewhere.allocation_size()
+        self.window.len() * size_of::<Region>()
+            + size_of_val(&*self.elsewhere)
+            + self.elsewhere.allocation_size()
     }
 }
 
@@ -184,10 +187,11 @@ pub struct NotALeaf;
 
 /// The leaves of one domain; no two overlap.
 #[derive(Component, Clone, Default)]
+#[repr(align(64))]
 pub struct PageTable {
     regions: Regions,
-    scattered: SparseTable,
-    giant: HashMap<u64, u64, MixBuildHasher>,
+    scattered: Box<SparseTable>,
+    giant: Box<HashMap<u64, u64, MixBuildHasher>>,
     leaves: u64,
 }
 
@@ -223,36 +227,41 @@ impl PageTable {
     #[inline]
     #[must_use]
     pub fn lookup(&self, iova: Iova) -> Option<Leaf> {
-        if let Some(Region::Block(block)) = self.regions.get(region(iova))
-            && let Some(pte) = block.get(index_in_block(iova))
-        {
-            return Some(unpack(pte, iova, LeafSize::Size4K));
-        }
-        self.lookup_elsewhere(iova)
+        let in_block = match self.regions.get(region(iova)) {
+            Some(Region::Block(block)) => block.get(index_in_block(iova)),
+            _ => None,
+        };
+        // Packed, whatever is found stays in registers.
+        let (pte, size) = match in_block {
+            Some(pte) => (pte, LeafSize::Size4K),
+            None => self.lookup_elsewhere(iova)?,
+        };
+        Some(unpack(pte, iova, size))
     }
 
-    /// A leaf that is not in a block.
+    /// The entry and the size of a leaf that is not in a block.
     #[inline(never)]
-    fn lookup_elsewhere(&self, iova: Iova) -> Option<Leaf> {
+    fn lookup_elsewhere(&self, iova: Iova) -> Option<(u64, LeafSize)> {
         if let Some(Region::Leaf(pte)) = self.regions.get(region(iova)) {
-            return Some(unpack(*pte, iova, LeafSize::Size2M));
+            return Some((*pte, LeafSize::Size2M));
         }
         if let Some(pte) = self.scattered.get(page(iova)) {
-            return Some(unpack(pte, iova, LeafSize::Size4K));
+            return Some((pte, LeafSize::Size4K));
         }
         if self.giant.is_empty() {
             return None;
         }
-        self.giant.get(&(iova.0 >> 30)).map(|pte| unpack(*pte, iova, LeafSize::Size1G))
+        self.giant.get(&(iova.0 >> 30)).map(|pte| (*pte, LeafSize::Size1G))
     }
 
-    /// The word a later look-up of `iova` will read, for a prefetch; `None` where it is not in a block.
+    /// Asks for the word a later look-up of `iova` will read, where it is in a block.
     #[inline]
-    #[must_use]
-    pub fn entry_address(&self, iova: Iova) -> Option<*const u8> {
-        match self.regions.get(region(iova)) {
-            Some(Region::Block(block)) => Some(&raw const block.entries[index_in_block(iova) * PTE_BYTES]),
-            _ => None,
+    pub fn prefetch_entry(&self, iova: Iova) {
+        if let Some(Region::Block(block)) = self.regions.get(region(iova)) {
+            // One in nine words lies across two cache lines.
+            let first = &raw const block.entries[index_in_block(iova) * PTE_BYTES];
+            prefetch(first);
+            prefetch(first.wrapping_add(PTE_BYTES));
         }
     }
 

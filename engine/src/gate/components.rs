@@ -35,17 +35,14 @@ pub struct VfQueue {
     pub feeds_back: bool,
     /// Whether its source is told when the unmap of a request's buffer has returned, not when it retires.
     pub streams: bool,
-    /// Then the least time from a retirement to what it makes the source intend, while that intends more.
-    pub feedback: Option<Picoseconds>,
 }
 
 impl VfQueue {
-    /// An empty queue of `entries`, with at most `outstanding` requests under way, 0 for no limit; `feedback` is
-    /// that of its source.
+    /// An empty queue of `entries`, with at most `outstanding` requests under way, 0 for no limit;
+    /// `feeds_back` says whether its source does.
     #[must_use]
-    pub fn new(entries: u32, outstanding: u32, feedback: Option<Picoseconds>) -> Self {
-        let feeds_back = feedback.is_some();
-        Self { entries, slots: Slots::new(outstanding), feeds_back, feedback, ..Self::default() }
+    pub fn new(entries: u32, outstanding: u32, feeds_back: bool) -> Self {
+        Self { entries, slots: Slots::new(outstanding), feeds_back, ..Self::default() }
     }
 
     /// Whether the queue has a place for a request that comes at `time`. What leaves at that very
@@ -294,10 +291,16 @@ impl Uplink {
         eligible.max(self.free_at)
     }
 
+    /// Whether what it issues next depends on credits, tags or slots that are still to come back.
+    #[must_use]
+    pub fn waits_for_returns(&self) -> bool {
+        self.halt != Halt::Horizon || self.vfs_held > 0
+    }
+
     /// A slot of the VF came back: rows that wait for one are looked at again.
     #[inline]
     pub fn wake_held(&mut self, vf: u32, queue: &VfQueue) {
-        if !queue.held.is_empty() {
+        if self.vfs_held > 0 && !queue.held.is_empty() {
             self.woken.push(vf);
         }
     }

@@ -321,15 +321,16 @@ impl Gate<'_> {
     fn note_under_way(&mut self, sent: Eligible, columns: &Columns<'_>) {
         let op = columns.intents[sent.row as usize].transfer.op;
         let queue = &mut self.queues[sent.vf as usize];
-        if queue.slots.are_limited() {
+        let (vfs_limited, limited) = (self.uplink.vfs_limited, self.retirement.slots.are_limited());
+        if vfs_limited {
             queue.slots.send();
             self.uplink.wake_held(sent.vf, queue);
         }
-        if self.retirement.slots.are_limited() {
+        if limited {
             self.retirement.slots.take();
             self.retirement.slots.send();
         }
-        if op == Op::Read {
+        if op == Op::Read && (vfs_limited || limited) {
             self.returns_from = self.downlink.returns_from(self.uplink, &self.memory);
         }
         let sequence = columns.sequence[sent.row as usize];

@@ -48,6 +48,7 @@ pub fn issue_requests(
             downlink,
             memory: **memory,
         };
-        progress.0 += gate.issue(&mut columns);
+        progress.moved += gate.issue(&mut columns);
+        progress.waits |= uplink.waits_for_returns();
     }
 }

@@ -31,6 +31,17 @@ pub struct Retired {
     pub time: Picoseconds,
 }
 
+/// Which VFs of an adapter depend on when requests retire.
+#[derive(Clone, Copy, Debug)]
+pub struct Watchers {
+    /// They have a limit of requests under way.
+    pub vfs_limited: bool,
+    /// The source of one feeds back.
+    pub any_feeds_back: bool,
+    /// The sources of all do.
+    pub all_feed_back: bool,
+}
+
 /// What is under way on an adapter, and the adapter's slots.
 ///
 /// A read is done when its data is back, a write when it has left the device. Reads complete when they
@@ -45,23 +56,24 @@ pub struct Retirement {
     pub open: u64,
     in_order: bool,
     watched: bool,
+    watchers: Watchers,
     under_way: VecDeque<UnderWay>,
     /// When the last request retired in order.
     last: Picoseconds,
 }
 
 impl Retirement {
-    /// Nothing under way; at most `outstanding`, 0 for no limit. `vfs_watch` says that a VF of the adapter
-    /// has a limit or feeds back.
+    /// Nothing under way; at most `outstanding`, 0 for no limit.
     #[must_use]
-    pub fn new(retire: Retire, outstanding: u32, vfs_watch: bool) -> Self {
+    pub fn new(retire: Retire, outstanding: u32, watchers: Watchers) -> Self {
         let in_order = retire == Retire::InOrder;
         Self {
             slots: Slots::new(outstanding),
             untold: Vec::new(),
             open: 0,
             in_order,
-            watched: in_order || outstanding > 0 || vfs_watch,
+            watched: in_order || outstanding > 0 || watchers.vfs_limited || watchers.any_feeds_back,
+            watchers,
             under_way: VecDeque::new(),
             last: Picoseconds::ZERO,
         }
@@ -81,6 +93,20 @@ impl Retirement {
         self.in_order
     }
 
+    /// Whether the source of any of its VFs feeds back.
+    #[inline]
+    #[must_use]
+    pub fn any_feeds_back(&self) -> bool {
+        self.watchers.any_feeds_back
+    }
+
+    /// Whether the source of one of its VFs feeds back. Where all do, there is no need to look at its queue.
+    #[inline]
+    #[must_use]
+    pub fn feeds_back(&self, queue: &VfQueue) -> bool {
+        self.watchers.all_feed_back || queue.feeds_back
+    }
+
     /// A request has left the device at `left_at`.
     pub fn leave(
         &mut self,
@@ -96,7 +122,9 @@ impl Retirement {
             self.under_way.push_back(UnderWay { row, vf, op, sequence, done });
         } else if op == Op::Write {
             self.slots.give_back_left(left_at);
-            queue.slots.give_back_left(left_at);
+            if self.watchers.vfs_limited {
+                queue.slots.give_back_left(left_at);
+            }
             self.tell(Retired { vf, sequence, time: left_at }, queue);
         }
     }
@@ -104,7 +132,9 @@ impl Retirement {
     /// A read's data is back at `time`, out of order.
     pub fn give_back(&mut self, retired: Retired, queue: &mut VfQueue) {
         self.slots.give_back_returned(retired.time);
-        queue.slots.give_back_returned(retired.time);
+        if self.watchers.vfs_limited {
+            queue.slots.give_back_returned(retired.time);
+        }
         self.tell(retired, queue);
     }
 
@@ -136,7 +166,7 @@ impl Retirement {
     }
 
     fn tell(&mut self, retired: Retired, queue: &VfQueue) {
-        if queue.feeds_back && !queue.streams {
+        if self.feeds_back(queue) && !queue.streams {
             self.untold.push(retired);
             self.open -= 1;
         }

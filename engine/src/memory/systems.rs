@@ -153,6 +153,6 @@ pub fn complete(
         }
         downlink.pending.clear();
         downlink.pending.extend_from_slice(&reads[served..]);
-        progress.0 += served as u64;
+        progress.moved += served as u64;
     }
 }

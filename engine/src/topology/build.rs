@@ -14,10 +14,10 @@ use crate::hash::mix64;
 use crate::ids::{HostIndex, Iova, PhysAddr, RequesterId, VfIndex};
 use crate::invalidation::{Control, ControlPlane, Stream};
 use crate::link::{RateLimits, WireTimes};
-use crate::memory::{CompletedRows, Downlink, MemoryTimes, Retirement};
+use crate::memory::{CompletedRows, Downlink, MemoryTimes, Retirement, Watchers};
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
-use crate::traffic::{Batch, BatchLimits, NextIntended, TrafficSource, spawn_rows};
+use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, TrafficSource, spawn_rows};
 use crate::translation::{
     AnyIotlb, Arrivals, Context, ContextEntry, FaultQueue, IommuMode, IotlbState, LookedUp, LookupBound,
     LookupClock, Reached, StalledDma, TranslationTimes, WalkCosts, Walkers,
@@ -150,7 +150,11 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, kinds: &[SourceKinds]) {
                 Retirement::new(
                     machine.device.retire,
                     machine.device.outstanding,
-                    machine.scheduler.vf_outstanding > 0 || kinds[adapter as usize].any_feeds_back,
+                    Watchers {
+                        vfs_limited: machine.scheduler.vf_outstanding > 0,
+                        any_feeds_back: kinds[adapter as usize].any_feeds_back,
+                        all_feed_back: kinds[adapter as usize].all_feed_back,
+                    },
                 ),
                 Refunds::<Credit>::new(machine.link.flow_credits),
                 Refunds::<Tag>::new(machine.device.read_tags),
@@ -181,6 +185,7 @@ impl HostMemory {
 struct SourceKinds {
     any_feeds_back: bool,
     any_streams: bool,
+    all_feed_back: bool,
     /// None ever has more under way than its VF's queue holds.
     all_hold_back: bool,
 }
@@ -193,7 +198,8 @@ fn spawn_tenants(
     memory: &mut HostMemory,
 ) -> (Vec<SourceKinds>, Vec<Option<Stream>>) {
     let topology = &plan.machine.topology;
-    let none = SourceKinds { any_feeds_back: false, any_streams: false, all_hold_back: true };
+    let none =
+        SourceKinds { any_feeds_back: false, any_streams: false, all_feed_back: true, all_hold_back: true };
     let mut streams = Vec::new();
     let mut kinds = vec![none; topology.adapters_per_host as usize];
     let queue_entries = plan.machine.scheduler.vf_queue_entries;
@@ -217,6 +223,7 @@ fn spawn_tenants(
         let kinds = &mut kinds[adapter as usize];
         kinds.any_feeds_back |= feedback.is_some();
         kinds.any_streams |= streaming.is_some();
+        kinds.all_feed_back &= feedback.is_some();
         kinds.all_hold_back &= source.outstanding().is_some_and(|most| most <= queue_entries);
         let sharing = if shared { first_vf..first_vf + topology.vfs_per_adapter } else { vf..vf + 1 };
         world.spawn((
@@ -230,10 +237,11 @@ fn spawn_tenants(
             },
             ContextEntry(attached.then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
+            Feedback::new(feedback),
             TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
             VfQueue {
                 streams: streaming.is_some(),
-                ..VfQueue::new(queue_entries, plan.machine.scheduler.vf_outstanding, feedback)
+                ..VfQueue::new(queue_entries, plan.machine.scheduler.vf_outstanding, feedback.is_some())
             },
             (VfBooks::default(), VfIncidents::default()),
         ));

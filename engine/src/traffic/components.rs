@@ -36,6 +36,21 @@ impl TrafficSource {
 #[repr(transparent)]
 pub struct NextIntended(pub Picoseconds);
 
+/// The least time from a retirement of a VF to what it makes the VF's source intend;
+/// `Picoseconds::MAX` where it makes it intend nothing.
+#[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Feedback(pub Picoseconds);
+
+impl Feedback {
+    /// As a source says it.
+    #[inline]
+    #[must_use]
+    pub fn new(of_source: Option<Picoseconds>) -> Self {
+        Self(of_source.unwrap_or(Picoseconds::MAX))
+    }
+}
+
 /// Whether a row of the pool holds a request that is not over.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]

@@ -40,6 +40,9 @@ pub trait Source: Send + Sync {
     /// returns how many were written.
     fn emit(&mut self, until: Picoseconds, rows: SourceRows<'_>) -> usize;
 
+    /// Asks for the cache lines that the next call will touch, as far as they lie elsewhere: a hint.
+    fn prefetch(&self) {}
+
     /// Whether what it intends depends on when its requests retire: a closed loop. Then the least time
     /// from a retirement to the request that it makes the source intend; `None` for an open loop, and
     /// for a closed one that intends nothing more, whatever retires.

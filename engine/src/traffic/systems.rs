@@ -2,7 +2,7 @@
 
 use bevy_ecs::prelude::*;
 
-use super::components::{Batch, BatchLimits, Live, NextIntended, TrafficSource};
+use super::components::{Batch, BatchLimits, Feedback, Live, NextIntended, TrafficSource};
 use super::kernel::{SortScratch, append, compact, compaction, number, order};
 use super::staging::Staged;
 use crate::account::RequestLog;
@@ -10,6 +10,7 @@ use crate::gate::{Candidates, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane, Stream};
 use crate::link::Issued;
 use crate::memory::{Completed, Downlink, MemoryTimes, Retired, Retirement};
+use crate::prefetch::prefetch;
 use crate::request::{DmaRequest, Intent, Sequence};
 use crate::topology::{AdapterVfs, columns_mut};
 use crate::translation::{IommuMode, Translation, TranslationTimes};
@@ -115,6 +116,7 @@ pub fn grow_pool(world: &mut World, vfs: &mut QueryState<&TrafficSource>, rows: 
 struct VfColumns<'a> {
     sources: &'a mut [TrafficSource],
     next_intended: &'a mut [NextIntended],
+    feedback: &'a mut [Feedback],
     queues: &'a mut [VfQueue],
     control: Option<&'a mut Control>,
 }
@@ -164,15 +166,16 @@ pub fn emit(
     limits: Res<BatchLimits>,
     mut ordering: Local<Ordering>,
     iommu: Single<(&MemoryTimes, &TranslationTimes, &mut ControlPlane)>,
-    mut vfs: Query<(&mut TrafficSource, &mut NextIntended, &mut VfQueue)>,
+    mut vfs: Query<(&mut TrafficSource, &mut NextIntended, &mut Feedback, &mut VfQueue)>,
     mut adapters: Query<(&AdapterVfs, &mut Uplink, &mut Candidates, &mut Retirement, &Downlink)>,
     mut requests: Query<(&mut Live, &mut Intent, &mut Sequence)>,
 ) {
     let (memory, times, mut control) = iommu.into_inner();
-    let (mut sources, mut next_intended, mut queues) = columns_mut!(vfs);
+    let (mut sources, mut next_intended, mut feedback, mut queues) = columns_mut!(vfs);
     let mut vfs = VfColumns {
         sources: sources.bypass_change_detection(),
         next_intended: next_intended.bypass_change_detection(),
+        feedback: feedback.bypass_change_detection(),
         queues: queues.bypass_change_detection(),
         control: control.get(),
     };
@@ -194,10 +197,13 @@ pub fn emit(
     }
     let next = vfs.next_intended.iter().map(|next| next.0).min().expect("a VF");
     batch.exhausted = next == Picoseconds::MAX && !feed_back;
-    // Time in which nothing can leave, or nothing is intended, is skipped.
+    // Time in which nothing is intended is skipped, and such in which nothing can leave, unless what waits
+    // for the link holds back those behind it: it would only wait in the pool instead of in its source.
     let reached = adapters.iter().map(|(_, _, candidates, ..)| candidates.horizon).min().expect("an adapter");
     batch.reached = reached;
-    let links_free = adapters.iter().map(|(_, uplink, ..)| uplink.free_at).min().expect("an adapter");
+    let busy_until =
+        |uplink: &Uplink| if uplink.queues_never_fill { Picoseconds::ZERO } else { uplink.free_at };
+    let links_free = adapters.iter().map(|(_, uplink, ..)| busy_until(uplink)).min().expect("an adapter");
     let reached =
         reached.max(links_free).max(if next == Picoseconds::MAX { Picoseconds::ZERO } else { next });
     // Requests that live on are moved once a batch: the more there are, the longer the batch.
@@ -244,8 +250,14 @@ fn tell_of_unmaps(adapter: AdapterVfs, retirement: &mut Retirement, vfs: &mut Vf
 /// of that, for any of them.
 fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
     for (number, &Retired { vf, sequence, time }) in retirement.untold.iter().enumerate() {
-        if let Some(ahead) = retirement.untold.get(number + TOLD_AHEAD) {
+        if let Some(ahead) = retirement.untold.get(number + 3 * TOLD_AHEAD) {
+            prefetch(&raw const vfs.sources[ahead.vf as usize]);
+        }
+        if let Some(ahead) = retirement.untold.get(number + 2 * TOLD_AHEAD) {
             vfs.sources[ahead.vf as usize].prefetch();
+        }
+        if let Some(ahead) = retirement.untold.get(number + TOLD_AHEAD) {
+            vfs.sources[ahead.vf as usize].source.prefetch();
         }
         let at = vf as usize;
         let next = vfs.sources[at].source.retire(sequence.0, time);
@@ -257,14 +269,18 @@ fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
 
 /// Nothing that the adapter's sources will intend because of a retirement not yet known lies before this.
 fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds {
+    if !adapter.retirement.any_feeds_back() {
+        return Picoseconds::MAX;
+    }
     let range = adapter.vfs.first as usize..adapter.vfs.end as usize;
     let unmaps = unmap_horizon(adapter, vfs);
     let (mut wait, mut next) = (Picoseconds::MAX, Picoseconds::MAX);
-    for (queue, next_intended) in vfs.queues[range.clone()].iter().zip(&vfs.next_intended[range]) {
-        if let Some(of_vf) = queue.feedback.filter(|_| !queue.streams) {
-            wait = wait.min(of_vf);
-            next = next.min(next_intended.0);
-        }
+    for (at, next_intended) in range.clone().zip(&vfs.next_intended[range]) {
+        let streams = adapter.uplink.streams && vfs.queues[at].streams;
+        let of_vf = if streams { Picoseconds::MAX } else { vfs.feedback[at].0 };
+        let feeds_back = of_vf < Picoseconds::MAX;
+        wait = wait.min(of_vf);
+        next = next.min(if feeds_back { next_intended.0 } else { Picoseconds::MAX });
     }
     if wait == Picoseconds::MAX {
         return unmaps;
@@ -285,12 +301,12 @@ fn unmap_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds
     let AdapterParts { uplink, downlink, candidates, memory, .. } = adapter;
     let Some(control) = vfs.control.as_deref().filter(|_| uplink.streams) else { return Picoseconds::MAX };
     let range = adapter.vfs.first as usize..adapter.vfs.end as usize;
-    let of_adapter = || vfs.queues[range.clone()].iter().zip(&vfs.next_intended[range.clone()]);
-    let streams = || of_adapter().filter(|(queue, _)| queue.streams);
-    let Some(wait) = streams().filter_map(|(queue, _)| queue.feedback).min() else {
+    let streams = || range.clone().filter(|at| vfs.queues[*at].streams);
+    let wait = streams().map(|at| vfs.feedback[at].0).min().unwrap_or(Picoseconds::MAX);
+    if wait == Picoseconds::MAX {
         return Picoseconds::MAX;
-    };
-    let next = streams().map(|(_, next)| next.0).min().unwrap_or(Picoseconds::MAX);
+    }
+    let next = streams().map(|at| vfs.next_intended[at].0).min().unwrap_or(Picoseconds::MAX);
     let returns_from = downlink.returns_from(uplink, memory);
     // A blocked write is over as soon as that is known.
     let in_flight = uplink.in_flight.waiting().first().map(|arrival| arrival.time.max(uplink.looked_up_from));
@@ -312,6 +328,8 @@ fn stage_all(
     rows_per_vf: u32,
 ) -> (Picoseconds, Picoseconds) {
     let until = adapter.candidates.horizon;
+    let never_fill = adapter.uplink.queues_never_fill;
+    let any_feeds_back = adapter.retirement.any_feeds_back();
     let (mut first, mut last) = (until, Picoseconds::ZERO);
     for vf in adapter.vfs.first..adapter.vfs.end {
         let at = vf as usize;
@@ -321,31 +339,44 @@ fn stage_all(
         {
             from.prefetch();
         }
+        let ahead = at + SOURCES_AHEAD / 2;
+        if any_feeds_back
+            && let (Some(next), Some(from)) = (vfs.next_intended.get(ahead), vfs.sources.get(ahead))
+            && next.0 < until
+        {
+            from.source.prefetch();
+        }
         let queue = &mut vfs.queues[at];
-        queue.lagging = false;
+        if !never_fill {
+            queue.lagging = false;
+        }
         if vfs.next_intended[at].0 >= until {
             continue;
         }
         first = first.min(vfs.next_intended[at].0);
         let from = &mut vfs.sources[at];
-        if (queue.stalled.len() as u32) < rows_per_vf {
+        let feeds_back = adapter.retirement.feeds_back(queue);
+        if never_fill || (queue.stalled.len() as u32) < rows_per_vf {
             let before = staged.len;
             let stream = vfs.control.as_deref_mut().and_then(|control| control.streams[at].as_mut());
             stage(from, vf, staged, until, rows_per_vf as usize, stream);
             last = last.max(staged.intended[..staged.len].last().copied().unwrap_or_default().0);
-            if queue.feeds_back {
+            if feeds_back {
                 adapter.retirement.open += (staged.len - before) as u64;
             }
         }
-        if queue.feeds_back {
-            queue.feedback = from.source.feedback();
+        if feeds_back {
+            vfs.feedback[at] = Feedback::new(from.source.feedback());
         }
         let next = from.source.peek().unwrap_or(Picoseconds::MAX);
         vfs.next_intended[at] = NextIntended(next);
         if next < until {
             // Behind a full queue nothing enters before a place is vacated, which the gate watches.
-            queue.lagging = !queue.stalled.is_empty() || queue.waiting >= queue.entries;
-            if !queue.lagging {
+            let is_full = |queue: &VfQueue| !queue.stalled.is_empty() || queue.waiting >= queue.entries;
+            let lagging = !never_fill && is_full(queue);
+            if lagging {
+                queue.lagging = true;
+            } else {
                 adapter.candidates.horizon = adapter.candidates.horizon.min(next);
             }
         }
@@ -354,7 +385,7 @@ fn stage_all(
 }
 
 /// VFs whose sources are asked for in advance.
-const SOURCES_AHEAD: usize = 2;
+const SOURCES_AHEAD: usize = 4;
 /// The same, where they are told of retirements, which come from all VFs in turn.
 const TOLD_AHEAD: usize = 8;
 

@@ -1,6 +1,6 @@
 //! The ordered pass: one DMA after another, in the order in which they reach the IOMMU.
 
-use super::components::{Arrived, Translation};
+use super::components::{Arrived, ContextEntry, Translation};
 use super::iotlb::{Iotlb, Tag, Target};
 use super::replacement::Replacement;
 use super::walkers::{WalkCosts, Walkers};
@@ -113,6 +113,8 @@ pub struct OrderedPass<'a, P> {
     pub iotlb: &'a mut Iotlb<P>,
     /// The walkers.
     pub walkers: &'a mut Walkers,
+    /// The context entries, by VF.
+    pub contexts: &'a [ContextEntry],
     /// The page tables, by index.
     pub tables: &'a mut [PageTable],
     /// What walks cost.

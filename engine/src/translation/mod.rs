@@ -11,7 +11,6 @@ mod faults;
 mod iotlb;
 mod kernel;
 pub mod replacement;
-mod ring;
 mod spec;
 mod stepwise;
 mod systems;

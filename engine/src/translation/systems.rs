@@ -15,7 +15,6 @@ use crate::gate::{Credit, Refunds, Uplink};
 use crate::ids::Iova;
 use crate::invalidation::{Access, ControlPlane};
 use crate::memory::MemoryTimes;
-use crate::prefetch::prefetch;
 use crate::request::{Intent, Op, Sequence, Transfer};
 use crate::schedule::Progress;
 use crate::topology::{ADAPTERS_MAX, columns, columns_mut};
@@ -43,7 +42,7 @@ struct Notes<'a> {
 }
 
 /// The ordered pass over the arrivals.
-#[expect(clippy::type_complexity, reason = "the query is the stage's data flow")]
+#[expect(clippy::type_complexity, clippy::too_many_arguments, reason = "the query is the stage's data flow")]
 pub fn translate(
     iommu: Single<(
         (&mut IotlbState, &mut Walkers, &TranslationTimes, &AuditPolicy),
@@ -60,6 +59,7 @@ pub fn translate(
     mut tables: Query<&mut PageTable>,
     mut requests: Query<(&Intent, &Sequence, &mut Translation)>,
     batch: Res<Batch>,
+    mut blocks: Local<Blocks>,
     mut progress: ResMut<Progress>,
 ) {
     let (
@@ -91,6 +91,7 @@ pub fn translate(
         let mut pass = OrderedPass {
             iotlb,
             walkers: &mut walkers,
+            contexts,
             tables,
             walk_costs: times.walks,
             hit: times.hit,
@@ -107,15 +108,22 @@ pub fn translate(
             let known = Known { until: arrivals.until, controls_from: arrivals.controls_from, memory };
             let mut taken = [0; ADAPTERS_MAX];
             let to = (&mut columns, &mut links, &mut notes);
-            clock.0 = run_stepwise(&mut pass, &arrivals.ordered, contexts, to, known, clock.0, &mut taken);
+            clock.0 = run_stepwise(&mut pass, &arrivals.ordered, to, known, clock.0, &mut taken);
             arrivals.ordered.truncate(taken.iter().sum());
             for (uplink, taken) in links.uplinks.iter_mut().zip(taken) {
                 uplink.in_flight.take(taken);
                 uplink.looked_up_from = clock.0;
             }
         } else {
-            let ordered = &arrivals.ordered;
-            clock.0 = run_pass(&mut pass, ordered, contexts, &mut columns, &mut links, &mut notes, clock.0);
+            clock.0 = run_pass(
+                &mut pass,
+                &mut blocks.0,
+                &arrivals.ordered,
+                &mut columns,
+                &mut links,
+                &mut notes,
+                clock.0,
+            );
             if arrivals.until == Picoseconds::MAX {
                 pass.end_walks(Picoseconds::MAX);
             }
@@ -123,11 +131,12 @@ pub fn translate(
     });
     let reached = arrivals.until.max(clock.0);
     // Where control events are all that happens, the time they have come to is progress.
-    progress.0 += u64::from(arrivals.stepwise && reached > bound.0);
+    progress.moved += u64::from(arrivals.stepwise && reached > bound.0);
+    progress.waits |= arrivals.stepwise;
     bound.0 = reached;
     looked_up.last_pass = looked_up.rows.len();
     looked_up.rows.extend(arrivals.ordered.iter().map(|arrived| arrived.row));
-    progress.0 += arrivals.ordered.len() as u64;
+    progress.moved += arrivals.ordered.len() as u64;
 }
 
 /// Arrivals that are prepared together. Their lines of the IOTLB, and of what leads to the entries of
@@ -148,19 +157,22 @@ impl Block {
     }
 }
 
+/// The blocks between their preparation and their look-ups, kept from pass to pass.
+#[derive(Default)]
+pub struct Blocks([Block; 3]);
+
 /// Reads a block's columns and asks for the cache lines it will want first.
 #[inline(never)]
 fn prepare<P: Replacement>(
     pass: &OrderedPass<'_, P>,
     arrivals: &[Arrived],
-    contexts: &[ContextEntry],
     intents: &[Intent],
     block: &mut Block,
 ) {
     block.len = arrivals.len();
     for (&arrived, dma) in arrivals.iter().zip(&mut block.dmas) {
         let Intent { iova, transfer: Transfer { length_bytes, op }, vf, .. } = intents[arrived.row as usize];
-        let context = contexts[vf as usize].0;
+        let context = pass.contexts[vf as usize].0;
         let (mut hash, mut set) = (0, 0);
         if let Some(context) = context {
             hash = Tag::new(context.domain, iova, LeafSize::Size4K).hash();
@@ -178,26 +190,23 @@ fn prefetch_entries<P: Replacement>(pass: &OrderedPass<'_, P>, block: &Block) {
     for dma in block.dmas() {
         let Some(context) = dma.context else { continue };
         pass.iotlb.prefetch_entry(dma.set, dma.hash);
-        if let Some(entry) = pass.tables[context.table as usize].entry_address(dma.iova) {
-            prefetch(entry);
-        }
+        pass.tables[context.table as usize].prefetch_entry(dma.iova);
     }
 }
 
 /// Looks up one arrival after another; returns when the last look-up was done.
 fn run_pass<P: Replacement>(
     pass: &mut OrderedPass<'_, P>,
+    blocks: &mut [Block; 3],
     arrivals: &[Arrived],
-    contexts: &[ContextEntry],
     columns: &mut Columns<'_>,
     links: &mut Links<'_>,
     notes: &mut Notes<'_>,
     mut clock: Picoseconds,
 ) -> Picoseconds {
     let mut ahead = arrivals.chunks(BLOCK);
-    let mut blocks = [Block::default(); 3];
     for block in &mut blocks[..2] {
-        prepare(pass, ahead.next().unwrap_or_default(), contexts, columns.intents, block);
+        prepare(pass, ahead.next().unwrap_or_default(), columns.intents, block);
     }
     prefetch_entries(pass, &blocks[0]);
     for turn in 0.. {
@@ -205,7 +214,7 @@ fn run_pass<P: Replacement>(
         if blocks[now].len == 0 {
             break;
         }
-        prepare(pass, ahead.next().unwrap_or_default(), contexts, columns.intents, &mut blocks[then]);
+        prepare(pass, ahead.next().unwrap_or_default(), columns.intents, &mut blocks[then]);
         prefetch_entries(pass, &blocks[next]);
         for dma in blocks[now].dmas() {
             let Arrived { time, row, adapter } = dma.arrived;
@@ -240,7 +249,6 @@ struct Known<'a> {
 fn run_stepwise<P: Replacement>(
     pass: &mut StepwisePass<'_, '_, P>,
     arrivals: &[Arrived],
-    contexts: &[ContextEntry],
     (columns, links, notes): (&mut Columns<'_>, &mut Links<'_>, &mut Notes<'_>),
     known: Known<'_>,
     mut clock: Picoseconds,
@@ -249,7 +257,7 @@ fn run_stepwise<P: Replacement>(
     'arrivals: for &arrived in arrivals {
         let row = arrived.row as usize;
         let Intent { iova, transfer: Transfer { length_bytes, op }, vf, .. } = columns.intents[row];
-        let context = contexts[vf as usize].0;
+        let context = pass.pass.contexts[vf as usize].0;
         let demand = Demand { context, iova, length_bytes: u64::from(length_bytes), op };
         clock = clock.max(arrived.time);
         let translation = &mut columns.translations[row];

@@ -4,10 +4,10 @@
 use bevy_ecs::component::Component;
 
 use super::iotlb::{Tag, Target};
-use super::ring::OrderedRing;
 use super::spec::{IommuSpec, WalkersSpec};
 use crate::domain::LeafSize;
 use crate::ids::{DomainId, Iova};
+use crate::ring::OrderedRing;
 use crate::units::Picoseconds;
 
 /// A walk that waits or is under way.

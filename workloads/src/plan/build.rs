@@ -175,7 +175,7 @@ impl Class {
                 let mean = Picoseconds::from_ns_f64(spec.think_ns.expect(FILLED_IN));
                 let clients = spec.outstanding.expect(FILLED_IN);
                 let clients = Clients::new(clients, Think { mean, fixed }, stream(Stream::Think));
-                return When::Closed(Box::new(clients));
+                return When::Closed(clients);
             }
         })
     }

@@ -1,7 +1,6 @@
 //! Closed loops: what a VF intends depends on when its requests retire.
 
-use std::collections::VecDeque;
-
+use portcullis_engine::ring::OrderedRing;
 use portcullis_engine::units::Picoseconds;
 use rand_pcg::Mcg128Xsl64;
 use rand_pcg::rand_core::Rng;
@@ -29,10 +28,10 @@ pub struct Clients {
     seed: u128,
     clients: u32,
     /// Clients that think, by when they send; ties by what made them think.
-    thinking: VecDeque<Thinking>,
+    thinking: OrderedRing<Thinking>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Thinking {
     until: Picoseconds,
     /// The client, for the first request of each; the number of clients plus that of the request later.
@@ -44,7 +43,7 @@ impl Clients {
     #[must_use]
     pub fn new(clients: u32, think: Think, mut rng: StreamRng) -> Self {
         let seed = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
-        let mut loops = Self { think, seed, clients, thinking: VecDeque::new() };
+        let mut loops = Self { think, seed, clients, thinking: OrderedRing::new(clients as usize) };
         for client in 0..u64::from(clients) {
             loops.begin(client, Picoseconds::ZERO);
         }
@@ -61,7 +60,13 @@ impl Clients {
     #[inline]
     #[must_use]
     pub fn next(&self) -> Picoseconds {
-        self.thinking.front().map_or(Picoseconds::MAX, |first| first.until)
+        self.thinking.first().map_or(Picoseconds::MAX, |first| first.until)
+    }
+
+    /// Asks for the cache lines of who sends next, and of the place of who begins to think.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.thinking.prefetch();
     }
 
     /// The least time any client thinks.
@@ -86,7 +91,7 @@ impl Clients {
         let mut written = 0;
         while written < room && self.next() < until {
             write(written, self.next());
-            self.thinking.pop_front();
+            self.thinking.take_first();
             written += 1;
         }
         written
@@ -95,8 +100,7 @@ impl Clients {
     fn begin(&mut self, cause: u64, now: Picoseconds) {
         let thinking = Thinking { until: now.saturating_add(self.draw(cause)), cause };
         // Retirements become known in about their order, so the place is mostly the last.
-        let behind = self.thinking.iter().rev().take_while(|other| **other > thinking).count();
-        self.thinking.insert(self.thinking.len() - behind, thinking);
+        self.thinking.insert(thinking, |other| *other);
     }
 
     fn draw(&self, cause: u64) -> Picoseconds {

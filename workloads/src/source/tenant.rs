@@ -16,8 +16,11 @@ pub enum When {
     /// Whatever retires.
     Open(Arrivals),
     /// As its clients have done with the requests before.
-    Closed(Box<Clients>),
+    Closed(Clients),
 }
+
+// Clients make the source of an open loop no greater.
+const _: () = assert!(size_of::<Clients>() <= size_of::<Arrivals>());
 
 impl When {
     #[inline]
@@ -170,6 +173,12 @@ impl Source for TenantSource {
         self.fill(&mut rows.address[..count], &mut rows.transfer[..count]);
         self.left -= count as u64;
         count
+    }
+
+    fn prefetch(&self) {
+        if let When::Closed(clients) = &self.when {
+            clients.prefetch();
+        }
     }
 
     fn feedback(&self) -> Option<Picoseconds> {

@@ -628,7 +628,7 @@ mod closed {
 
     #[test]
     fn a_closed_source_ends_after_its_requests() {
-        let when = When::Closed(Box::new(clients(2, 0, true)));
+        let when = When::Closed(clients(2, 0, true));
         let sizes = SizeMix::Fixed(64);
         let limit = Limit { requests: 3, until: Picoseconds::MAX };
         let transfers = Transfers::new(&sizes, 0.7);

@@ -1,5 +1,7 @@
 //! A queue kept in the order of a key.
 
+use crate::prefetch::prefetch;
+
 /// A ring whose items lie in the order of their keys; ties in the order in which they came. What is
 /// inserted is mostly the last or nearly so, and what is taken is the first.
 #[derive(Clone, Debug)]
@@ -28,11 +30,25 @@ impl<T: Copy + Default> OrderedRing<T> {
         self.len
     }
 
+    /// Whether there are no items.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The first item.
     #[inline]
     #[must_use]
     pub fn first(&self) -> Option<&T> {
         (self.len > 0).then(|| &self.items[self.place(self.first)])
+    }
+
+    /// Asks for the cache lines of the first item and of the place behind the last.
+    #[inline]
+    pub fn prefetch(&self) {
+        let at = |number| self.items.as_ptr().wrapping_add(self.place(number));
+        prefetch(at(self.first));
+        prefetch(at(self.first + self.len));
     }
 
     /// Every item, the first first.
