@@ -26,7 +26,7 @@ macro_rules! builtins {
 static BUILTINS: &[Builtin] = builtins! {
     "default": "How do 31 VFs of mixed tenants share one GPU's link, IOTLB and walkers?",
     "gpu-copy-2m": "How close do large copies over 2 MiB pages come to the link's bandwidth?",
-    "nic-rings": "What does translation cost small packets in descriptor and buffer rings?",
+    "nic-rings": "What do a map and an unmap a packet cost, and what does it save to defer invalidations?",
     "noisy-neighbour": "What does one tenant that thrashes the IOTLB cost its quiet neighbours?",
     "fleet-4096": "How do 4,096 VFs on 64 hosts fare with a hashed IOTLB at 60 % of the link?",
     "dense-1024": "Can one adapter carry 1,024 VFs whose pages far outnumber the IOTLB's entries?",

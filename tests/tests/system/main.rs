@@ -5,6 +5,7 @@ mod books;
 mod conservation;
 mod determinism;
 mod edges;
+mod invalidation;
 mod isolation;
 mod loops;
 mod replay;

@@ -137,6 +137,18 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         ("default", default(&[])),
         ("gpu-copy-2m", builtin("gpu-copy-2m", &short)),
         ("nic-rings", builtin("nic-rings", &short)),
+        (
+            "nic-rings-late",
+            builtin(
+                "nic-rings",
+                &with(&[
+                    "iommu.invalidation.mode=deferred",
+                    "iommu.walkers.count=2",
+                    "iommu.walkers.queue_entries=2",
+                    "tenants.receive.streaming.late_share=0.3",
+                ]),
+            ),
+        ),
         ("noisy-neighbour", builtin("noisy-neighbour", &short)),
         ("fleet-4096", builtin("fleet-4096", &with(&["topology.hosts=3", "topology.vfs_per_adapter=8"]))),
         ("dense-1024", builtin("dense-1024", &with(&["topology.vfs_per_adapter=64"]))),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use portcullis_engine::ids::{HostIndex, Iova, VfIndex};
+use portcullis_engine::invalidation::StreamingPlan;
 use portcullis_engine::plan::{BufferPlan, RunPlan, TenantPlan};
 use portcullis_engine::units::Picoseconds;
 
@@ -77,6 +78,7 @@ struct Class {
     vfs: u32,
     attached: bool,
     buffer: BufferPlan,
+    streaming: Option<StreamingPlan>,
     rate_hz: f64,
     arrivals: ArrivalsSpec,
     pattern: Pattern,
@@ -117,7 +119,8 @@ impl Fleet {
         TenantPlan {
             class: index as u32,
             attached: class.attached,
-            buffers: vec![class.buffer.clone()],
+            buffers: if class.streaming.is_some() { Vec::new() } else { vec![class.buffer.clone()] },
+            streaming: class.streaming.clone(),
             source: Box::new(TenantSource::new(
                 (self.seed, host, vf),
                 class.when(|purpose| stream(self.seed, host, vf, purpose)),
@@ -146,6 +149,17 @@ impl Class {
                 frames: memory.frames,
                 hole_share: memory.hole_share,
             },
+            streaming: class.streaming.as_ref().map(|streaming| StreamingPlan {
+                buffers: class.arrivals.outstanding.expect(FILLED_IN),
+                page_size: memory.page_size,
+                iova,
+                addresses: memory.pages,
+                permissions: memory.permissions,
+                unmap_after: Picoseconds::from_ns_f64(streaming.unmap_after_ns),
+                reuse: streaming.iova_reuse,
+                late_share: streaming.late_share,
+                late_by: streaming.late_by,
+            }),
             rate_hz: rate.per_vf_hz,
             arrivals: class.arrivals.clone(),
             pattern: tables.pattern(class, pages),

@@ -28,6 +28,7 @@ impl Scenario {
         let mapped = classes.map(|(class, rate)| {
             let pages = u128::from(class.memory.pages);
             let leaf_bytes = if class.memory.page_size == LeafSize::Size4K { 8 } else { 40 };
+            // Of streaming mappings only the buffers are mapped, but every address is kept in a list.
             let frames = pages << (class.memory.page_size.shift() - 12);
             // The page table, the owner map of 2 MiB a word, and the class's tables.
             u128::from(rate.vfs_per_adapter) * adapters * (pages * leaf_bytes + frames / 128) + 24 * pages

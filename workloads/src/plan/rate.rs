@@ -43,7 +43,8 @@ impl ClassRate {
     fn of_loop(class: &TenantClass, vfs_per_adapter: u32, scenario: &Scenario) -> Self {
         let Scenario { link, memory, iommu, .. } = scenario;
         let round_trip_ns = 2.0 * link.propagation_ns + iommu.iotlb.hit_ns + memory.read_ns;
-        let think_ns = class.arrivals.think_ns.unwrap_or(0.0);
+        let unmap_ns = class.streaming.as_ref().map_or(0.0, |streaming| streaming.unmap_after_ns);
+        let think_ns = class.arrivals.think_ns.unwrap_or(0.0) + unmap_ns;
         let clients = f64::from(class.arrivals.outstanding.unwrap_or(1));
         let wanted_hz = clients / (think_ns + round_trip_ns).max(1.0) * 1e9;
         let bits = LinkBytes::mean(class, link).limiting() * 8.0;

@@ -5,7 +5,7 @@ use portcullis_engine::error::SpecError;
 use portcullis_engine::plan::FrameLayout;
 use serde::{Deserialize, Serialize};
 
-use super::{PatternSpec, SizeMix};
+use super::{PatternSpec, SizeMix, StreamingSpec};
 
 /// `[[tenants]]`: a class of tenants, one tenant a VF.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct TenantClass {
     /// Where in the buffer DMAs go.
     #[serde(default)]
     pub pattern: PatternSpec,
+    /// Where a buffer is mapped for each DMA, and unmapped after it. Left out: mappings last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streaming: Option<StreamingSpec>,
 }
 
 fn yes() -> bool {
@@ -74,6 +77,7 @@ impl TenantClass {
                 think_ns: Some(1.0),
             },
             pattern: PatternSpec::with_every_key(),
+            streaming: Some(StreamingSpec::default()),
         }
     }
 
@@ -85,6 +89,9 @@ impl TenantClass {
         self.pattern.validate(&format!("{path}.pattern"), self.memory.pages)?;
         self.sizes.validate(&format!("{path}.sizes"))?;
         self.validate_alignment(&format!("{path}.alignment"))?;
+        if let Some(streaming) = &self.streaming {
+            streaming.validate(&format!("{path}.streaming"), self, path)?;
+        }
         self.validate_fit(path)
     }
 

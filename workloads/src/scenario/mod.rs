@@ -16,6 +16,7 @@ mod pattern;
 mod replay_settings;
 mod sizes;
 mod spec;
+mod streaming;
 mod template;
 mod validate;
 
@@ -28,6 +29,7 @@ pub use pattern::*;
 pub use replay_settings::*;
 pub use sizes::*;
 pub use spec::*;
+pub use streaming::*;
 pub use template::*;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The scenario itself.
 
 use portcullis_engine::gate::SchedulerSpec;
+use portcullis_engine::invalidation::Granularity;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec};
@@ -112,6 +113,7 @@ impl Scenario {
         let mut iommu = IommuSpec::default();
         iommu.walkers.memory_ns = Some(1.0);
         iommu.walkers.walk_ns = Some(1.0);
+        iommu.invalidation.granularity = Some(Granularity::Domain);
         Self {
             name: String::from("every-key"),
             question: String::new(),

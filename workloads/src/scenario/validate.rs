@@ -82,6 +82,15 @@ impl Scenario {
         ))
     }
 
+    /// Bytes of addresses that a driver with streaming mappings may hand out behind the buffer: while flushes
+    /// are under way, each of which a client waits for, or a timer has begun.
+    fn addresses_behind(&self, class: &TenantClass) -> u128 {
+        let clients = class.arrivals.outstanding.unwrap_or(1);
+        let waiting = u128::from(clients + 2) * u128::from(self.iommu.invalidation.flush_entries);
+        let pages = if class.streaming.is_some() { waiting } else { 0 };
+        pages * u128::from(class.memory.page_size.bytes())
+    }
+
     /// Buffers fit into what the page table, or a VF's part of a shared domain, can address.
     fn validate_addresses(&self) -> Result<(), SpecError> {
         let table_bits = 12 + 9 * u32::from(self.iommu.page_table_levels);
@@ -103,7 +112,8 @@ impl Scenario {
             }
         };
         for class in &self.tenants {
-            if class.memory.end() > 1 << bits {
+            let end = class.memory.end() + self.addresses_behind(class);
+            if end > 1 << bits {
                 return Err(SpecError::new(
                     format!("{}.memory.pages", path_of(class)),
                     format!(
