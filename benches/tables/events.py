@@ -4,6 +4,7 @@ A look-up is of a leaf of a domain. In one number: the domain, numbered in the o
 leaf's size above 45 bits of its first page's number; `benches/src/lookups.rs` reads the same.
 """
 
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ class LookUps:
     """The look-ups of a trace, and the unmaps between them."""
 
     def __init__(self, path: Path):
-        self.steps: list[int] = []  # an object that is looked up, or the complement of one that is unmapped
+        self.steps = array("q")  # an object that is looked up, or the complement of one that is unmapped
         self.events: set[str] = set()
         self._attached: dict[int, int] = {}
         self._domains: dict[int, int] = {}
@@ -63,7 +64,7 @@ class LookUps:
 
     def objects(self) -> np.ndarray:
         """The look-ups without the unmaps."""
-        steps = np.array(self.steps, dtype=np.int64)
+        steps = np.frombuffer(self.steps, dtype=np.int64)
         return steps[steps >= 0]
 
     def _object(self, domain: int, iova: int, size: int) -> int:
