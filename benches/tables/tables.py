@@ -83,9 +83,11 @@ class Tables:
         about = {entry["field"].rstrip(":"): entry["data"] for entry in json.loads(output("lscpu", "-J"))["lscpu"]}
         caches = ", ".join(f"{level} {about[f'{level} cache']}" for level in ("L2", "L3") if f"{level} cache" in about)
         memory = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        commit = output("git", "describe", "--always", "--dirty", "--abbrev=10").strip()
+        # Sources may have left their repository.
+        git = ("git", "describe", "--always", "--dirty", "--abbrev=10")
+        commit = subprocess.run(git, cwd=PROJECT, capture_output=True, text=True).stdout.strip() or "no commit"
         rows = [
-            ["processor", f"{about['Model name']}, {os.cpu_count()} logical CPUs ({caches} in all)"],
+            ["processor", f"{about.get('Model name', about['Architecture'])}, {os.cpu_count()} logical CPUs ({caches})"],
             ["memory", f"{int(memory[1]) / 2**20:.1f} GiB"],
             ["system", f"{output('uname', '-sr').strip()}, {output('rustc', '--version').strip()}"],
             ["load average before and after", f"{load_before}; {load_average()}"],
