@@ -63,6 +63,9 @@ class Tables:
         self.cachesim: Path | None = options.cachesim
         self.others: list[float] = []
         self.failures: list[str] = []
+        # What was built; sources may have left their repository.
+        git = ("git", "describe", "--always", "--dirty", "--abbrev=10")
+        self.commit = subprocess.run(git, cwd=PROJECT, capture_output=True, text=True).stdout.strip() or "no commit"
 
     # The machine
 
@@ -83,16 +86,13 @@ class Tables:
         about = {entry["field"].rstrip(":"): entry["data"] for entry in json.loads(output("lscpu", "-J"))["lscpu"]}
         caches = ", ".join(f"{level} {about[f'{level} cache']}" for level in ("L2", "L3") if f"{level} cache" in about)
         memory = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        # Sources may have left their repository.
-        git = ("git", "describe", "--always", "--dirty", "--abbrev=10")
-        commit = subprocess.run(git, cwd=PROJECT, capture_output=True, text=True).stdout.strip() or "no commit"
         rows = [
             ["processor", f"{about.get('Model name', about['Architecture'])}, {os.cpu_count()} logical CPUs ({caches})"],
             ["memory", f"{int(memory[1]) / 2**20:.1f} GiB"],
             ["system", f"{output('uname', '-sr').strip()}, {output('rustc', '--version').strip()}"],
             ["load average before and after", f"{load_before}; {load_average()}"],
             ["others, between the measurements", f"at most {max(self.others):.1%} of the machine"],
-            ["measured at", f"{commit}, in {seconds / 60:.0f} minutes, {self.runs} runs of each by turns"],
+            ["measured at", f"{self.commit}, in {seconds / 60:.0f} minutes, {self.runs} runs of each by turns"],
         ]
         return markdown(["", ""], rows)
 
@@ -221,7 +221,8 @@ class Tables:
         for (policy, cache), results in in_turn(self.runs, arms).items():
             rates = [result["lookups"] / result["seconds"] / 1e6 for result in results]
             misses = sorted({result["misses"] for result in results})
-            rows.append([stream, entries, policy, cache, spread(rates), " to ".join(f"{count:,}" for count in misses)])
+            counted = f"{misses[0]:,}" if len(misses) == 1 else f"{misses[0]:,} to {misses[-1]:,}"
+            rows.append([stream, entries, policy, cache, spread(rates), counted])
             if policy not in ("LRU", "FIFO"):
                 continue
             expected = agreed.setdefault(policy, misses[0])
