@@ -122,11 +122,13 @@ impl Totals {
             self.uplink_busy_ps += u128::from(uplink.busy_ps);
             self.downlink_busy_ps += u128::from(downlink.busy_ps);
         }
-        for (iotlb, walkers, faults) in world.query::<(&IotlbState, &Walkers, &FaultQueue)>().iter(world) {
+        let mut iommus = world.query::<(&IotlbState, &Walkers, &FaultQueue)>();
+        for (iotlb, walkers, faults) in iommus.iter(world) {
             summary.iotlb_evictions += with_iotlb!(&iotlb.0, |iotlb| iotlb.counters().evictions);
             let counters = walkers.counters();
             summary.walks += counters.walks;
             summary.walks_faulted += counters.faulted;
+            summary.walk_accesses += counters.accesses;
             summary.walker_queue_stalls += counters.stalls;
             self.walker_busy_ps += u128::from(counters.busy_ps);
             self.walk_wait_ps += u128::from(counters.wait_ps);

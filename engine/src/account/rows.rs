@@ -69,6 +69,8 @@ row! {
         walks: u64,
         /// Walks that ended in a fault.
         walks_faulted: u64,
+        /// Memory accesses of all walks.
+        walk_accesses: u64,
         /// Share of simulated time the walkers are busy, mean over all walkers.
         walker_utilisation: f64,
         /// Mean wait of a walk for a walker, ns.

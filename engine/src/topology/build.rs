@@ -100,7 +100,7 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
             IotlbState(AnyIotlb::new(&spec.iotlb, seed)),
             Walkers::new(&spec.walkers),
             TranslationTimes {
-                walks: WalkCosts::new(spec),
+                walks: WalkCosts::new(spec, seed),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
             },
             MemoryTimes::new(&plan.machine.memory),

@@ -165,8 +165,8 @@ impl IotlbSpec {
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
-        SpecError::in_range("iommu.iotlb.entries", self.entries, 1, 1 << 24)?;
         let ways = self.ways();
+        SpecError::in_range("iommu.iotlb.entries", self.entries, 1, 1 << 24)?;
         SpecError::in_range("iommu.iotlb.ways", ways, 1, self.entries)?;
         if !self.entries.is_multiple_of(ways) {
             return Err(SpecError::new(
@@ -188,6 +188,19 @@ impl IotlbSpec {
     }
 }
 
+/// `iommu.walkers.latency`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WalkLatency {
+    /// Always as long as its key says.
+    #[default]
+    Constant,
+    /// Exponential; its key is the mean.
+    Exponential,
+    /// An access drawn from a list.
+    Empirical,
+}
+
 /// `[iommu.walkers]`: the page-table walkers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -196,6 +209,9 @@ pub struct WalkersSpec {
     pub count: u32,
     /// Walks that can wait for a walker; a full queue stalls the look-ups. Default 64 (modelled).
     pub queue_entries: u32,
+    /// How long a memory access takes, or a whole walk where `walk_ns` is given: `constant`, `exponential`
+    /// or `empirical`. Default `constant`.
+    pub latency: WalkLatency,
     /// One memory access of a walk in nanoseconds; excludes `walk_ns`.
     /// Default 80 (rounded from pcie-bench: about 330 ns for the four of a walk).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,17 +219,29 @@ pub struct WalkersSpec {
     /// A whole walk in nanoseconds, whatever its leaf; excludes `memory_ns`. No default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub walk_ns: Option<f64>,
+    /// What an access may take: pairs of nanoseconds and weights. For `latency = "empirical"`, and instead
+    /// of `memory_ns`. No default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empirical_ns: Option<Vec<(f64, f64)>>,
 }
 
 impl Default for WalkersSpec {
     fn default() -> Self {
-        Self { count: 16, queue_entries: 64, memory_ns: None, walk_ns: None }
+        Self {
+            count: 16,
+            queue_entries: 64,
+            latency: WalkLatency::default(),
+            memory_ns: None,
+            walk_ns: None,
+            empirical_ns: None,
+        }
     }
 }
 
 impl WalkersSpec {
     /// What one memory access takes where neither key is set, in nanoseconds.
     pub const MEMORY_NS_DEFAULT: f64 = 80.0;
+    const EMPIRICAL_MAX: usize = 65_536;
 
     /// Checks every value.
     ///
@@ -230,6 +258,31 @@ impl WalkersSpec {
             (Some(ns), None) => SpecError::in_range("iommu.walkers.memory_ns", ns, 0.001, 1e6),
             (None, Some(ns)) => SpecError::in_range("iommu.walkers.walk_ns", ns, 0.001, 1e6),
             (None, None) => Ok(()),
+        }?;
+        self.validate_empirical()
+    }
+
+    fn validate_empirical(&self) -> Result<(), SpecError> {
+        let error = |problem: &str| Err(SpecError::new("iommu.walkers.empirical_ns", problem));
+        let empirical = self.latency == WalkLatency::Empirical;
+        match &self.empirical_ns {
+            None if empirical => error("is missing; `iommu.walkers.latency = \"empirical\"` draws from it"),
+            None => Ok(()),
+            Some(_) if !empirical => error("needs `iommu.walkers.latency = \"empirical\"`"),
+            Some(_) if self.memory_ns.is_some() || self.walk_ns.is_some() => error(
+                "says what an access takes: leave `iommu.walkers.memory_ns` and `iommu.walkers.walk_ns` out",
+            ),
+            Some(list) if list.is_empty() || list.len() > Self::EMPIRICAL_MAX => {
+                error("must hold 1 to 65,536 pairs of nanoseconds and weights")
+            }
+            Some(list) => list.iter().try_for_each(|(ns, weight)| {
+                SpecError::in_range("iommu.walkers.empirical_ns", *ns, 0.001, 1e6)?;
+                let in_range = SpecError::in_range("iommu.walkers.empirical_ns", *weight, 1e-9, 1e9);
+                in_range.map_err(|error| SpecError {
+                    problem: format!("has a weight that {}", error.problem),
+                    ..error
+                })
+            }),
         }
     }
 }
@@ -258,5 +311,42 @@ impl FaultQueueSpec {
     pub fn validate(&self) -> Result<(), SpecError> {
         SpecError::in_range("iommu.faults.queue_entries", self.queue_entries, 1, 1 << 20)?;
         SpecError::in_range("iommu.faults.service_ns", self.service_ns, 0.0, 1e9)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_refused(change: impl Fn(&mut IommuSpec), key: &str, words: &str) {
+        let mut spec = IommuSpec::default();
+        change(&mut spec);
+        let error = spec.validate().expect_err("cannot be built");
+        assert_eq!(error.key, key, "{error}");
+        assert!(error.problem.contains(words), "{error}");
+    }
+
+    #[test]
+    fn lists_of_latencies_that_cannot_be_drawn_from_are_refused() {
+        let key = "iommu.walkers.empirical_ns";
+        let empirical = |spec: &mut IommuSpec, list: &[(f64, f64)]| {
+            spec.walkers.latency = WalkLatency::Empirical;
+            spec.walkers.empirical_ns = Some(list.to_vec());
+        };
+        assert_refused(|spec| spec.walkers.latency = WalkLatency::Empirical, key, "is missing");
+        assert_refused(|spec| spec.walkers.empirical_ns = Some(vec![(80.0, 1.0)]), key, "\"empirical\"");
+        assert_refused(|spec| empirical(spec, &[]), key, "1 to 65,536 pairs");
+        assert_refused(|spec| empirical(spec, &[(0.0, 1.0)]), key, "is 0");
+        assert_refused(|spec| empirical(spec, &[(80.0, 0.0)]), key, "a weight that is 0");
+        assert_refused(|spec| empirical(spec, &[(80.0, f64::NAN)]), key, "a weight that is NaN");
+        let with_mean = |spec: &mut IommuSpec| {
+            empirical(spec, &[(80.0, 1.0)]);
+            spec.walkers.memory_ns = Some(80.0);
+        };
+        assert_refused(with_mean, key, "`iommu.walkers.memory_ns`");
+        let mut spec = IommuSpec::default();
+        empirical(&mut spec, &[(80.0, 2.0), (400.0, 0.5)]);
+        assert_eq!(spec.validate(), Ok(()));
     }
 }

@@ -7,6 +7,7 @@ use super::faults::FaultQueue;
 use super::iotlb::Tag;
 use super::kernel::{OrderedPass, Prepared, Segment};
 use super::replacement::{Replacement, with_iotlb};
+use super::walk_costs::{VaryingWalks, Walks};
 use super::walkers::Walkers;
 use crate::account::AuditPolicy;
 use crate::domain::{LeafSize, PageTable};
@@ -80,25 +81,41 @@ pub fn translate(
     let contexts = columns!(vfs);
     let tables = columns!(tables);
     let mut links = Links { uplinks, credits };
+    let TranslationTimes { walks: costs, hit } = times;
+    let walkers = &mut *walkers;
     with_iotlb!(&mut iotlb.0, |iotlb| {
-        let mut pass = OrderedPass {
-            iotlb,
-            walkers: &mut walkers,
-            tables,
-            walk_costs: times.walks,
-            hit: times.hit,
-            pieces: Vec::new(),
+        let pieces = Vec::new();
+        clock.0 = if let Some(walks) = costs.fixed() {
+            let pass = OrderedPass { iotlb, walkers, tables, walks, hit: *hit, pieces };
+            pass_over(pass, arrivals, contexts, &mut columns, &mut links, &mut notes, clock.0)
+        } else {
+            let walks = VaryingWalks { costs };
+            let pass = OrderedPass { iotlb, walkers, tables, walks, hit: *hit, pieces };
+            pass_over(pass, arrivals, contexts, &mut columns, &mut links, &mut notes, clock.0)
         };
-        clock.0 =
-            run_pass(&mut pass, &arrivals.ordered, contexts, &mut columns, &mut links, &mut notes, clock.0);
-        if arrivals.until == Picoseconds::MAX {
-            pass.end_walks(Picoseconds::MAX);
-        }
     });
     bound.0 = arrivals.until.max(clock.0);
     looked_up.last_pass = looked_up.rows.len();
     looked_up.rows.extend(arrivals.ordered.iter().map(|arrived| arrived.row));
     progress.0 += arrivals.ordered.len() as u64;
+}
+
+/// Looks up the arrivals, and ends every walk behind the last; returns when the last look-up was done.
+#[inline(always)]
+fn pass_over<P: Replacement, W: Walks>(
+    mut pass: OrderedPass<'_, P, W>,
+    arrivals: &Arrivals,
+    contexts: &[ContextEntry],
+    columns: &mut Columns<'_>,
+    links: &mut Links<'_>,
+    notes: &mut Notes<'_>,
+    clock: Picoseconds,
+) -> Picoseconds {
+    let clock = run_pass(&mut pass, &arrivals.ordered, contexts, columns, links, notes, clock);
+    if arrivals.until == Picoseconds::MAX {
+        pass.end_walks(Picoseconds::MAX);
+    }
+    clock
 }
 
 /// Arrivals that are prepared together. Their lines of the IOTLB, and of what leads to the entries of
@@ -121,8 +138,8 @@ impl Block {
 
 /// Reads a block's columns and asks for the cache lines it will want first.
 #[inline(never)]
-fn prepare<P: Replacement>(
-    pass: &OrderedPass<'_, P>,
+fn prepare<P: Replacement, W: Walks>(
+    pass: &OrderedPass<'_, P, W>,
     arrivals: &[Arrived],
     contexts: &[ContextEntry],
     intents: &[Intent],
@@ -145,7 +162,7 @@ fn prepare<P: Replacement>(
 
 /// Asks for the entries of the IOTLB and of the page tables that a block may want.
 #[inline(never)]
-fn prefetch_entries<P: Replacement>(pass: &OrderedPass<'_, P>, block: &Block) {
+fn prefetch_entries<P: Replacement, W: Walks>(pass: &OrderedPass<'_, P, W>, block: &Block) {
     for dma in block.dmas() {
         let Some(context) = dma.context else { continue };
         pass.iotlb.prefetch_entry(dma.set, dma.hash);
@@ -156,8 +173,8 @@ fn prefetch_entries<P: Replacement>(pass: &OrderedPass<'_, P>, block: &Block) {
 }
 
 /// Looks up one arrival after another; returns when the last look-up was done.
-fn run_pass<P: Replacement>(
-    pass: &mut OrderedPass<'_, P>,
+fn run_pass<P: Replacement, W: Walks>(
+    pass: &mut OrderedPass<'_, P, W>,
     arrivals: &[Arrived],
     contexts: &[ContextEntry],
     columns: &mut Columns<'_>,

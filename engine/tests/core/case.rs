@@ -10,7 +10,7 @@ use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
-    FaultQueueSpec, FullWord, IommuSpec, IotlbIndex, IotlbSpec, WalkersSpec, Ways,
+    FaultQueueSpec, FullWord, IommuSpec, IotlbIndex, IotlbSpec, WalkLatency, WalkersSpec, Ways,
 };
 use proptest::prelude::*;
 
@@ -77,16 +77,36 @@ fn iotlb() -> impl Strategy<Value = IotlbSpec> {
         .prop_filter("can be built", |spec| spec.validate().is_ok())
 }
 
+/// Times of whole walks or of accesses; drawn ones on the grid, so that walks tie, or not.
 fn walkers() -> impl Strategy<Value = WalkersSpec> {
-    let cost = prop_oneof![
-        grid_ns(1..60).prop_map(|ns| (None, Some(ns))),
-        grid_ns(1..20).prop_map(|ns| (Some(ns), None)),
+    let exponential = prop_oneof![2 => Just(WalkLatency::Constant), 1 => Just(WalkLatency::Exponential)];
+    let list = prop::collection::vec((grid_ns(1..12), (1u32..4).prop_map(f64::from)), 1..4);
+    let times = prop_oneof![
+        2 => (grid_ns(1..60), exponential.clone()).prop_map(|(ns, latency)| (latency, None, Some(ns), None)),
+        4 => (grid_ns(1..20), exponential).prop_map(|(ns, latency)| (latency, Some(ns), None, None)),
+        2 => list.prop_map(|list| (WalkLatency::Empirical, None, None, Some(list))),
     ];
-    (1u32..5, 1u32..6, cost).prop_map(|(count, queue_entries, (memory_ns, walk_ns))| WalkersSpec {
-        count,
-        queue_entries,
-        memory_ns,
-        walk_ns,
+    (1u32..5, 1u32..6, times).prop_map(
+        |(count, queue_entries, (latency, memory_ns, walk_ns, empirical_ns))| WalkersSpec {
+            count,
+            queue_entries,
+            latency,
+            memory_ns,
+            walk_ns,
+            empirical_ns,
+        },
+    )
+}
+
+fn iommu() -> impl Strategy<Value = IommuSpec> {
+    let faults = (1u32..4, grid_ns(0..200))
+        .prop_map(|(queue_entries, service_ns)| FaultQueueSpec { queue_entries, service_ns });
+    (iotlb(), walkers(), faults, 3u8..6).prop_map(|(iotlb, walkers, faults, page_table_levels)| IommuSpec {
+        iotlb,
+        walkers,
+        faults,
+        page_table_levels,
+        ..IommuSpec::default()
     })
 }
 
@@ -133,13 +153,7 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             unsupported_request_ns,
         },
     );
-    let faults = (1u32..4, grid_ns(0..200))
-        .prop_map(|(queue_entries, service_ns)| FaultQueueSpec { queue_entries, service_ns });
-    let iommu =
-        (iotlb(), walkers(), faults, 3u8..6).prop_map(|(iotlb, walkers, faults, page_table_levels)| {
-            IommuSpec { iotlb, walkers, faults, page_table_levels, ..IommuSpec::default() }
-        });
-    (topology, scheduler, link, device, iommu, memory).prop_map(
+    (topology, scheduler, link, device, iommu(), memory).prop_map(
         |(topology, scheduler, link, device, iommu, memory)| MachineSpec {
             topology,
             scheduler,

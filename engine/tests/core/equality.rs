@@ -69,6 +69,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     let counters = Counters {
         walks: summary.walks,
         walks_faulted: summary.walks_faulted,
+        walk_accesses: summary.walk_accesses,
         evictions: summary.iotlb_evictions,
         queue_stalls: summary.walker_queue_stalls,
         source_stalls: summary.dma_source_stalled,

@@ -11,7 +11,7 @@ use portcullis_engine::ids::Iova;
 use portcullis_engine::link::Retire;
 use portcullis_engine::request::{Fault, Op};
 use portcullis_engine::topology::DomainScope;
-use portcullis_engine::translation::leaf_code;
+use portcullis_engine::translation::{WalkLatency, leaf_code};
 
 use crate::case::{Case, Intent};
 use crate::plain_iotlb::{IotlbRule, PlainIotlb};
@@ -43,10 +43,11 @@ pub enum Rule {
     RetireInOrder,
     WritesRetireAsTheyLeave,
     ClientsThink,
+    DrawsGoByWalkAndAccess,
 }
 
 impl Rule {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -71,6 +72,7 @@ impl Rule {
         Self::RetireInOrder,
         Self::WritesRetireAsTheyLeave,
         Self::ClientsThink,
+        Self::DrawsGoByWalkAndAccess,
     ];
 }
 
@@ -94,6 +96,7 @@ pub struct Fate {
 pub struct Counters {
     pub walks: u64,
     pub walks_faulted: u64,
+    pub walk_accesses: u64,
     pub evictions: u64,
     pub queue_stalls: u64,
     pub source_stalls: u64,
@@ -111,6 +114,7 @@ enum Event {
     Credit { adapter: usize, lookup: usize },
     Issue { vf: usize, origin: u64 },
     Send { adapter: usize },
+    Read { walk: usize },
     WalkEnd { walk: usize },
     Arrival { adapter: usize, number: usize, id: Id },
     Ready { lookup: usize, id: Id },
@@ -140,7 +144,9 @@ struct Walk {
     code: u64,
     leaf: Option<Leaf>,
     fills: bool,
-    cost: u64,
+    /// Accesses that it makes, or one for a whole walk; and those that are over.
+    reads: u64,
+    accesses: u64,
     waiters: Vec<Id>,
     over: bool,
 }
@@ -175,6 +181,7 @@ pub struct Reference<'a> {
     /// Where the look-ups of the DMA at the front of the input go on.
     resume_at: Option<u64>,
     iotlb: PlainIotlb,
+    latency_seed: u64,
     walks: Vec<Walk>,
     walk_queue: VecDeque<usize>,
     walkers_busy: u32,
@@ -236,6 +243,7 @@ impl<'a> Reference<'a> {
             input: VecDeque::new(),
             resume_at: None,
             iotlb: PlainIotlb::new(&machine.iommu.iotlb, iommu_seed, broken_in_iotlb),
+            latency_seed: mix64(iommu_seed ^ 0x5EED_0F3A_1C5A_11E5),
             walks: Vec::new(),
             walk_queue: VecDeque::new(),
             walkers_busy: 0,
@@ -274,7 +282,7 @@ impl<'a> Reference<'a> {
                 }
             }
             Event::Send { .. } => 2,
-            Event::WalkEnd { .. } => {
+            Event::Read { .. } | Event::WalkEnd { .. } => {
                 if self.holds(Rule::WalkEndsBeforeLookups) {
                     4
                 } else {
@@ -322,6 +330,7 @@ impl<'a> Reference<'a> {
             }
             Event::Issue { vf, .. } => self.intend(vf),
             Event::Send { adapter } => self.send(adapter),
+            Event::Read { walk } => self.access_over(walk),
             Event::WalkEnd { walk } => self.walk_end(walk),
             Event::Arrival { id, .. } => {
                 self.input.push_back(id);
@@ -608,22 +617,29 @@ impl<'a> Reference<'a> {
 
     fn start_walk(&mut self, domain: u32, code: u64, leaf: Option<Leaf>, granted: bool) -> usize {
         let iommu = &self.case.machine.iommu;
-        let levels = f64::from(iommu.page_table_levels) - leaf.map_or(0.0, |leaf| f64::from(leaf.size as u8));
-        let cost = match (iommu.walkers.walk_ns, iommu.walkers.memory_ns) {
-            (Some(ns), _) => ps(ns),
-            (None, memory_ns) => ps(levels * memory_ns.expect("the cases set one")),
-        };
+        let accesses = u64::from(iommu.page_table_levels) - leaf.map_or(0, |leaf| leaf.size as u64);
+        let reads = if iommu.walkers.walk_ns.is_some() { 1 } else { accesses };
+        self.counters.walk_accesses += accesses;
         let fills = granted || (leaf.is_some() && !self.holds(Rule::AFaultFillsNothing));
         let walk = self.walks.len();
-        self.walks.push(Walk { domain, code, leaf, fills, cost, waiters: Vec::new(), over: false });
+        self.walks.push(Walk {
+            domain,
+            code,
+            leaf,
+            fills,
+            reads,
+            accesses: 0,
+            waiters: Vec::new(),
+            over: false,
+        });
         self.counters.walks += 1;
         self.counters.walks_faulted += u64::from(!granted);
         if !self.holds(Rule::FillAtTheEndOfTheWalk) && fills {
             self.iotlb.fill(domain, leaf.expect("found"));
         }
-        if self.walkers_busy < iommu.walkers.count {
+        if self.walkers_busy < self.case.machine.iommu.walkers.count {
             self.walkers_busy += 1;
-            self.at(self.now + cost, Event::WalkEnd { walk });
+            self.next_access(walk);
         } else if self.holds(Rule::WalkersServeInOrder) {
             self.walk_queue.push_back(walk);
         } else {
@@ -632,18 +648,62 @@ impl<'a> Reference<'a> {
         walk
     }
 
+    fn next_access(&mut self, walk: usize) {
+        let last = self.walks[walk].accesses + 1 == self.walks[walk].reads;
+        let event = if last { Event::WalkEnd { walk } } else { Event::Read { walk } };
+        self.at(self.now + self.access_time(walk), event);
+    }
+
+    /// What the next access of a walk takes, or a whole walk.
+    fn access_time(&self, walk: usize) -> u64 {
+        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+        let walkers = &self.case.machine.iommu.walkers;
+        let ns = walkers.walk_ns.or(walkers.memory_ns).unwrap_or(80.0);
+        let number = if self.holds(Rule::DrawsGoByWalkAndAccess) { walk as u64 } else { 0 };
+        let stream = mix64(self.latency_seed.wrapping_add(number.wrapping_mul(STEP)));
+        let word = mix64(stream.wrapping_add((self.walks[walk].accesses + 1).wrapping_mul(STEP)));
+        match walkers.latency {
+            WalkLatency::Constant => ps(ns),
+            WalkLatency::Exponential => {
+                let uniform = ((word >> 11) + 1) as f64 / 2_f64.powi(53);
+                ((-uniform.ln() * ns * 1_000.0 + 0.5) as u64).max(1)
+            }
+            WalkLatency::Empirical => {
+                let list = walkers.empirical_ns.as_ref().expect("the cases have one");
+                let total: f64 = list.iter().map(|(_, weight)| weight).sum();
+                let mut behind = 0.0;
+                for (ns, weight) in list {
+                    behind += weight;
+                    if (word as f64) < behind / total * 2_f64.powi(64) {
+                        return ps(*ns);
+                    }
+                }
+                ps(list.last().expect("not empty").0)
+            }
+        }
+    }
+
+    /// An access is over that is not the walk's last.
+    fn access_over(&mut self, walk: usize) {
+        self.walks[walk].accesses += 1;
+        self.next_access(walk);
+    }
+
+    fn walker_is_free(&mut self) {
+        self.walkers_busy -= 1;
+        if let Some(next) = self.walk_queue.pop_front() {
+            self.walkers_busy += 1;
+            self.next_access(next);
+        }
+    }
+
     fn walk_end(&mut self, walk: usize) {
         self.walks[walk].over = true;
         let Walk { domain, leaf, fills, waiters, .. } = self.walks[walk].clone();
         if fills && self.holds(Rule::FillAtTheEndOfTheWalk) {
             self.iotlb.fill(domain, leaf.expect("only leaves are filled"));
         }
-        self.walkers_busy -= 1;
-        if let Some(next) = self.walk_queue.pop_front() {
-            self.walkers_busy += 1;
-            let cost = self.walks[next].cost;
-            self.at(self.now + cost, Event::WalkEnd { walk: next });
-        }
+        self.walker_is_free();
         let known = self.now + ps(self.case.machine.iommu.iotlb.hit_ns);
         for id in waiters {
             let translation = &mut self.translations[id.0][id.1];

@@ -241,6 +241,65 @@ fn walks_wait_for_walkers_as_in_a_queue_with_constant_service() {
     }
 }
 
+/// Mean wait of M/M/c in units of the service time, by Erlang's formula: the probability that all are
+/// busy, over c (1 - rho).
+fn mmc(walkers: u32, load: f64) -> f64 {
+    let c = f64::from(walkers);
+    // The blocking probability of Erlang B, walker by walker.
+    let blocked = (1..=walkers).fold(1.0, |b, n| c * load * b / (f64::from(n) + c * load * b));
+    blocked / (1.0 - load * (1.0 - blocked)) / (c * (1.0 - load))
+}
+
+/// The same, printed.
+const MMC: [(u32, f64, f64); 6] =
+    [(1, 0.8, 4.0), (1, 0.9, 9.0), (4, 0.8, 0.7455), (4, 0.9, 1.9694), (8, 0.8, 0.2860), (8, 0.9, 0.8769)];
+
+/// Walks under load whose times vary, with these keys: their mean wait in units of a walk of a microsecond.
+#[track_caller]
+fn assert_wait(what: &str, walkers: u32, load: f64, changes: &[&str], expected: f64) {
+    let own = [
+        format!("iommu.walkers.count={walkers}"),
+        format!("tenants.all.arrivals.mops_per_vf={}", f64::from(walkers) * load),
+        "requests=4000000".into(),
+    ];
+    let changes: Vec<String> = own.into_iter().chain(changes.iter().map(|change| (*change).into())).collect();
+    let summary = summary(WALKERS, &changes);
+    let what = format!("{what}: {walkers} walkers, load {load}");
+    assert!(summary.iotlb_misses_joined + summary.iotlb_hits < 400, "{what}: nearly all walk");
+    assert_within(&what, summary.walker_utilisation, load, 0.005);
+    let tolerance = if load > 0.85 { 0.04 } else { 0.02 };
+    assert_within(&what, summary.walk_wait_mean_ns / 1_000.0, expected, tolerance);
+}
+
+/// Exponential walks end in another order than they start in.
+#[test]
+fn walks_wait_for_walkers_as_in_a_queue_with_exponential_service() {
+    for (walkers, load, printed) in MMC {
+        let found = mmc(walkers, load);
+        assert!((found - printed).abs() < 0.0001, "Erlang's formula itself: {found}, {printed}");
+    }
+    for walkers in [1, 4, 6, 8] {
+        for load in [0.8, 0.9] {
+            let changes = ["iommu.walkers.latency=exponential"];
+            assert_wait("exponential", walkers, load, &changes, mmc(walkers, load));
+        }
+    }
+}
+
+/// One walker of any service: rho (1 + C^2) / 2 (1 - rho), with C^2 the squared coefficient of variation
+/// (Pollaczek and Khinchine). A walk is a sum of four accesses, and so has a fourth of theirs.
+#[test]
+fn walks_wait_for_one_walker_by_the_variance_of_their_accesses() {
+    let mean_wait = |load: f64, of_accesses: f64| load * (1.0 + of_accesses / 4.0) / (2.0 * (1.0 - load));
+    for load in [0.8, 0.9] {
+        let exponential = ["iommu.walkers.memory_ns=250", "iommu.walkers.latency=exponential"];
+        assert_wait("four exponential accesses", 1, load, &exponential, mean_wait(load, 1.0));
+        // Of mean 250 and variance 202,500.
+        let drawn = ["iommu.walkers.empirical_ns=[[100, 9], [1600, 1]]", "iommu.walkers.latency=empirical"];
+        assert_wait("four drawn accesses", 1, load, &drawn, mean_wait(load, 202_500.0 / 62_500.0));
+    }
+}
+
 /// O reads outstanding at most, each of latency L with its walk of W, before K walkers: no more than
 /// O / (L + W) of them and K / W get through, and nearly as many do where one bound is well below the other.
 #[test]

@@ -1,0 +1,140 @@
+//! What walks read, and how long it takes.
+
+use super::latency::Latency;
+use super::spec::IommuSpec;
+use super::walkers::{WalkSpan, Walkers};
+use crate::domain::LeafSize;
+use crate::units::Picoseconds;
+
+/// What a whole walk costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalkCost {
+    /// How long it takes.
+    pub time: Picoseconds,
+    /// Memory accesses.
+    pub accesses: u32,
+}
+
+/// A miss that starts a walk.
+#[derive(Clone, Copy, Debug)]
+pub struct Miss {
+    /// When its walk is put into the queue.
+    pub now: Picoseconds,
+    /// The size of the leaf in the page table; `None` where there is none.
+    pub size: Option<LeafSize>,
+}
+
+/// How walks go. The ordered pass is compiled once for walks that take what their leaves' sizes say, and
+/// once for all others, so that the first pay nothing for what the others can do.
+pub trait Walks {
+    /// When the walk of a miss starts and ends, and what it reads.
+    fn span(&mut self, walkers: &mut Walkers, miss: &Miss) -> WalkSpan;
+}
+
+/// What walks cost: an access a level. One that finds nothing costs as much as one to a 4 KiB leaf.
+#[derive(Clone, Debug)]
+pub struct WalkCosts {
+    fixed: Option<FixedWalks>,
+    /// Whether times are of whole walks, not of accesses.
+    whole: bool,
+    levels: u8,
+    /// Of an access, or of a whole walk.
+    latency: Latency,
+}
+
+impl WalkCosts {
+    /// From a valid specification; `seed` is that of the IOMMU.
+    #[must_use]
+    pub fn new(spec: &IommuSpec, seed: u64) -> Self {
+        let mut costs = Self {
+            fixed: None,
+            whole: spec.walkers.walk_ns.is_some(),
+            levels: spec.page_table_levels,
+            latency: Latency::new(&spec.walkers, seed),
+        };
+        costs.fixed = costs.latency.constant().map(|each| {
+            FixedWalks(LeafSize::ALL.map(|size| {
+                let accesses = costs.accesses(Some(size));
+                let times = if costs.whole { 1 } else { u64::from(accesses) };
+                WalkCost { time: Picoseconds(each.0 * times), accesses }
+            }))
+        });
+        costs
+    }
+
+    /// Accesses of a walk that reads everything down to a leaf of this size, or finds none.
+    #[must_use]
+    pub fn accesses(&self, found: Option<LeafSize>) -> u32 {
+        u32::from(self.levels) - found.unwrap_or(LeafSize::Size4K) as u32
+    }
+
+    /// How walks go, where their cost depends on nothing but the size of the leaf.
+    #[must_use]
+    pub fn fixed(&self) -> Option<FixedWalks> {
+        self.fixed
+    }
+}
+
+/// Walks whose accesses all take as long: their cost, by the size of the
+/// leaf.
+#[derive(Clone, Copy, Debug)]
+pub struct FixedWalks([WalkCost; 3]);
+
+impl Walks for FixedWalks {
+    #[inline(always)]
+    fn span(&mut self, walkers: &mut Walkers, miss: &Miss) -> WalkSpan {
+        let WalkCost { time, accesses } = self.0[miss.size.unwrap_or(LeafSize::Size4K) as usize];
+        let start = walkers.next_start(miss.now);
+        WalkSpan { start, end: start + time, accesses }
+    }
+}
+
+/// Walks whose times are drawn.
+pub struct VaryingWalks<'a> {
+    /// What they cost.
+    pub costs: &'a WalkCosts,
+}
+
+impl Walks for VaryingWalks<'_> {
+    #[inline(never)]
+    fn span(&mut self, walkers: &mut Walkers, miss: &Miss) -> WalkSpan {
+        let costs = self.costs;
+        let start = walkers.next_start(miss.now);
+        let accesses = costs.accesses(miss.size);
+        let mut reads =
+            Reads { latency: &costs.latency, walk: walkers.next_number(), over: start, accesses: 0 };
+        reads.read(if costs.whole { 1 } else { accesses });
+        WalkSpan { start, end: reads.over, accesses }
+    }
+}
+
+/// The accesses of one walk, one after another.
+struct Reads<'a> {
+    latency: &'a Latency,
+    walk: u64,
+    /// When the last one is over.
+    over: Picoseconds,
+    accesses: u32,
+}
+
+impl Reads<'_> {
+    /// So many more.
+    fn read(&mut self, accesses: u32) {
+        for _ in 0..accesses {
+            self.over += self.latency.of(self.walk, self.accesses);
+            self.accesses += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_reads_a_table_a_level() {
+        let costs = WalkCosts::new(&IommuSpec::default(), 1);
+        assert_eq!(LeafSize::ALL.map(|size| costs.accesses(Some(size))), [4, 3, 2]);
+        assert_eq!(costs.accesses(None), 4);
+    }
+}
