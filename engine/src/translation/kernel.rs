@@ -307,7 +307,7 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
         }
         let fills = result.ok().map(|leaf| Target::new(&leaf));
         let size = found.map(|leaf| leaf.size);
-        let miss = Miss { now: taken_up, size };
+        let miss = Miss { now: taken_up, domain: context.domain, at, size, faults: fills.is_none() };
         let span = self.walks.span(self.walkers, &miss);
         self.walkers.start(taken_up, tag, fills, span);
         Walk { result, end: span.end, joined: false, taken_up }

@@ -1,4 +1,4 @@
-//! The IOMMU: IOTLB, walkers, fault queue.
+//! The IOMMU: IOTLB, walk caches, walkers, fault queue.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,8 @@ pub struct IommuSpec {
     pub page_table_levels: u8,
     /// The IOTLB.
     pub iotlb: IotlbSpec,
+    /// The walk caches.
+    pub walk_caches: WalkCachesSpec,
     /// The page-table walkers.
     pub walkers: WalkersSpec,
     /// When cached translations of what is unmapped go.
@@ -61,6 +63,7 @@ impl Default for IommuSpec {
             mode: IommuMode::Translate,
             page_table_levels: 4,
             iotlb: IotlbSpec::default(),
+            walk_caches: WalkCachesSpec::default(),
             walkers: WalkersSpec::default(),
             invalidation: InvalidationSpec::default(),
             faults: FaultQueueSpec::default(),
@@ -82,7 +85,14 @@ impl IommuSpec {
         }
         SpecError::in_range("iommu.page_table_levels", self.page_table_levels, 3, 5)?;
         self.iotlb.validate()?;
+        self.walk_caches.validate(self.page_table_levels)?;
         self.walkers.validate()?;
+        if self.walkers.walk_ns.is_some() {
+            let whole = "cannot go with `iommu.walkers.walk_ns`, the time of a whole walk: give `iommu.walkers.memory_ns`";
+            if let Some((level, _)) = self.walk_caches.levels().into_iter().find(|(_, cache)| cache.is_on()) {
+                return Err(SpecError::new(format!("iommu.walk_caches.l{level}.entries"), whole));
+            }
+        }
         self.faults.validate()
     }
 }
@@ -166,14 +176,7 @@ impl IotlbSpec {
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
         let ways = self.ways();
-        SpecError::in_range("iommu.iotlb.entries", self.entries, 1, 1 << 24)?;
-        SpecError::in_range("iommu.iotlb.ways", ways, 1, self.entries)?;
-        if !self.entries.is_multiple_of(ways) {
-            return Err(SpecError::new(
-                "iommu.iotlb.entries",
-                format!("is {}, which is no multiple of its {ways} ways", self.entries),
-            ));
-        }
+        validate_ways("iommu.iotlb", self.entries, ways)?;
         if self.index == IotlbIndex::Iova && !self.sets().is_power_of_two() {
             return Err(SpecError::new(
                 "iommu.iotlb.entries",
@@ -183,8 +186,104 @@ impl IotlbSpec {
                 ),
             ));
         }
-        self.replacement.validate(ways)?;
+        self.replacement.validate("iommu.iotlb.ways", ways)?;
         SpecError::in_range("iommu.iotlb.hit_ns", self.hit_ns, 0.0, 1e6)
+    }
+}
+
+/// Checks that the entries of the cache of this section make sets of so many ways.
+fn validate_ways(section: &str, entries: u32, ways: u32) -> Result<(), SpecError> {
+    let entries_key = format!("{section}.entries");
+    SpecError::in_range(&entries_key, entries, 1, 1 << 24)?;
+    SpecError::in_range(&format!("{section}.ways"), ways, 1, entries)?;
+    if entries.is_multiple_of(ways) {
+        return Ok(());
+    }
+    Err(SpecError::new(entries_key, format!("is {entries}, which is no multiple of its {ways} ways")))
+}
+
+/// `[iommu.walk_caches]`: a cache for each level of the page table above the last. Levels are counted
+/// from the one that holds 4 KiB leaves, which is 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WalkCachesSpec {
+    /// Of entries for 2 MiB (VT-d: the PDE cache).
+    pub l2: WalkCacheSpec,
+    /// Of entries for 1 GiB (VT-d: the PDPE cache).
+    pub l3: WalkCacheSpec,
+    /// Of entries for 512 GiB (VT-d: the PML4 cache).
+    pub l4: WalkCacheSpec,
+    /// Of entries for 256 TiB (VT-d: the PML5 cache).
+    pub l5: WalkCacheSpec,
+}
+
+impl WalkCachesSpec {
+    /// Every cache with its level, the deepest first.
+    #[must_use]
+    pub fn levels(&self) -> [(u8, &WalkCacheSpec); 4] {
+        [(2, &self.l2), (3, &self.l3), (4, &self.l4), (5, &self.l5)]
+    }
+
+    /// Whether there is any.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.levels().into_iter().any(|(_, cache)| cache.is_on())
+    }
+
+    fn validate(&self, page_table_levels: u8) -> Result<(), SpecError> {
+        for (level, cache) in self.levels() {
+            let section = format!("iommu.walk_caches.l{level}");
+            if cache.is_on() && level > page_table_levels {
+                return Err(SpecError::new(
+                    format!("{section}.entries"),
+                    format!("is {}, but page tables have {page_table_levels} levels", cache.entries),
+                ));
+            }
+            cache.validate(&section)?;
+        }
+        Ok(())
+    }
+}
+
+/// `[iommu.walk_caches.lN]`: the walk cache of a level.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WalkCacheSpec {
+    /// Entries in all, a multiple of `ways`; 0, the default, is off.
+    pub entries: u32,
+    /// Ways a set, or `"full"`. Default `"full"` (modelled: such caches are small).
+    pub ways: Ways,
+    /// Replacement policy: `lru`, `fifo`, `plru` (tree; ways a power of two) or `random`. Default `lru`.
+    pub replacement: ReplacementPolicy,
+}
+
+impl Default for WalkCacheSpec {
+    fn default() -> Self {
+        Self { entries: 0, ways: Ways::Full(FullWord::Full), replacement: ReplacementPolicy::default() }
+    }
+}
+
+impl WalkCacheSpec {
+    /// Whether there is such a cache.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.entries > 0
+    }
+
+    /// The same as a cache of pages, one for what an entry of the level covers.
+    #[must_use]
+    pub fn of_pages(&self) -> IotlbSpec {
+        let Self { entries, ways, replacement } = *self;
+        IotlbSpec { entries, ways, replacement, index: IotlbIndex::Hash, hit_ns: 0.0 }
+    }
+
+    fn validate(&self, section: &str) -> Result<(), SpecError> {
+        if !self.is_on() {
+            return Ok(());
+        }
+        let ways = self.of_pages().ways();
+        validate_ways(section, self.entries, ways)?;
+        self.replacement.validate(&format!("{section}.ways"), ways)
     }
 }
 
@@ -318,6 +417,10 @@ impl FaultQueueSpec {
 mod tests {
     use super::*;
 
+    fn cache(entries: u32, ways: Ways, replacement: ReplacementPolicy) -> WalkCacheSpec {
+        WalkCacheSpec { entries, ways, replacement }
+    }
+
     #[track_caller]
     fn assert_refused(change: impl Fn(&mut IommuSpec), key: &str, words: &str) {
         let mut spec = IommuSpec::default();
@@ -325,6 +428,28 @@ mod tests {
         let error = spec.validate().expect_err("cannot be built");
         assert_eq!(error.key, key, "{error}");
         assert!(error.problem.contains(words), "{error}");
+    }
+
+    #[test]
+    fn walks_that_cannot_be_built_are_refused_by_their_key() {
+        assert_eq!(IommuSpec::default().validate(), Ok(()));
+        let of_16 = || cache(16, Ways::Count(4), ReplacementPolicy::Lru);
+        let whole = |spec: &mut IommuSpec| spec.walkers.walk_ns = Some(300.0);
+        let ways = "iommu.walk_caches.l3.ways";
+        for (entries, per_set, policy, key, words) in [
+            (16, 32, ReplacementPolicy::Lru, ways, "between 1 and 16"),
+            (16, 5, ReplacementPolicy::Lru, "iommu.walk_caches.l3.entries", "no multiple"),
+            (12, 3, ReplacementPolicy::Plru, ways, "a power of two"),
+        ] {
+            let l3 = cache(entries, Ways::Count(per_set), policy);
+            assert_refused(|spec| spec.walk_caches.l3 = l3.clone(), key, words);
+        }
+        assert_refused(|spec| spec.walk_caches.l5 = of_16(), "iommu.walk_caches.l5.entries", "have 4 levels");
+        let with_cache = |spec: &mut IommuSpec| {
+            whole(spec);
+            spec.walk_caches.l2 = of_16();
+        };
+        assert_refused(with_cache, "iommu.walk_caches.l2.entries", "iommu.walkers.walk_ns");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::faults::FaultQueue;
 use super::iotlb::Tag;
 use super::kernel::{OrderedPass, Prepared, Segment};
 use super::replacement::{Replacement, with_iotlb};
+use super::walk_cache::WalkCaches;
 use super::walk_costs::{VaryingWalks, Walks};
 use super::walkers::Walkers;
 use crate::account::AuditPolicy;
@@ -44,7 +45,7 @@ struct Notes<'a> {
 #[expect(clippy::type_complexity, reason = "the query is the stage's data flow")]
 pub fn translate(
     iommu: Single<(
-        (&mut IotlbState, &mut Walkers, &TranslationTimes, &AuditPolicy),
+        (&mut IotlbState, &mut WalkCaches, &mut Walkers, &TranslationTimes, &AuditPolicy),
         &Arrivals,
         &mut FaultQueue,
         &mut LookupClock,
@@ -60,7 +61,7 @@ pub fn translate(
     mut progress: ResMut<Progress>,
 ) {
     let (
-        (mut iotlb, mut walkers, times, audit),
+        (mut iotlb, mut walk_caches, mut walkers, times, audit),
         arrivals,
         mut faults,
         mut clock,
@@ -89,7 +90,7 @@ pub fn translate(
             let pass = OrderedPass { iotlb, walkers, tables, walks, hit: *hit, pieces };
             pass_over(pass, arrivals, contexts, &mut columns, &mut links, &mut notes, clock.0)
         } else {
-            let walks = VaryingWalks { costs };
+            let walks = VaryingWalks { costs, caches: &mut walk_caches };
             let pass = OrderedPass { iotlb, walkers, tables, walks, hit: *hit, pieces };
             pass_over(pass, arrivals, contexts, &mut columns, &mut links, &mut notes, clock.0)
         };

@@ -2,8 +2,10 @@
 
 use super::latency::Latency;
 use super::spec::IommuSpec;
+use super::walk_cache::WalkCaches;
 use super::walkers::{WalkSpan, Walkers};
 use crate::domain::LeafSize;
+use crate::ids::{DomainId, Iova};
 use crate::units::Picoseconds;
 
 /// What a whole walk costs.
@@ -20,8 +22,14 @@ pub struct WalkCost {
 pub struct Miss {
     /// When its walk is put into the queue.
     pub now: Picoseconds,
+    /// Its domain.
+    pub domain: DomainId,
+    /// Its address.
+    pub at: Iova,
     /// The size of the leaf in the page table; `None` where there is none.
     pub size: Option<LeafSize>,
+    /// Whether its walk ends in a fault.
+    pub faults: bool,
 }
 
 /// How walks go. The ordered pass is compiled once for walks that take what their leaves' sizes say, and
@@ -52,7 +60,8 @@ impl WalkCosts {
             levels: spec.page_table_levels,
             latency: Latency::new(&spec.walkers, seed),
         };
-        costs.fixed = costs.latency.constant().map(|each| {
+        let plain = !spec.walk_caches.any();
+        costs.fixed = costs.latency.constant().filter(|_| plain).map(|each| {
             FixedWalks(LeafSize::ALL.map(|size| {
                 let accesses = costs.accesses(Some(size));
                 let times = if costs.whole { 1 } else { u64::from(accesses) };
@@ -75,7 +84,7 @@ impl WalkCosts {
     }
 }
 
-/// Walks whose accesses all take as long: their cost, by the size of the
+/// Walks without walk caches whose accesses all take as long: their cost, by the size of the
 /// leaf.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedWalks([WalkCost; 3]);
@@ -89,22 +98,44 @@ impl Walks for FixedWalks {
     }
 }
 
-/// Walks whose times are drawn.
+/// Walks with walk caches or without, whose times may be drawn.
 pub struct VaryingWalks<'a> {
     /// What they cost.
     pub costs: &'a WalkCosts,
+    /// Where they may go on from.
+    pub caches: &'a mut WalkCaches,
 }
 
 impl Walks for VaryingWalks<'_> {
+    /// A walk begins below the deepest entry of the walk caches that serves it. Where that is still being
+    /// read by another walk, it waits for it, with its walker.
     #[inline(never)]
     fn span(&mut self, walkers: &mut Walkers, miss: &Miss) -> WalkSpan {
+        let &Miss { now, domain, at, size, faults } = miss;
         let costs = self.costs;
-        let start = walkers.next_start(miss.now);
-        let accesses = costs.accesses(miss.size);
+        let start = walkers.next_start(now);
         let mut reads =
             Reads { latency: &costs.latency, walk: walkers.next_number(), over: start, accesses: 0 };
-        reads.read(if costs.whole { 1 } else { accesses });
-        WalkSpan { start, end: reads.over, accesses }
+        if costs.whole {
+            reads.read(1);
+            return WalkSpan { start, end: reads.over, accesses: costs.accesses(size) };
+        }
+        let leaf_level = size.map_or(1, |size| 1 + size as u8);
+        let first_level = match self.caches.look_up(now, domain, at) {
+            Some(hit) => {
+                reads.over = reads.over.max(hit.ready);
+                hit.level - 1
+            }
+            None => costs.levels,
+        };
+        // An entry that outlived its table may lead below the leaf, which is read in any case.
+        for level in (leaf_level..=first_level.max(leaf_level)).rev() {
+            reads.read(1);
+            if level > leaf_level && !faults {
+                self.caches.note_fill(level, reads.over, domain, at);
+            }
+        }
+        WalkSpan { start, end: reads.over, accesses: reads.accesses }
     }
 }
 

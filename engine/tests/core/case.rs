@@ -10,7 +10,8 @@ use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
-    FaultQueueSpec, FullWord, IommuSpec, IotlbIndex, IotlbSpec, WalkLatency, WalkersSpec, Ways,
+    FaultQueueSpec, FullWord, IommuSpec, IotlbIndex, IotlbSpec, WalkCacheSpec, WalkCachesSpec, WalkLatency,
+    WalkersSpec, Ways, replacement::ReplacementPolicy,
 };
 use proptest::prelude::*;
 
@@ -98,16 +99,39 @@ fn walkers() -> impl Strategy<Value = WalkersSpec> {
     )
 }
 
+fn walk_cache() -> impl Strategy<Value = WalkCacheSpec> {
+    let shape = prop_oneof![
+        3 => Just((0, Ways::Full(FullWord::Full))),
+        2 => (1u32..5).prop_map(|entries| (entries, Ways::Full(FullWord::Full))),
+        1 => (0u32..2, 0u32..2).prop_map(|(sets, ways)| (1 << (sets + ways), Ways::Count(1 << ways))),
+    ];
+    let policy = prop::sample::select(POLICIES.to_vec());
+    (shape, policy).prop_map(|((entries, ways), replacement)| {
+        // The tree needs a power of two.
+        let entries = if replacement == ReplacementPolicy::Plru && entries == 3 { 4 } else { entries };
+        WalkCacheSpec { entries, ways, replacement }
+    })
+}
+
+/// What walks read: levels and walk caches, as far as they can be built with such walkers.
 fn iommu() -> impl Strategy<Value = IommuSpec> {
     let faults = (1u32..4, grid_ns(0..200))
         .prop_map(|(queue_entries, service_ns)| FaultQueueSpec { queue_entries, service_ns });
-    (iotlb(), walkers(), faults, 3u8..6).prop_map(|(iotlb, walkers, faults, page_table_levels)| IommuSpec {
-        iotlb,
-        walkers,
-        faults,
-        page_table_levels,
-        ..IommuSpec::default()
-    })
+    let caches = (walk_cache(), walk_cache(), walk_cache(), walk_cache())
+        .prop_map(|(l2, l3, l4, l5)| WalkCachesSpec { l2, l3, l4, l5 });
+    (iotlb(), walkers(), faults, 3u8..6, caches).prop_map(
+        |(iotlb, walkers, faults, page_table_levels, caches)| {
+            let whole = walkers.walk_ns.is_some();
+            let mut walk_caches = if whole { WalkCachesSpec::default() } else { caches };
+            if page_table_levels < 5 {
+                walk_caches.l5 = WalkCacheSpec::default();
+            }
+            if page_table_levels < 4 {
+                walk_caches.l4 = WalkCacheSpec::default();
+            }
+            IommuSpec { iotlb, walk_caches, walkers, faults, page_table_levels, ..IommuSpec::default() }
+        },
+    )
 }
 
 fn machine() -> impl Strategy<Value = MachineSpec> {
@@ -165,8 +189,9 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
     )
 }
 
-/// Where the buffers of every VF lie; addresses between and behind them are not mapped.
-const BUFFER_BASES: [u64; 3] = [0x10_0000, 0x4000_0000, 0x1_0000_0000];
+/// Where the buffers of every VF lie, that of small pages over the end of a page table; addresses between
+/// and behind them are not mapped.
+const BUFFER_BASES: [u64; 3] = [0x1F_D000, 0x4000_0000, 0x1_0000_0000];
 
 fn buffers() -> impl Strategy<Value = Vec<BufferPlan>> {
     let permissions = prop::sample::select(vec![

@@ -156,6 +156,10 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         ("hostile, in order", hostile(&["device.retire=in_order", "scheduler.vf_outstanding=2"])),
         ("hostile, random", hostile(&["iommu.iotlb.replacement=random", "iommu.iotlb.ways=full"])),
         ("hostile, drawn walks", hostile(&["iommu.walkers.latency=exponential"])),
+        (
+            "hostile, walk caches",
+            hostile(&["iommu.walk_caches.l2.entries=2", "iommu.walk_caches.l3.entries=3"]),
+        ),
         ("hostile, for a time", hostile(&["duration_us=2000"])),
     ]);
     all

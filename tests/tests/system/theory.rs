@@ -300,6 +300,29 @@ fn walks_wait_for_one_walker_by_the_variance_of_their_accesses() {
     }
 }
 
+/// Uniform walks over R regions of 2 MiB find one of the C that a full walk cache holds with probability
+/// C / R, and then read the leaf alone: 4 - 3 C / R accesses a walk.
+#[test]
+fn walks_hit_a_full_walk_cache_in_proportion_to_its_size() {
+    for policy in ["lru", "random", "fifo"] {
+        for entries in [64, 256, 500] {
+            let changes = [
+                "requests=400000".into(),
+                "iommu.walkers.memory_ns=0.001".into(),
+                format!("iommu.walk_caches.l2.entries={entries}"),
+                format!("iommu.walk_caches.l2.replacement={policy}"),
+            ];
+            let summary = summary(WALKERS, &changes);
+            let looked_up = summary.walk_cache_l2_hits + summary.walk_cache_l2_misses;
+            assert_eq!(looked_up, summary.walks);
+            let found = summary.walk_cache_l2_hits as f64 / looked_up as f64;
+            let expected = f64::from(entries) / 512.0;
+            assert_hit_ratio(&format!("{policy}, {entries} of 512"), found, expected, 0.005);
+            assert_eq!(summary.walk_accesses, 4 * summary.walks - 3 * summary.walk_cache_l2_hits);
+        }
+    }
+}
+
 /// O reads outstanding at most, each of latency L with its walk of W, before K walkers: no more than
 /// O / (L + W) of them and K / W get through, and nearly as many do where one bound is well below the other.
 #[test]

@@ -113,6 +113,8 @@ mod printing {
         scenarios.push(small(&["duration_us=0.1", "iommu.iotlb.ways=full", "audit=off"]).expect("small"));
         let drawn = ["iommu.walkers.empirical_ns=[[60, 3], [90.5, 1]]", "iommu.walkers.latency=empirical"];
         scenarios.push(small(&drawn).expect("small"));
+        scenarios
+            .push(small(&["iommu.walk_caches.l3.entries=24", "iommu.walk_caches.l3.ways=8"]).expect("small"));
         for scenario in scenarios {
             let printed = scenario.to_toml();
             let again = Scenario::parse("printed", &printed, &[]).expect(&printed);
