@@ -290,7 +290,8 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
     #[inline(always)]
     fn walk(&mut self, now: Picoseconds, context: Context, at: Iova, op: Op, page: &Tag) -> Walk {
         // The table is read here, at the look-up's place in the order, not when the walk ends.
-        let found = self.tables[context.table as usize].lookup(at);
+        let mapped = self.tables[context.table as usize].lookup(at);
+        let found = mapped.map(|leaf| self.walks.cached_part(leaf, at));
         let result = found.ok_or(Fault::NotMapped).and_then(|leaf| check(leaf, op));
         // What distinguishes walks within a domain: the leaf, or the 4 KiB page that no leaf maps.
         let tag = match found {
@@ -306,7 +307,7 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
             self.end_walks(taken_up);
         }
         let fills = result.ok().map(|leaf| Target::new(&leaf));
-        let size = found.map(|leaf| leaf.size);
+        let size = mapped.map(|leaf| leaf.size);
         let miss = Miss { now: taken_up, domain: context.domain, at, size, faults: fills.is_none() };
         let span = self.walks.span(self.walkers, &miss);
         self.walkers.start(taken_up, tag, fills, span);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::replacement::ReplacementPolicy;
+use crate::domain::LeafSize;
 use crate::error::SpecError;
 
 /// `iommu.mode`.
@@ -26,6 +27,13 @@ pub struct IommuSpec {
     pub mode: IommuMode,
     /// Levels of the page table, 3 to 5: what a walk to a 4 KiB leaf reads. Default 4 (48-bit IOVAs).
     pub page_table_levels: u8,
+    /// 1: page tables hold host addresses. 2: they are a guest's, and the host translates what they hold
+    /// once more. Default 1.
+    pub stages: u8,
+    /// With two stages: levels of the host's page table, 3 to 5. Default 4.
+    pub host_levels: u8,
+    /// With two stages: the host's leaves, `4k`, `2m` or `1g`. Default `4k`.
+    pub host_page_size: LeafSize,
     /// The IOTLB.
     pub iotlb: IotlbSpec,
     /// The walk caches.
@@ -62,6 +70,9 @@ impl Default for IommuSpec {
         Self {
             mode: IommuMode::Translate,
             page_table_levels: 4,
+            stages: 1,
+            host_levels: 4,
+            host_page_size: LeafSize::Size4K,
             iotlb: IotlbSpec::default(),
             walk_caches: WalkCachesSpec::default(),
             walkers: WalkersSpec::default(),
@@ -84,16 +95,33 @@ impl IommuSpec {
             return Err(SpecError::new("iommu.invalidation.mode", "can only be \"strict\" yet"));
         }
         SpecError::in_range("iommu.page_table_levels", self.page_table_levels, 3, 5)?;
+        SpecError::in_range("iommu.stages", self.stages, 1, 2)?;
+        SpecError::in_range("iommu.host_levels", self.host_levels, 3, 5)?;
         self.iotlb.validate()?;
         self.walk_caches.validate(self.page_table_levels)?;
         self.walkers.validate()?;
         if self.walkers.walk_ns.is_some() {
             let whole = "cannot go with `iommu.walkers.walk_ns`, the time of a whole walk: give `iommu.walkers.memory_ns`";
+            if self.stages == 2 {
+                return Err(SpecError::new("iommu.stages", format!("is 2, which {whole}")));
+            }
             if let Some((level, _)) = self.walk_caches.levels().into_iter().find(|(_, cache)| cache.is_on()) {
                 return Err(SpecError::new(format!("iommu.walk_caches.l{level}.entries"), whole));
             }
         }
         self.faults.validate()
+    }
+
+    /// Accesses that translate one address of the guest: none with one stage.
+    #[must_use]
+    pub fn host_accesses(&self) -> u32 {
+        if self.stages == 1 { 0 } else { u32::from(self.host_levels) - self.host_page_size as u32 }
+    }
+
+    /// The largest leaf that can be cached as it is: with two stages one no larger than the host's.
+    #[must_use]
+    pub fn largest_cached(&self) -> LeafSize {
+        if self.stages == 1 { LeafSize::Size1G } else { self.host_page_size }
     }
 }
 
@@ -450,6 +478,13 @@ mod tests {
             spec.walk_caches.l2 = of_16();
         };
         assert_refused(with_cache, "iommu.walk_caches.l2.entries", "iommu.walkers.walk_ns");
+        let nested = |spec: &mut IommuSpec| {
+            whole(spec);
+            spec.stages = 2;
+        };
+        assert_refused(nested, "iommu.stages", "iommu.walkers.walk_ns");
+        assert_refused(|spec| spec.stages = 3, "iommu.stages", "between 1 and 2");
+        assert_refused(|spec| spec.host_levels = 6, "iommu.host_levels", "between 3 and 5");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::latency::Latency;
 use super::spec::IommuSpec;
 use super::walk_cache::WalkCaches;
 use super::walkers::{WalkSpan, Walkers};
-use crate::domain::LeafSize;
+use crate::domain::{Leaf, LeafSize};
 use crate::ids::{DomainId, Iova};
 use crate::units::Picoseconds;
 
@@ -35,17 +35,28 @@ pub struct Miss {
 /// How walks go. The ordered pass is compiled once for walks that take what their leaves' sizes say, and
 /// once for all others, so that the first pay nothing for what the others can do.
 pub trait Walks {
+    /// What of a leaf is cached around `at`.
+    fn cached_part(&self, leaf: Leaf, at: Iova) -> Leaf;
+
     /// When the walk of a miss starts and ends, and what it reads.
     fn span(&mut self, walkers: &mut Walkers, miss: &Miss) -> WalkSpan;
 }
 
-/// What walks cost: an access a level. One that finds nothing costs as much as one to a 4 KiB leaf.
+/// What walks cost.
+///
+/// With g levels of a guest's table and h of the host's, a walk makes (g + 1)(h + 1) - 1 accesses: the host
+/// translates the address of the guest's root in h, then each level of the guest is read in one, and what
+/// it holds is translated in h. With one stage h is 0. A walk that finds nothing costs as much as one to a
+/// 4 KiB leaf.
 #[derive(Clone, Debug)]
 pub struct WalkCosts {
     fixed: Option<FixedWalks>,
     /// Whether times are of whole walks, not of accesses.
     whole: bool,
     levels: u8,
+    host_accesses: u32,
+    /// The largest leaf that is cached as it is.
+    largest_cached: LeafSize,
     /// Of an access, or of a whole walk.
     latency: Latency,
 }
@@ -58,9 +69,11 @@ impl WalkCosts {
             fixed: None,
             whole: spec.walkers.walk_ns.is_some(),
             levels: spec.page_table_levels,
+            host_accesses: spec.host_accesses(),
+            largest_cached: spec.largest_cached(),
             latency: Latency::new(&spec.walkers, seed),
         };
-        let plain = !spec.walk_caches.any();
+        let plain = spec.stages == 1 && !spec.walk_caches.any();
         costs.fixed = costs.latency.constant().filter(|_| plain).map(|each| {
             FixedWalks(LeafSize::ALL.map(|size| {
                 let accesses = costs.accesses(Some(size));
@@ -74,7 +87,8 @@ impl WalkCosts {
     /// Accesses of a walk that reads everything down to a leaf of this size, or finds none.
     #[must_use]
     pub fn accesses(&self, found: Option<LeafSize>) -> u32 {
-        u32::from(self.levels) - found.unwrap_or(LeafSize::Size4K) as u32
+        let guest_levels = u32::from(self.levels) - found.unwrap_or(LeafSize::Size4K) as u32;
+        (guest_levels + 1) * (self.host_accesses + 1) - 1
     }
 
     /// How walks go, where their cost depends on nothing but the size of the leaf.
@@ -84,12 +98,17 @@ impl WalkCosts {
     }
 }
 
-/// Walks without walk caches whose accesses all take as long: their cost, by the size of the
+/// Walks of one stage, without walk caches, whose accesses all take as long: their cost, by the size of the
 /// leaf.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedWalks([WalkCost; 3]);
 
 impl Walks for FixedWalks {
+    #[inline]
+    fn cached_part(&self, leaf: Leaf, _at: Iova) -> Leaf {
+        leaf
+    }
+
     #[inline(always)]
     fn span(&mut self, walkers: &mut Walkers, miss: &Miss) -> WalkSpan {
         let WalkCost { time, accesses } = self.0[miss.size.unwrap_or(LeafSize::Size4K) as usize];
@@ -98,7 +117,7 @@ impl Walks for FixedWalks {
     }
 }
 
-/// Walks with walk caches or without, whose times may be drawn.
+/// Walks in one or two stages, with walk caches or without, whose times may be drawn.
 pub struct VaryingWalks<'a> {
     /// What they cost.
     pub costs: &'a WalkCosts,
@@ -107,6 +126,13 @@ pub struct VaryingWalks<'a> {
 }
 
 impl Walks for VaryingWalks<'_> {
+    /// Where the host maps a leaf of the guest in smaller ones, one of those is cached.
+    #[inline]
+    fn cached_part(&self, leaf: Leaf, at: Iova) -> Leaf {
+        let largest = self.costs.largest_cached;
+        if leaf.size > largest { leaf.part(largest, at) } else { leaf }
+    }
+
     /// A walk begins below the deepest entry of the walk caches that serves it. Where that is still being
     /// read by another walk, it waits for it, with its walker.
     #[inline(never)]
@@ -126,11 +152,14 @@ impl Walks for VaryingWalks<'_> {
                 reads.over = reads.over.max(hit.ready);
                 hit.level - 1
             }
-            None => costs.levels,
+            None => {
+                reads.read(costs.host_accesses);
+                costs.levels
+            }
         };
         // An entry that outlived its table may lead below the leaf, which is read in any case.
         for level in (leaf_level..=first_level.max(leaf_level)).rev() {
-            reads.read(1);
+            reads.read(1 + costs.host_accesses);
             if level > leaf_level && !faults {
                 self.caches.note_fill(level, reads.over, domain, at);
             }
@@ -162,8 +191,30 @@ impl Reads<'_> {
 mod tests {
     use super::*;
 
+    fn accesses(guest_levels: u8, host_levels: u8, host_page_size: LeafSize) -> [u32; 3] {
+        let spec = IommuSpec {
+            page_table_levels: guest_levels,
+            stages: 2,
+            host_levels,
+            host_page_size,
+            ..IommuSpec::default()
+        };
+        let costs = WalkCosts::new(&spec, 1);
+        LeafSize::ALL.map(|size| costs.accesses(Some(size)))
+    }
+
+    /// (g + 1)(h + 1) - 1, written out.
     #[test]
-    fn a_walk_reads_a_table_a_level() {
+    fn two_stages_read_every_table_of_the_host_for_every_table_of_the_guest() {
+        assert_eq!(accesses(4, 4, LeafSize::Size4K), [24, 19, 14]);
+        assert_eq!(accesses(4, 4, LeafSize::Size2M), [19, 15, 11]);
+        assert_eq!(accesses(4, 4, LeafSize::Size1G), [14, 11, 8]);
+        assert_eq!(accesses(5, 5, LeafSize::Size4K), [35, 29, 23]);
+        assert_eq!(accesses(3, 5, LeafSize::Size4K), [23, 17, 11]);
+    }
+
+    #[test]
+    fn one_stage_reads_a_table_a_level() {
         let costs = WalkCosts::new(&IommuSpec::default(), 1);
         assert_eq!(LeafSize::ALL.map(|size| costs.accesses(Some(size))), [4, 3, 2]);
         assert_eq!(costs.accesses(None), 4);

@@ -113,14 +113,15 @@ fn walk_cache() -> impl Strategy<Value = WalkCacheSpec> {
     })
 }
 
-/// What walks read: levels and walk caches, as far as they can be built with such walkers.
+/// What walks read: levels, stages and walk caches, as far as they can be built with such walkers.
 fn iommu() -> impl Strategy<Value = IommuSpec> {
     let faults = (1u32..4, grid_ns(0..200))
         .prop_map(|(queue_entries, service_ns)| FaultQueueSpec { queue_entries, service_ns });
     let caches = (walk_cache(), walk_cache(), walk_cache(), walk_cache())
         .prop_map(|(l2, l3, l4, l5)| WalkCachesSpec { l2, l3, l4, l5 });
-    (iotlb(), walkers(), faults, 3u8..6, caches).prop_map(
-        |(iotlb, walkers, faults, page_table_levels, caches)| {
+    let host = (prop::bool::weighted(0.3), 3u8..6, prop::sample::select(LeafSize::ALL.to_vec()));
+    (iotlb(), walkers(), faults, 3u8..6, caches, host).prop_map(
+        |(iotlb, walkers, faults, page_table_levels, caches, (nested, host_levels, host_page_size))| {
             let whole = walkers.walk_ns.is_some();
             let mut walk_caches = if whole { WalkCachesSpec::default() } else { caches };
             if page_table_levels < 5 {
@@ -129,7 +130,18 @@ fn iommu() -> impl Strategy<Value = IommuSpec> {
             if page_table_levels < 4 {
                 walk_caches.l4 = WalkCacheSpec::default();
             }
-            IommuSpec { iotlb, walk_caches, walkers, faults, page_table_levels, ..IommuSpec::default() }
+            let stages = if nested && !whole { 2 } else { 1 };
+            IommuSpec {
+                iotlb,
+                walk_caches,
+                walkers,
+                faults,
+                page_table_levels,
+                stages,
+                host_levels,
+                host_page_size,
+                ..IommuSpec::default()
+            }
         },
     )
 }

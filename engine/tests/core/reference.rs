@@ -51,11 +51,13 @@ pub enum Rule {
     AFaultFillsNoWalkCache,
     WalkCachesKnowDomains,
     HitsCountInWalkCaches,
+    GuestTablesAreTranslated,
+    HostPagesCutLeaves,
     DrawsGoByWalkAndAccess,
 }
 
 impl Rule {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -88,6 +90,8 @@ impl Rule {
         Self::AFaultFillsNoWalkCache,
         Self::WalkCachesKnowDomains,
         Self::HitsCountInWalkCaches,
+        Self::GuestTablesAreTranslated,
+        Self::HostPagesCutLeaves,
         Self::DrawsGoByWalkAndAccess,
     ];
 }
@@ -569,7 +573,8 @@ impl<'a> Reference<'a> {
             translation.known_at = translation.known_at.max(self.now + hit_ps);
             return Some(self.checked(id, at, intent, Some(leaf)));
         }
-        let found = leaves.iter().find(|leaf| covers(leaf)).copied();
+        let mapped = leaves.iter().find(|leaf| covers(leaf)).copied();
+        let found = mapped.map(|leaf| self.cached_part(leaf, at));
         let code =
             found.map_or(leaf_code(Iova(at), LeafSize::Size4K), |leaf| leaf_code(leaf.base, leaf.size));
         let pending = self.walks.iter().position(|walk| {
@@ -591,7 +596,7 @@ impl<'a> Reference<'a> {
         }
         self.fates[id.0][id.1].misses += 1;
         let granted = found.is_some_and(|leaf| leaf.permissions.allow(intent.op));
-        let leaf_level = found.map_or(1, |leaf| 1 + leaf.size as u8);
+        let leaf_level = mapped.map_or(1, |leaf| 1 + leaf.size as u8);
         let walk = self.start_walk(domain, code, found, granted, (at, leaf_level));
         self.wait_for(id, walk);
         Some(self.checked(id, at, intent, found))
@@ -664,6 +669,18 @@ impl<'a> Reference<'a> {
         }
     }
 
+    /// What of a leaf can be cached: with two stages no more than a leaf of the host.
+    fn cached_part(&self, leaf: Leaf, at: u64) -> Leaf {
+        let iommu = &self.case.machine.iommu;
+        let size = iommu.host_page_size;
+        if iommu.stages == 1 || leaf.size <= size || !self.holds(Rule::HostPagesCutLeaves) {
+            return leaf;
+        }
+        let base = at / size.bytes() * size.bytes();
+        let target = PhysAddr(leaf.target.0 + (base - leaf.base.0));
+        Leaf { base: Iova(base), target, size, permissions: leaf.permissions }
+    }
+
     fn start_walk(
         &mut self,
         domain: u32,
@@ -720,6 +737,8 @@ impl<'a> Reference<'a> {
             self.counters.walk_accesses += u64::from(levels - leaf_level);
             return;
         }
+        let host_levels = iommu.host_levels - iommu.host_page_size as u8;
+        let host_accesses = if iommu.stages == 1 { 0 } else { usize::from(host_levels) };
         let Walk { at, fills_walk_caches, .. } = self.walks[walk];
         let domain = self.walk_cache_domain(walk);
         let mut cached: Vec<u8> = self.walk_caches.keys().copied().collect();
@@ -728,6 +747,9 @@ impl<'a> Reference<'a> {
         }
         let mut first = levels;
         let mut steps = VecDeque::new();
+        if self.holds(Rule::GuestTablesAreTranslated) {
+            steps.extend(vec![None; host_accesses]);
+        }
         for level in cached {
             let there =
                 self.walk_caches.get_mut(&level).expect("it is on").lookup(domain, region(at, level).0);
@@ -745,10 +767,12 @@ impl<'a> Reference<'a> {
                 self.walks[walk].goes_on_from = being_read.map(|other| (other, level));
             }
             first = level - 1;
+            steps.clear();
             break;
         }
         for level in (leaf_level..=first.max(leaf_level)).rev() {
             steps.push_back(None);
+            steps.extend(vec![None; host_accesses]);
             if level > leaf_level && fills_walk_caches && self.walk_caches.contains_key(&level) {
                 self.walks[walk].to_fill.insert(level);
                 *steps.back_mut().expect("an access") = Some(level);

@@ -59,7 +59,7 @@ fn tables_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
 }
 
 /// Keys of the hostile scenario with values to choose from.
-const CHOICES: [(&str, &[&str]); 27] = [
+const CHOICES: [(&str, &[&str]); 29] = [
     ("topology.hosts", &["1", "3"]),
     ("topology.adapters_per_host", &["1", "2", "3"]),
     ("topology.domain_scope", &["vf", "adapter"]),
@@ -82,6 +82,8 @@ const CHOICES: [(&str, &[&str]); 27] = [
     ("iommu.walk_caches.l2.entries", &["0", "1", "8"]),
     ("iommu.walk_caches.l3.entries", &["0", "3"]),
     ("iommu.walk_caches.l3.replacement", &["fifo", "random"]),
+    ("iommu.stages", &["1", "2"]),
+    ("iommu.host_page_size", &["4k", "1g"]),
     ("iommu.faults.service_ns", &["0", "3000"]),
     ("memory.read_ns", &["0", "150"]),
     ("memory.unsupported_request_ns", &["0", "20", "900"]),

@@ -160,6 +160,7 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
             "hostile, walk caches",
             hostile(&["iommu.walk_caches.l2.entries=2", "iommu.walk_caches.l3.entries=3"]),
         ),
+        ("hostile, nested", hostile(&["iommu.stages=2", "iommu.host_page_size=4k"])),
         ("hostile, for a time", hostile(&["duration_us=2000"])),
     ]);
     all

@@ -323,6 +323,35 @@ fn walks_hit_a_full_walk_cache_in_proportion_to_its_size() {
     }
 }
 
+/// One DMA at a time that always walks: the two stages cost (g + 1)(h + 1) - 1 accesses.
+#[test]
+fn a_walk_in_two_stages_reads_the_hosts_tables_for_each_of_the_guests() {
+    for (guest, host, host_page, accesses) in [(4, 4, "4k", 24), (4, 4, "2m", 19), (5, 3, "4k", 23)] {
+        let with = |stages: u32| {
+            let changes = [
+                "requests=20000".into(),
+                "tenants.all.arrivals.mops_per_vf=0.1".into(),
+                "iommu.walkers.memory_ns=50".into(),
+                format!("iommu.page_table_levels={guest}"),
+                format!("iommu.stages={stages}"),
+                format!("iommu.host_levels={host}"),
+                format!("iommu.host_page_size={host_page}"),
+            ];
+            summary(WALKERS, &changes)
+        };
+        let (one, two) = (with(1), with(2));
+        let what = format!("{guest} and {host} levels of {host_page}");
+        assert_eq!(
+            (one.walk_accesses, two.walk_accesses),
+            (guest * one.walks, accesses * two.walks),
+            "{what}"
+        );
+        // Nearly none waits for 16 walkers, nor finds its page cached.
+        let longer = (accesses - guest) as f64 * 50.0;
+        assert_within(&what, two.latency_mean_ns - one.latency_mean_ns, longer, 0.005);
+    }
+}
+
 /// O reads outstanding at most, each of latency L with its walk of W, before K walkers: no more than
 /// O / (L + W) of them and K / W get through, and nearly as many do where one bound is well below the other.
 #[test]
