@@ -12,7 +12,9 @@ use crate::request::{Fault, Op};
 use crate::table::Table;
 use crate::topology::{AdapterOfVf, Host, TenantOf, Vf, Vm};
 use crate::traffic::TrafficSource;
-use crate::translation::{ContextEntry, FaultQueue, IotlbState, Walkers, replacement::with_iotlb};
+use crate::translation::{
+    ContextEntry, FaultQueue, IotlbState, WalkCaches, Walkers, replacement::with_iotlb,
+};
 use crate::units::Picoseconds;
 
 /// A ratio; 0 where there is nothing to divide by.
@@ -122,11 +124,23 @@ impl Totals {
             self.uplink_busy_ps += u128::from(uplink.busy_ps);
             self.downlink_busy_ps += u128::from(downlink.busy_ps);
         }
-        for (iotlb, walkers, faults) in world.query::<(&IotlbState, &Walkers, &FaultQueue)>().iter(world) {
+        let mut iommus = world.query::<(&IotlbState, &WalkCaches, &Walkers, &FaultQueue)>();
+        for (iotlb, walk_caches, walkers, faults) in iommus.iter(world) {
             summary.iotlb_evictions += with_iotlb!(&iotlb.0, |iotlb| iotlb.counters().evictions);
             let counters = walkers.counters();
             summary.walks += counters.walks;
             summary.walks_faulted += counters.faulted;
+            summary.walk_accesses += counters.accesses;
+            let cached = walk_caches.counters();
+            for (level, hits, misses) in [
+                (2, &mut summary.walk_cache_l2_hits, &mut summary.walk_cache_l2_misses),
+                (3, &mut summary.walk_cache_l3_hits, &mut summary.walk_cache_l3_misses),
+                (4, &mut summary.walk_cache_l4_hits, &mut summary.walk_cache_l4_misses),
+                (5, &mut summary.walk_cache_l5_hits, &mut summary.walk_cache_l5_misses),
+            ] {
+                *hits += cached.hits[level - 2];
+                *misses += cached.misses[level - 2];
+            }
             summary.walker_queue_stalls += counters.stalls;
             self.walker_busy_ps += u128::from(counters.busy_ps);
             self.walk_wait_ps += u128::from(counters.wait_ps);

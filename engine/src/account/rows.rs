@@ -69,6 +69,24 @@ row! {
         walks: u64,
         /// Walks that ended in a fault.
         walks_faulted: u64,
+        /// Memory accesses of all walks.
+        walk_accesses: u64,
+        /// Walks that went on from an entry for 2 MiB of the walk cache of level 2.
+        walk_cache_l2_hits: u64,
+        /// Walks that looked for an entry in the walk cache of level 2 in vain.
+        walk_cache_l2_misses: u64,
+        /// Walks that went on from an entry for 1 GiB of the walk cache of level 3.
+        walk_cache_l3_hits: u64,
+        /// Walks that looked for an entry in the walk cache of level 3 in vain.
+        walk_cache_l3_misses: u64,
+        /// Walks that went on from an entry for 512 GiB of the walk cache of level 4.
+        walk_cache_l4_hits: u64,
+        /// Walks that looked for an entry in the walk cache of level 4 in vain.
+        walk_cache_l4_misses: u64,
+        /// Walks that went on from an entry for 256 TiB of the walk cache of level 5.
+        walk_cache_l5_hits: u64,
+        /// Walks that looked for an entry in the walk cache of level 5 in vain.
+        walk_cache_l5_misses: u64,
         /// Share of simulated time the walkers are busy, mean over all walkers.
         walker_utilisation: f64,
         /// Mean wait of a walk for a walker, ns.

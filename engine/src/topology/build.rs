@@ -18,7 +18,7 @@ use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, TrafficSource, spawn_rows};
 use crate::translation::{
     AnyIotlb, Arrivals, Context, ContextEntry, FaultQueue, IotlbState, LookedUp, LookupBound, LookupClock,
-    Reached, TranslationTimes, WalkCosts, Walkers,
+    Reached, TranslationTimes, WalkCaches, WalkCosts, Walkers,
 };
 use crate::units::Picoseconds;
 
@@ -98,9 +98,10 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
             Iommu,
             DidAllocator::new(DOMAIN_IDS),
             IotlbState(AnyIotlb::new(&spec.iotlb, seed)),
+            WalkCaches::new(spec, seed),
             Walkers::new(&spec.walkers),
             TranslationTimes {
-                walks: WalkCosts::new(spec),
+                walks: WalkCosts::new(spec, seed),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
             },
             MemoryTimes::new(&plan.machine.memory),

@@ -7,6 +7,8 @@ use super::faults::FaultQueue;
 use super::iotlb::Tag;
 use super::kernel::{OrderedPass, Prepared, Segment};
 use super::replacement::{Replacement, with_iotlb};
+use super::walk_cache::WalkCaches;
+use super::walk_costs::{VaryingWalks, Walks};
 use super::walkers::Walkers;
 use crate::account::AuditPolicy;
 use crate::domain::{LeafSize, PageTable};
@@ -42,7 +44,7 @@ struct Notes<'a> {
 #[expect(clippy::type_complexity, clippy::too_many_arguments, reason = "the query is the stage's data flow")]
 pub fn translate(
     iommu: Single<(
-        (&mut IotlbState, &mut Walkers, &TranslationTimes, &AuditPolicy),
+        (&mut IotlbState, &mut WalkCaches, &mut Walkers, &TranslationTimes, &AuditPolicy),
         &Arrivals,
         &mut FaultQueue,
         &mut LookupClock,
@@ -59,7 +61,7 @@ pub fn translate(
     mut progress: ResMut<Progress>,
 ) {
     let (
-        (mut iotlb, mut walkers, times, audit),
+        (mut iotlb, mut walk_caches, mut walkers, times, audit),
         arrivals,
         mut faults,
         mut clock,
@@ -80,33 +82,41 @@ pub fn translate(
     let contexts = columns!(vfs);
     let tables = columns!(tables);
     let mut links = Links { uplinks, credits };
+    let TranslationTimes { walks: costs, hit } = times;
+    let walkers = &mut *walkers;
     with_iotlb!(&mut iotlb.0, |iotlb| {
-        let mut pass = OrderedPass {
-            iotlb,
-            walkers: &mut walkers,
-            contexts,
-            tables,
-            walk_costs: times.walks,
-            hit: times.hit,
-            pieces: Vec::new(),
+        let pieces = Vec::new();
+        clock.0 = if let Some(walks) = costs.fixed() {
+            let pass = OrderedPass { iotlb, walkers, contexts, tables, walks, hit: *hit, pieces };
+            pass_over(pass, &mut blocks.0, arrivals, &mut columns, &mut links, &mut notes, clock.0)
+        } else {
+            let walks = VaryingWalks { costs, caches: &mut walk_caches };
+            let pass = OrderedPass { iotlb, walkers, contexts, tables, walks, hit: *hit, pieces };
+            pass_over(pass, &mut blocks.0, arrivals, &mut columns, &mut links, &mut notes, clock.0)
         };
-        clock.0 = run_pass(
-            &mut pass,
-            &mut blocks.0,
-            &arrivals.ordered,
-            &mut columns,
-            &mut links,
-            &mut notes,
-            clock.0,
-        );
-        if arrivals.until == Picoseconds::MAX {
-            pass.end_walks(Picoseconds::MAX);
-        }
     });
     bound.0 = arrivals.until.max(clock.0);
     looked_up.last_pass = looked_up.rows.len();
     looked_up.rows.extend(arrivals.ordered.iter().map(|arrived| arrived.row));
     progress.moved += arrivals.ordered.len() as u64;
+}
+
+/// Looks up the arrivals, and ends every walk behind the last; returns when the last look-up was done.
+#[inline(always)]
+fn pass_over<P: Replacement, W: Walks>(
+    mut pass: OrderedPass<'_, P, W>,
+    blocks: &mut [Block; 3],
+    arrivals: &Arrivals,
+    columns: &mut Columns<'_>,
+    links: &mut Links<'_>,
+    notes: &mut Notes<'_>,
+    clock: Picoseconds,
+) -> Picoseconds {
+    let clock = run_pass(&mut pass, blocks, &arrivals.ordered, columns, links, notes, clock);
+    if arrivals.until == Picoseconds::MAX {
+        pass.end_walks(Picoseconds::MAX);
+    }
+    clock
 }
 
 /// Arrivals that are prepared together. Their lines of the IOTLB, and of what leads to the entries of
@@ -133,8 +143,8 @@ pub struct Blocks([Block; 3]);
 
 /// Reads a block's columns and asks for the cache lines it will want first.
 #[inline(never)]
-fn prepare<P: Replacement>(
-    pass: &OrderedPass<'_, P>,
+fn prepare<P: Replacement, W: Walks>(
+    pass: &OrderedPass<'_, P, W>,
     arrivals: &[Arrived],
     intents: &[Intent],
     block: &mut Block,
@@ -156,7 +166,7 @@ fn prepare<P: Replacement>(
 
 /// Asks for the entries of the IOTLB and of the page tables that a block may want.
 #[inline(never)]
-fn prefetch_entries<P: Replacement>(pass: &OrderedPass<'_, P>, block: &Block) {
+fn prefetch_entries<P: Replacement, W: Walks>(pass: &OrderedPass<'_, P, W>, block: &Block) {
     for dma in block.dmas() {
         let Some(context) = dma.context else { continue };
         pass.iotlb.prefetch_entry(dma.set, dma.hash);
@@ -165,8 +175,8 @@ fn prefetch_entries<P: Replacement>(pass: &OrderedPass<'_, P>, block: &Block) {
 }
 
 /// Looks up one arrival after another; returns when the last look-up was done.
-fn run_pass<P: Replacement>(
-    pass: &mut OrderedPass<'_, P>,
+fn run_pass<P: Replacement, W: Walks>(
+    pass: &mut OrderedPass<'_, P, W>,
     blocks: &mut [Block; 3],
     arrivals: &[Arrived],
     columns: &mut Columns<'_>,

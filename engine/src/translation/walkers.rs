@@ -4,8 +4,7 @@
 use bevy_ecs::component::Component;
 
 use super::iotlb::{Tag, Target};
-use super::spec::{IommuSpec, WalkersSpec};
-use crate::domain::LeafSize;
+use super::spec::WalkersSpec;
 use crate::ring::OrderedRing;
 use crate::units::Picoseconds;
 
@@ -27,6 +26,8 @@ pub struct WalkerCounters {
     pub walks: u64,
     /// Walks that ended in a fault.
     pub faulted: u64,
+    /// Memory accesses of all walks.
+    pub accesses: u64,
     /// Time all walkers were busy, summed.
     pub busy_ps: u64,
     /// Time walks waited for a walker, summed.
@@ -35,36 +36,6 @@ pub struct WalkerCounters {
     pub stalls: u64,
     /// Time look-ups were stalled by a full queue, summed.
     pub stall_ps: u64,
-}
-
-/// How long a walk takes, by what it finds.
-#[derive(Clone, Copy, Debug)]
-pub struct WalkCosts {
-    by_size: [Picoseconds; 3],
-    unmapped: Picoseconds,
-}
-
-impl WalkCosts {
-    /// One access a level down to the leaf, or one time for all. A walk that finds nothing costs as
-    /// much as one to a 4 KiB leaf.
-    #[must_use]
-    pub fn new(spec: &IommuSpec) -> Self {
-        let levels = f64::from(spec.page_table_levels);
-        let walkers = &spec.walkers;
-        let memory_ns = walkers.memory_ns.unwrap_or(WalkersSpec::MEMORY_NS_DEFAULT);
-        let of_levels = |levels: f64| Picoseconds::from_ns_f64(walkers.walk_ns.unwrap_or(levels * memory_ns));
-        Self {
-            by_size: [of_levels(levels), of_levels(levels - 1.0), of_levels(levels - 2.0)],
-            unmapped: of_levels(levels),
-        }
-    }
-
-    /// The cost of a walk that finds a leaf of this size, or none.
-    #[inline]
-    #[must_use]
-    pub fn of(&self, found: Option<LeafSize>) -> Picoseconds {
-        found.map_or(self.unmapped, |size| self.by_size[size as usize])
-    }
 }
 
 /// The walkers, their queue and the walks under way.
@@ -81,8 +52,9 @@ pub struct Walkers {
     pending: OrderedRing<PendingWalk>,
     /// When the first pending walk ends; [`Picoseconds::MAX`] where there is none.
     next_end: Picoseconds,
-    /// How many pending walks have a tag of each hash: mostly none, and then none needs to be looked for.
-    tags: [u32; TAG_HASHES],
+    tags: TagCounts,
+    /// Walks whose time varied, for the numbers that their draws go by.
+    numbered: u64,
     counters: WalkerCounters,
 }
 
@@ -99,7 +71,8 @@ impl Walkers {
             queue_entries: spec.queue_entries as usize,
             pending: OrderedRing::new(spec.count as usize),
             next_end: Picoseconds::MAX,
-            tags: [0; TAG_HASHES],
+            tags: TagCounts::default(),
+            numbered: 0,
             counters: WalkerCounters::default(),
         }
     }
@@ -132,7 +105,7 @@ impl Walkers {
         }
         self.pending.take_first();
         self.next_end = self.pending.first().map_or(Picoseconds::MAX, |walk| walk.end);
-        self.tags[tag_hash(&walk.tag)] -= 1;
+        self.tags.remove(&walk.tag);
         Some(walk)
     }
 
@@ -140,7 +113,7 @@ impl Walkers {
     #[inline]
     #[must_use]
     pub fn under_way(&self, tag: &Tag) -> Option<Picoseconds> {
-        if self.tags[tag_hash(tag)] == 0 {
+        if !self.tags.may_hold(tag) {
             return None;
         }
         self.pending.iter().find(|walk| walk.tag.is(tag)).map(|walk| walk.end)
@@ -158,28 +131,35 @@ impl Walkers {
         vacated
     }
 
-    /// Puts a walk of length `cost` into the queue at `now`, an admission time, and returns its end.
+    /// When a walk that is put into the queue at `now` starts: walkers serve the queue in order.
+    #[inline]
+    #[must_use]
+    pub fn next_start(&self, now: Picoseconds) -> Picoseconds {
+        self.free_at.first().map_or(now, |free_at| now.max(*free_at))
+    }
+
+    /// The number of the next walk whose time varies.
+    pub fn next_number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered - 1
+    }
+
+    /// Puts a walk into the queue at `now`, an admission time, that starts at its [`Self::next_start`] and
+    /// holds its walker up to its end.
     #[inline(always)]
-    pub fn start(
-        &mut self,
-        now: Picoseconds,
-        tag: Tag,
-        fills: Option<Target>,
-        cost: Picoseconds,
-    ) -> Picoseconds {
-        let start = self.free_at.first().map_or(now, |free_at| now.max(*free_at));
-        let end = start + cost;
+    pub fn start(&mut self, now: Picoseconds, tag: Tag, fills: Option<Target>, span: WalkSpan) {
+        let WalkSpan { start, end, accesses } = span;
         self.free_at.take_first();
         self.free_at.insert(end, |at| *at);
         self.note_start(start);
         self.pending.insert(PendingWalk { end, tag, fills }, |walk| walk.end);
         self.next_end = self.next_end.min(end);
-        self.tags[tag_hash(&tag)] += 1;
+        self.tags.add(&tag);
         self.counters.walks += 1;
         self.counters.faulted += u64::from(fills.is_none());
-        self.counters.busy_ps += cost.0;
+        self.counters.accesses += u64::from(accesses);
+        self.counters.busy_ps += (end - start).0;
         self.counters.wait_ps += (start - now).0;
-        end
     }
 
     /// Starts do not decrease: the earliest makes room for this one.
@@ -197,10 +177,51 @@ impl Walkers {
     }
 }
 
-/// Hashes that tags of walks are counted by.
+/// How long a walk holds its walker, and what it reads.
+#[derive(Clone, Copy, Debug)]
+pub struct WalkSpan {
+    /// When it starts.
+    pub start: Picoseconds,
+    /// When it ends.
+    pub end: Picoseconds,
+    /// Memory accesses.
+    pub accesses: u32,
+}
+
+/// Hashes that tags are counted by.
 const TAG_HASHES: usize = 1_024;
 
-#[inline]
-fn tag_hash(tag: &Tag) -> usize {
-    tag.hash() as usize % TAG_HASHES
+/// How many of some tags have each hash: mostly none, and then none needs to be looked for.
+pub struct TagCounts([u32; TAG_HASHES]);
+
+impl Default for TagCounts {
+    fn default() -> Self {
+        Self([0; TAG_HASHES])
+    }
+}
+
+impl TagCounts {
+    #[inline]
+    fn count(&mut self, tag: &Tag) -> &mut u32 {
+        &mut self.0[tag.hash() as usize % TAG_HASHES]
+    }
+
+    /// Counts one more.
+    #[inline]
+    pub fn add(&mut self, tag: &Tag) {
+        *self.count(tag) += 1;
+    }
+
+    /// Counts one less, of those that were added.
+    #[inline]
+    pub fn remove(&mut self, tag: &Tag) {
+        *self.count(tag) -= 1;
+    }
+
+    /// Whether this tag may be among them.
+    #[inline]
+    #[must_use]
+    pub fn may_hold(&self, tag: &Tag) -> bool {
+        self.0[tag.hash() as usize % TAG_HASHES] > 0
+    }
 }

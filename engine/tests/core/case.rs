@@ -10,7 +10,8 @@ use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
-    FaultQueueSpec, FullWord, IommuSpec, IotlbIndex, IotlbSpec, WalkersSpec, Ways,
+    FaultQueueSpec, FullWord, IommuSpec, IotlbIndex, IotlbSpec, WalkCacheSpec, WalkCachesSpec, WalkLatency,
+    WalkersSpec, Ways, replacement::ReplacementPolicy,
 };
 use proptest::prelude::*;
 
@@ -77,17 +78,72 @@ fn iotlb() -> impl Strategy<Value = IotlbSpec> {
         .prop_filter("can be built", |spec| spec.validate().is_ok())
 }
 
+/// Times of whole walks or of accesses; drawn ones on the grid, so that walks tie, or not.
 fn walkers() -> impl Strategy<Value = WalkersSpec> {
-    let cost = prop_oneof![
-        grid_ns(1..60).prop_map(|ns| (None, Some(ns))),
-        grid_ns(1..20).prop_map(|ns| (Some(ns), None)),
+    let exponential = prop_oneof![2 => Just(WalkLatency::Constant), 1 => Just(WalkLatency::Exponential)];
+    let list = prop::collection::vec((grid_ns(1..12), (1u32..4).prop_map(f64::from)), 1..4);
+    let times = prop_oneof![
+        2 => (grid_ns(1..60), exponential.clone()).prop_map(|(ns, latency)| (latency, None, Some(ns), None)),
+        4 => (grid_ns(1..20), exponential).prop_map(|(ns, latency)| (latency, Some(ns), None, None)),
+        2 => list.prop_map(|list| (WalkLatency::Empirical, None, None, Some(list))),
     ];
-    (1u32..5, 1u32..6, cost).prop_map(|(count, queue_entries, (memory_ns, walk_ns))| WalkersSpec {
-        count,
-        queue_entries,
-        memory_ns,
-        walk_ns,
+    (1u32..5, 1u32..6, times).prop_map(
+        |(count, queue_entries, (latency, memory_ns, walk_ns, empirical_ns))| WalkersSpec {
+            count,
+            queue_entries,
+            latency,
+            memory_ns,
+            walk_ns,
+            empirical_ns,
+        },
+    )
+}
+
+fn walk_cache() -> impl Strategy<Value = WalkCacheSpec> {
+    let shape = prop_oneof![
+        3 => Just((0, Ways::Full(FullWord::Full))),
+        2 => (1u32..5).prop_map(|entries| (entries, Ways::Full(FullWord::Full))),
+        1 => (0u32..2, 0u32..2).prop_map(|(sets, ways)| (1 << (sets + ways), Ways::Count(1 << ways))),
+    ];
+    let policy = prop::sample::select(POLICIES.to_vec());
+    (shape, policy).prop_map(|((entries, ways), replacement)| {
+        // The tree needs a power of two.
+        let entries = if replacement == ReplacementPolicy::Plru && entries == 3 { 4 } else { entries };
+        WalkCacheSpec { entries, ways, replacement }
     })
+}
+
+/// What walks read: levels, stages and walk caches, as far as they can be built with such walkers.
+fn iommu() -> impl Strategy<Value = IommuSpec> {
+    let faults = (1u32..4, grid_ns(0..200))
+        .prop_map(|(queue_entries, service_ns)| FaultQueueSpec { queue_entries, service_ns });
+    let caches = (walk_cache(), walk_cache(), walk_cache(), walk_cache())
+        .prop_map(|(l2, l3, l4, l5)| WalkCachesSpec { l2, l3, l4, l5 });
+    let host = (prop::bool::weighted(0.3), 3u8..6, prop::sample::select(LeafSize::ALL.to_vec()));
+    (iotlb(), walkers(), faults, 3u8..6, caches, host).prop_map(
+        |(iotlb, walkers, faults, page_table_levels, caches, (nested, host_levels, host_page_size))| {
+            let whole = walkers.walk_ns.is_some();
+            let mut walk_caches = if whole { WalkCachesSpec::default() } else { caches };
+            if page_table_levels < 5 {
+                walk_caches.l5 = WalkCacheSpec::default();
+            }
+            if page_table_levels < 4 {
+                walk_caches.l4 = WalkCacheSpec::default();
+            }
+            let stages = if nested && !whole { 2 } else { 1 };
+            IommuSpec {
+                iotlb,
+                walk_caches,
+                walkers,
+                faults,
+                page_table_levels,
+                stages,
+                host_levels,
+                host_page_size,
+                ..IommuSpec::default()
+            }
+        },
+    )
 }
 
 fn machine() -> impl Strategy<Value = MachineSpec> {
@@ -133,13 +189,7 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             unsupported_request_ns,
         },
     );
-    let faults = (1u32..4, grid_ns(0..200))
-        .prop_map(|(queue_entries, service_ns)| FaultQueueSpec { queue_entries, service_ns });
-    let iommu =
-        (iotlb(), walkers(), faults, 3u8..6).prop_map(|(iotlb, walkers, faults, page_table_levels)| {
-            IommuSpec { iotlb, walkers, faults, page_table_levels, ..IommuSpec::default() }
-        });
-    (topology, scheduler, link, device, iommu, memory).prop_map(
+    (topology, scheduler, link, device, iommu(), memory).prop_map(
         |(topology, scheduler, link, device, iommu, memory)| MachineSpec {
             topology,
             scheduler,
@@ -151,8 +201,9 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
     )
 }
 
-/// Where the buffers of every VF lie; addresses between and behind them are not mapped.
-const BUFFER_BASES: [u64; 3] = [0x10_0000, 0x4000_0000, 0x1_0000_0000];
+/// Where the buffers of every VF lie, that of small pages over the end of a page table; addresses between
+/// and behind them are not mapped.
+const BUFFER_BASES: [u64; 3] = [0x1F_D000, 0x4000_0000, 0x1_0000_0000];
 
 fn buffers() -> impl Strategy<Value = Vec<BufferPlan>> {
     let permissions = prop::sample::select(vec![

@@ -69,6 +69,19 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     let counters = Counters {
         walks: summary.walks,
         walks_faulted: summary.walks_faulted,
+        walk_accesses: summary.walk_accesses,
+        walk_cache_hits: [
+            summary.walk_cache_l2_hits,
+            summary.walk_cache_l3_hits,
+            summary.walk_cache_l4_hits,
+            summary.walk_cache_l5_hits,
+        ],
+        walk_cache_misses: [
+            summary.walk_cache_l2_misses,
+            summary.walk_cache_l3_misses,
+            summary.walk_cache_l4_misses,
+            summary.walk_cache_l5_misses,
+        ],
         evictions: summary.iotlb_evictions,
         queue_stalls: summary.walker_queue_stalls,
         source_stalls: summary.dma_source_stalled,

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use portcullis_engine::domain::{Leaf, LeafSize};
+use portcullis_engine::domain::{Leaf, LeafSize, Permissions};
 use portcullis_engine::hash::mix64;
-use portcullis_engine::ids::Iova;
+use portcullis_engine::ids::{Iova, PhysAddr};
 use portcullis_engine::link::Retire;
 use portcullis_engine::request::{Fault, Op};
 use portcullis_engine::topology::DomainScope;
-use portcullis_engine::translation::leaf_code;
+use portcullis_engine::translation::{WalkLatency, leaf_code};
 
 use crate::case::{Case, Intent};
 use crate::plain_iotlb::{IotlbRule, PlainIotlb};
@@ -43,10 +43,21 @@ pub enum Rule {
     RetireInOrder,
     WritesRetireAsTheyLeave,
     ClientsThink,
+    WalkCachesLookedUpAtTheMiss,
+    DeepestEntryServes,
+    WalkCachesFillAsWalksRead,
+    AnEntryBeingReadIsWaitedFor,
+    WhoWaitsHoldsItsWalker,
+    AFaultFillsNoWalkCache,
+    WalkCachesKnowDomains,
+    HitsCountInWalkCaches,
+    GuestTablesAreTranslated,
+    HostPagesCutLeaves,
+    DrawsGoByWalkAndAccess,
 }
 
 impl Rule {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 35] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -71,6 +82,17 @@ impl Rule {
         Self::RetireInOrder,
         Self::WritesRetireAsTheyLeave,
         Self::ClientsThink,
+        Self::WalkCachesLookedUpAtTheMiss,
+        Self::DeepestEntryServes,
+        Self::WalkCachesFillAsWalksRead,
+        Self::AnEntryBeingReadIsWaitedFor,
+        Self::WhoWaitsHoldsItsWalker,
+        Self::AFaultFillsNoWalkCache,
+        Self::WalkCachesKnowDomains,
+        Self::HitsCountInWalkCaches,
+        Self::GuestTablesAreTranslated,
+        Self::HostPagesCutLeaves,
+        Self::DrawsGoByWalkAndAccess,
     ];
 }
 
@@ -94,6 +116,10 @@ pub struct Fate {
 pub struct Counters {
     pub walks: u64,
     pub walks_faulted: u64,
+    pub walk_accesses: u64,
+    /// By level, from 2 on.
+    pub walk_cache_hits: [u64; 4],
+    pub walk_cache_misses: [u64; 4],
     pub evictions: u64,
     pub queue_stalls: u64,
     pub source_stalls: u64,
@@ -111,6 +137,7 @@ enum Event {
     Credit { adapter: usize, lookup: usize },
     Issue { vf: usize, origin: u64 },
     Send { adapter: usize },
+    Read { walk: usize },
     WalkEnd { walk: usize },
     Arrival { adapter: usize, number: usize, id: Id },
     Ready { lookup: usize, id: Id },
@@ -139,8 +166,20 @@ struct Walk {
     domain: u32,
     code: u64,
     leaf: Option<Leaf>,
+    /// The level that holds the leaf, or would.
+    leaf_level: u8,
+    at: u64,
     fills: bool,
-    cost: u64,
+    fills_walk_caches: bool,
+    /// Accesses to come; after some, an entry of a level can be cached.
+    steps: VecDeque<Option<u8>>,
+    accesses: u64,
+    /// Levels whose entries it has still to read for the walk caches.
+    to_fill: BTreeSet<u8>,
+    /// The walk that reads the entry it goes on from, and the level.
+    goes_on_from: Option<(usize, u8)>,
+    /// Walks that wait for an entry of a level that this one reads.
+    waiting: Vec<(u8, usize)>,
     waiters: Vec<Id>,
     over: bool,
 }
@@ -175,6 +214,9 @@ pub struct Reference<'a> {
     /// Where the look-ups of the DMA at the front of the input go on.
     resume_at: Option<u64>,
     iotlb: PlainIotlb,
+    /// By level; regions lie in them as pages do.
+    walk_caches: BTreeMap<u8, PlainIotlb>,
+    latency_seed: u64,
     walks: Vec<Walk>,
     walk_queue: VecDeque<usize>,
     walkers_busy: u32,
@@ -192,6 +234,11 @@ fn wire(bytes: u64) -> u64 {
 /// Slots under a limit; 0 is none.
 fn slots(limit: u32) -> u32 {
     if limit == 0 { u32::MAX } else { limit }
+}
+
+/// What an entry of a level covers around an address, by its number, as the address of a page.
+fn region(at: u64, level: u8) -> Iova {
+    Iova(at >> (12 + 9 * u32::from(level - 1)) << 12)
 }
 
 fn ps(ns: f64) -> u64 {
@@ -236,6 +283,19 @@ impl<'a> Reference<'a> {
             input: VecDeque::new(),
             resume_at: None,
             iotlb: PlainIotlb::new(&machine.iommu.iotlb, iommu_seed, broken_in_iotlb),
+            walk_caches: machine
+                .iommu
+                .walk_caches
+                .levels()
+                .into_iter()
+                .filter(|(_, cache)| cache.entries > 0)
+                .map(|(level, cache)| {
+                    let broken = (broken == Some(Rule::HitsCountInWalkCaches))
+                        .then_some(IotlbRule::HitsCountForReplacement);
+                    (level, PlainIotlb::new(&cache.of_pages(), mix64(iommu_seed ^ u64::from(level)), broken))
+                })
+                .collect(),
+            latency_seed: mix64(iommu_seed ^ 0x5EED_0F3A_1C5A_11E5),
             walks: Vec::new(),
             walk_queue: VecDeque::new(),
             walkers_busy: 0,
@@ -274,7 +334,7 @@ impl<'a> Reference<'a> {
                 }
             }
             Event::Send { .. } => 2,
-            Event::WalkEnd { .. } => {
+            Event::Read { .. } | Event::WalkEnd { .. } => {
                 if self.holds(Rule::WalkEndsBeforeLookups) {
                     4
                 } else {
@@ -322,6 +382,7 @@ impl<'a> Reference<'a> {
             }
             Event::Issue { vf, .. } => self.intend(vf),
             Event::Send { adapter } => self.send(adapter),
+            Event::Read { walk } => self.access_over(walk),
             Event::WalkEnd { walk } => self.walk_end(walk),
             Event::Arrival { id, .. } => {
                 self.input.push_back(id);
@@ -512,7 +573,8 @@ impl<'a> Reference<'a> {
             translation.known_at = translation.known_at.max(self.now + hit_ps);
             return Some(self.checked(id, at, intent, Some(leaf)));
         }
-        let found = leaves.iter().find(|leaf| covers(leaf)).copied();
+        let mapped = leaves.iter().find(|leaf| covers(leaf)).copied();
+        let found = mapped.map(|leaf| self.cached_part(leaf, at));
         let code =
             found.map_or(leaf_code(Iova(at), LeafSize::Size4K), |leaf| leaf_code(leaf.base, leaf.size));
         let pending = self.walks.iter().position(|walk| {
@@ -534,7 +596,8 @@ impl<'a> Reference<'a> {
         }
         self.fates[id.0][id.1].misses += 1;
         let granted = found.is_some_and(|leaf| leaf.permissions.allow(intent.op));
-        let walk = self.start_walk(domain, code, found, granted);
+        let leaf_level = mapped.map_or(1, |leaf| 1 + leaf.size as u8);
+        let walk = self.start_walk(domain, code, found, granted, (at, leaf_level));
         self.wait_for(id, walk);
         Some(self.checked(id, at, intent, found))
     }
@@ -606,24 +669,56 @@ impl<'a> Reference<'a> {
         }
     }
 
-    fn start_walk(&mut self, domain: u32, code: u64, leaf: Option<Leaf>, granted: bool) -> usize {
+    /// What of a leaf can be cached: with two stages no more than a leaf of the host.
+    fn cached_part(&self, leaf: Leaf, at: u64) -> Leaf {
         let iommu = &self.case.machine.iommu;
-        let levels = f64::from(iommu.page_table_levels) - leaf.map_or(0.0, |leaf| f64::from(leaf.size as u8));
-        let cost = match (iommu.walkers.walk_ns, iommu.walkers.memory_ns) {
-            (Some(ns), _) => ps(ns),
-            (None, memory_ns) => ps(levels * memory_ns.expect("the cases set one")),
-        };
+        let size = iommu.host_page_size;
+        if iommu.stages == 1 || leaf.size <= size || !self.holds(Rule::HostPagesCutLeaves) {
+            return leaf;
+        }
+        let base = at / size.bytes() * size.bytes();
+        let target = PhysAddr(leaf.target.0 + (base - leaf.base.0));
+        Leaf { base: Iova(base), target, size, permissions: leaf.permissions }
+    }
+
+    fn start_walk(
+        &mut self,
+        domain: u32,
+        code: u64,
+        leaf: Option<Leaf>,
+        granted: bool,
+        (at, leaf_level): (u64, u8),
+    ) -> usize {
         let fills = granted || (leaf.is_some() && !self.holds(Rule::AFaultFillsNothing));
+        let fills_walk_caches = granted || !self.holds(Rule::AFaultFillsNoWalkCache);
         let walk = self.walks.len();
-        self.walks.push(Walk { domain, code, leaf, fills, cost, waiters: Vec::new(), over: false });
+        self.walks.push(Walk {
+            domain,
+            code,
+            leaf,
+            leaf_level,
+            at,
+            fills,
+            fills_walk_caches,
+            steps: VecDeque::new(),
+            accesses: 0,
+            to_fill: BTreeSet::new(),
+            goes_on_from: None,
+            waiting: Vec::new(),
+            waiters: Vec::new(),
+            over: false,
+        });
         self.counters.walks += 1;
         self.counters.walks_faulted += u64::from(!granted);
         if !self.holds(Rule::FillAtTheEndOfTheWalk) && fills {
             self.iotlb.fill(domain, leaf.expect("found"));
         }
-        if self.walkers_busy < iommu.walkers.count {
+        if self.holds(Rule::WalkCachesLookedUpAtTheMiss) {
+            self.plan_walk(walk);
+        }
+        if self.walkers_busy < self.case.machine.iommu.walkers.count {
             self.walkers_busy += 1;
-            self.at(self.now + cost, Event::WalkEnd { walk });
+            self.begin_walk(walk);
         } else if self.holds(Rule::WalkersServeInOrder) {
             self.walk_queue.push_back(walk);
         } else {
@@ -632,18 +727,171 @@ impl<'a> Reference<'a> {
         walk
     }
 
+    /// Looks up the walk caches, and notes what is left to read.
+    fn plan_walk(&mut self, walk: usize) {
+        let iommu = &self.case.machine.iommu;
+        let (levels, leaf_level) = (iommu.page_table_levels, self.walks[walk].leaf_level);
+        if iommu.walkers.walk_ns.is_some() {
+            // One time for all that it reads.
+            self.walks[walk].steps.push_back(None);
+            self.counters.walk_accesses += u64::from(levels - leaf_level);
+            return;
+        }
+        let host_levels = iommu.host_levels - iommu.host_page_size as u8;
+        let host_accesses = if iommu.stages == 1 { 0 } else { usize::from(host_levels) };
+        let Walk { at, fills_walk_caches, .. } = self.walks[walk];
+        let domain = self.walk_cache_domain(walk);
+        let mut cached: Vec<u8> = self.walk_caches.keys().copied().collect();
+        if !self.holds(Rule::DeepestEntryServes) {
+            cached.reverse();
+        }
+        let mut first = levels;
+        let mut steps = VecDeque::new();
+        if self.holds(Rule::GuestTablesAreTranslated) {
+            steps.extend(vec![None; host_accesses]);
+        }
+        for level in cached {
+            let there =
+                self.walk_caches.get_mut(&level).expect("it is on").lookup(domain, region(at, level).0);
+            let being_read = self.walks.iter().position(|other| {
+                other.to_fill.contains(&level)
+                    && other.domain == self.walks[walk].domain
+                    && region(other.at, level) == region(at, level)
+            });
+            if there.is_none() && being_read.is_none() {
+                self.counters.walk_cache_misses[usize::from(level - 2)] += 1;
+                continue;
+            }
+            self.counters.walk_cache_hits[usize::from(level - 2)] += 1;
+            if there.is_none() {
+                self.walks[walk].goes_on_from = being_read.map(|other| (other, level));
+            }
+            first = level - 1;
+            steps.clear();
+            break;
+        }
+        for level in (leaf_level..=first.max(leaf_level)).rev() {
+            steps.push_back(None);
+            steps.extend(vec![None; host_accesses]);
+            if level > leaf_level && fills_walk_caches && self.walk_caches.contains_key(&level) {
+                self.walks[walk].to_fill.insert(level);
+                *steps.back_mut().expect("an access") = Some(level);
+            }
+        }
+        self.walks[walk].steps = steps;
+    }
+
+    fn walk_cache_domain(&self, walk: usize) -> u32 {
+        if self.holds(Rule::WalkCachesKnowDomains) { self.walks[walk].domain } else { 0 }
+    }
+
+    /// A walker takes the walk, and goes on from what is cached as soon as it is.
+    fn begin_walk(&mut self, walk: usize) {
+        if !self.holds(Rule::WalkCachesLookedUpAtTheMiss) {
+            self.plan_walk(walk);
+        }
+        match self.walks[walk].goes_on_from {
+            Some((other, level))
+                if self.walks[other].to_fill.contains(&level)
+                    && self.holds(Rule::AnEntryBeingReadIsWaitedFor) =>
+            {
+                self.walks[other].waiting.push((level, walk));
+                if !self.holds(Rule::WhoWaitsHoldsItsWalker) {
+                    self.walker_is_free();
+                }
+            }
+            _ => self.next_access(walk),
+        }
+    }
+
+    fn next_access(&mut self, walk: usize) {
+        let last = self.walks[walk].steps.len() == 1;
+        let event = if last { Event::WalkEnd { walk } } else { Event::Read { walk } };
+        self.at(self.now + self.access_time(walk), event);
+    }
+
+    /// What the next access of a walk takes, or a whole walk.
+    fn access_time(&self, walk: usize) -> u64 {
+        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+        let walkers = &self.case.machine.iommu.walkers;
+        let ns = walkers.walk_ns.or(walkers.memory_ns).unwrap_or(80.0);
+        let number = if self.holds(Rule::DrawsGoByWalkAndAccess) { walk as u64 } else { 0 };
+        let stream = mix64(self.latency_seed.wrapping_add(number.wrapping_mul(STEP)));
+        let word = mix64(stream.wrapping_add((self.walks[walk].accesses + 1).wrapping_mul(STEP)));
+        match walkers.latency {
+            WalkLatency::Constant => ps(ns),
+            WalkLatency::Exponential => {
+                let uniform = ((word >> 11) + 1) as f64 / 2_f64.powi(53);
+                ((-uniform.ln() * ns * 1_000.0 + 0.5) as u64).max(1)
+            }
+            WalkLatency::Empirical => {
+                let list = walkers.empirical_ns.as_ref().expect("the cases have one");
+                let total: f64 = list.iter().map(|(_, weight)| weight).sum();
+                let mut behind = 0.0;
+                for (ns, weight) in list {
+                    behind += weight;
+                    if (word as f64) < behind / total * 2_f64.powi(64) {
+                        return ps(*ns);
+                    }
+                }
+                ps(list.last().expect("not empty").0)
+            }
+        }
+    }
+
+    /// An access is over that is not the walk's last.
+    fn access_over(&mut self, walk: usize) {
+        self.walks[walk].accesses += 1;
+        self.counters.walk_accesses += 1;
+        if let Some(level) = self.walks[walk].steps.pop_front().expect("an access")
+            && self.holds(Rule::WalkCachesFillAsWalksRead)
+        {
+            self.fill_walk_cache(walk, level);
+        }
+        self.next_access(walk);
+    }
+
+    /// Caches the entry of a level that the walk has read; those that wait for it go on.
+    fn fill_walk_cache(&mut self, walk: usize, level: u8) {
+        let domain = self.walk_cache_domain(walk);
+        self.walks[walk].to_fill.remove(&level);
+        let entry = Leaf {
+            base: region(self.walks[walk].at, level),
+            target: PhysAddr(0),
+            size: LeafSize::Size4K,
+            permissions: Permissions::None,
+        };
+        self.walk_caches.get_mut(&level).expect("it is on").fill(domain, entry);
+        let (go_on, wait) = self.walks[walk].waiting.iter().partition(|(for_level, _)| *for_level == level);
+        self.walks[walk].waiting = wait;
+        let go_on: Vec<(u8, usize)> = go_on;
+        for (_, waiting) in go_on {
+            if !self.holds(Rule::WhoWaitsHoldsItsWalker) {
+                self.walkers_busy += 1;
+            }
+            self.next_access(waiting);
+        }
+    }
+
+    fn walker_is_free(&mut self) {
+        self.walkers_busy -= 1;
+        if let Some(next) = self.walk_queue.pop_front() {
+            self.walkers_busy += 1;
+            self.begin_walk(next);
+        }
+    }
+
     fn walk_end(&mut self, walk: usize) {
         self.walks[walk].over = true;
         let Walk { domain, leaf, fills, waiters, .. } = self.walks[walk].clone();
         if fills && self.holds(Rule::FillAtTheEndOfTheWalk) {
             self.iotlb.fill(domain, leaf.expect("only leaves are filled"));
         }
-        self.walkers_busy -= 1;
-        if let Some(next) = self.walk_queue.pop_front() {
-            self.walkers_busy += 1;
-            let cost = self.walks[next].cost;
-            self.at(self.now + cost, Event::WalkEnd { walk: next });
+        self.counters.walk_accesses += 1;
+        while let Some(level) = self.walks[walk].to_fill.first().copied() {
+            self.fill_walk_cache(walk, level);
         }
+        self.walker_is_free();
         let known = self.now + ps(self.case.machine.iommu.iotlb.hit_ns);
         for id in waiters {
             let translation = &mut self.translations[id.0][id.1];

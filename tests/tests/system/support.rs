@@ -155,6 +155,12 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         ("hostile, a queue of one", hostile(&["scheduler.vf_queue_entries=1", "link.flow_credits=1"])),
         ("hostile, in order", hostile(&["device.retire=in_order", "scheduler.vf_outstanding=2"])),
         ("hostile, random", hostile(&["iommu.iotlb.replacement=random", "iommu.iotlb.ways=full"])),
+        ("hostile, drawn walks", hostile(&["iommu.walkers.latency=exponential"])),
+        (
+            "hostile, walk caches",
+            hostile(&["iommu.walk_caches.l2.entries=2", "iommu.walk_caches.l3.entries=3"]),
+        ),
+        ("hostile, nested", hostile(&["iommu.stages=2", "iommu.host_page_size=4k"])),
         ("hostile, for a time", hostile(&["duration_us=2000"])),
     ]);
     all

@@ -49,9 +49,11 @@ impl std::fmt::Display for Override {
 }
 
 /// Pairs of keys of which one section may hold only one, by the path of the section; `*` is any class.
-const EXCLUSIVE: [(&[&str], [&str; 2]); 3] = [
+const EXCLUSIVE: [(&[&str], [&str; 2]); 5] = [
     (&[], ["requests", "duration_us"]),
     (&["iommu", "walkers"], ["memory_ns", "walk_ns"]),
+    (&["iommu", "walkers"], ["memory_ns", "empirical_ns"]),
+    (&["iommu", "walkers"], ["walk_ns", "empirical_ns"]),
     (&["tenants", "*", "arrivals"], ["mops_per_vf", "link_load"]),
 ];
 

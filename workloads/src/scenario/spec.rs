@@ -98,7 +98,7 @@ impl Scenario {
     /// Writes down the defaults that depend on other keys, so that a print shows them.
     pub(super) fn fill_in(&mut self) {
         let walkers = &mut self.iommu.walkers;
-        if walkers.walk_ns.is_none() {
+        if walkers.walk_ns.is_none() && walkers.empirical_ns.is_none() {
             walkers.memory_ns.get_or_insert(WalkersSpec::MEMORY_NS_DEFAULT);
         }
         for class in &mut self.tenants {
@@ -112,6 +112,7 @@ impl Scenario {
         let mut iommu = IommuSpec::default();
         iommu.walkers.memory_ns = Some(1.0);
         iommu.walkers.walk_ns = Some(1.0);
+        iommu.walkers.empirical_ns = Some(vec![(1.0, 1.0)]);
         Self {
             name: String::from("every-key"),
             question: String::new(),

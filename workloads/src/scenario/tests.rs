@@ -111,6 +111,10 @@ mod printing {
             small(&["seed=18446744073709551615", "link.tlp_share=0.12345678901234567"]).expect("small"),
         );
         scenarios.push(small(&["duration_us=0.1", "iommu.iotlb.ways=full", "audit=off"]).expect("small"));
+        let drawn = ["iommu.walkers.empirical_ns=[[60, 3], [90.5, 1]]", "iommu.walkers.latency=empirical"];
+        scenarios.push(small(&drawn).expect("small"));
+        scenarios
+            .push(small(&["iommu.walk_caches.l3.entries=24", "iommu.walk_caches.l3.ways=8"]).expect("small"));
         for scenario in scenarios {
             let printed = scenario.to_toml();
             let again = Scenario::parse("printed", &printed, &[]).expect(&printed);
@@ -193,6 +197,9 @@ mod overriding {
         assert_eq!((timed.requests, timed.duration_us), (None, Some(5.0)));
         let walked = small(&["iommu.walkers.walk_ns=100"]).expect("valid");
         assert_eq!((walked.iommu.walkers.memory_ns, walked.iommu.walkers.walk_ns), (None, Some(100.0)));
+        let drawn = ["iommu.walkers.empirical_ns=[[60, 3], [90.5, 1]]", "iommu.walkers.latency=empirical"];
+        let walkers = small(&drawn).expect("valid").iommu.walkers;
+        assert_eq!((walkers.memory_ns, walkers.empirical_ns), (None, Some(vec![(60.0, 3.0), (90.5, 1.0)])));
         let rated = small(&["tenants.rest.arrivals.mops_per_vf=2"]).expect("valid");
         assert_eq!(rated.tenants[1].arrivals.link_load, None);
         let both = small(&["duration_us=5", "requests=7"]);
