@@ -80,6 +80,10 @@ pub fn of_run(row: &SummaryRow, report: &Path) -> String {
 /// What the tenants got: time, DMAs, throughput, latency.
 fn run_traffic(row: &SummaryRow, lines: &mut Lines) {
     lines.push(("simulated time", nanoseconds(row.simulated_ns)));
+    if row.warmup_ns > 0.0 {
+        let warm_up = nanoseconds(row.warmup_ns);
+        lines.push(("warm-up", format!("{warm_up}, {} not counted", counted(row.dma_warmup, "DMA"))));
+    }
     lines.push((
         "DMAs",
         format!(

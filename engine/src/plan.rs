@@ -181,6 +181,8 @@ pub struct RunPlan {
     pub expected_requests: u64,
     /// Simulated time until the last is intended, or an estimate where a number is given.
     pub expected_duration: Picoseconds,
+    /// What is intended before this time is simulated and not counted, and the hardware's counters start at it.
+    pub warm_up: Picoseconds,
 }
 
 impl RunPlan {

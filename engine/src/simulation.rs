@@ -6,8 +6,8 @@ use bevy_ecs::prelude::*;
 use rayon::prelude::*;
 
 use crate::account::{
-    RequestLog, RequestRow, SummaryRow, Timeline, TimelineRow, Totals, VfBooks, Window, WindowRow, Windows,
-    ratio,
+    RequestLog, RequestRow, SummaryRow, Timeline, TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow,
+    Windows, ratio,
 };
 use crate::error::SpecError;
 use crate::ids::HostIndex;
@@ -188,7 +188,8 @@ impl Simulation {
             let world = &mut host.world;
             let bound = world.query::<&LookupBound>().single(world).expect("one IOMMU").0;
             let last = world.query::<&VfBooks>().iter(world).map(|books| books.last_completed).max();
-            bound.min(last.unwrap_or_default())
+            let in_warm_up = world.query::<&WarmUp>().single(world).expect("one host").last_completed;
+            bound.min(last.unwrap_or_default().max(in_warm_up))
         };
         Progress {
             requests_completed: self.hosts.iter().map(|host| host.over).sum(),
@@ -254,7 +255,7 @@ impl Simulation {
         let topology = &self.plan.machine.topology;
         let adapters = u64::from(topology.hosts) * u64::from(topology.adapters_per_host);
         let walkers = u64::from(topology.hosts) * u64::from(self.plan.machine.iommu.walkers.count);
-        let mut totals = Totals::new(self.plan.name.clone(), self.plan.seed);
+        let mut totals = Totals::new(self.plan.name.clone(), self.plan.seed, self.plan.warm_up);
         let mut timeline = Table::new::<TimelineRow>();
         for host in &mut self.hosts {
             totals.add_host(&mut host.world, &self.plan.classes);

@@ -101,6 +101,8 @@ impl VfBooks {
 /// What is rare in the life of a VF.
 #[derive(Component, Clone, Copy, Debug, Default)]
 pub struct VfIncidents {
+    /// DMAs intended in the warm-up that are over.
+    pub warm_up: u64,
     /// DMAs blocked, by direction.
     pub blocked: [u64; 2],
     /// DMAs blocked, by fault.
@@ -160,6 +162,29 @@ pub struct ServiceTimes(pub Latencies);
 impl Default for ServiceTimes {
     fn default() -> Self {
         Self(Latencies::new(2))
+    }
+}
+
+/// The part of a run that is simulated and not counted, on the host: what is intended before `until`.
+#[derive(Component, Clone, Copy, Debug, Default)]
+pub struct WarmUp {
+    /// When it ends.
+    pub until: Picoseconds,
+    /// Last completion of what was intended in it.
+    pub last_completed: Picoseconds,
+}
+
+impl WarmUp {
+    /// One that ends at `until`; there is none where that is 0.
+    #[must_use]
+    pub fn new(until: Picoseconds) -> Self {
+        Self { until, last_completed: Picoseconds::ZERO }
+    }
+
+    /// Leaves out a request that was complete at `end`.
+    pub fn leave_out(&mut self, incidents: &mut VfIncidents, end: Picoseconds) {
+        incidents.warm_up += 1;
+        self.last_completed = self.last_completed.max(end);
     }
 }
 

@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::*;
 use histogram::Histogram;
 
-use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies};
+use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, WarmUp};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
 use crate::gate::{Uplink, VfQueue};
@@ -41,6 +41,7 @@ pub struct Totals {
     walker_busy_ps: u128,
     walk_wait_ps: u128,
     stall_ps: u128,
+    warm_up: Picoseconds,
     last_completed: Picoseconds,
     /// The summary; its ratios and quantiles are set by [`Totals::finish`].
     summary: SummaryRow,
@@ -48,9 +49,9 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Nothing yet.
+    /// Nothing yet, of a run that counts from `warm_up` on.
     #[must_use]
-    pub fn new(scenario: String, seed: u64) -> Self {
+    pub fn new(scenario: String, seed: u64, warm_up: Picoseconds) -> Self {
         Self {
             latencies: [new_histogram(), new_histogram()],
             services: [new_histogram(), new_histogram()],
@@ -62,8 +63,9 @@ impl Totals {
             walker_busy_ps: 0,
             walk_wait_ps: 0,
             stall_ps: 0,
+            warm_up,
             last_completed: Picoseconds::ZERO,
-            summary: SummaryRow { scenario, seed, ..SummaryRow::default() },
+            summary: SummaryRow { scenario, seed, warmup_ns: warm_up.as_ns_f64(), ..SummaryRow::default() },
             tenants: Table::new::<TenantRow>(),
         }
     }
@@ -95,7 +97,7 @@ impl Totals {
                 (vf_of_adapter, adapter_before) = (0, adapter.0);
             }
             let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
-            assert_eq!(over, source.emitted, "every request has one outcome");
+            assert_eq!(over + incidents.warm_up, source.emitted, "every request has one outcome");
             let mut of_vf = new_histogram();
             for (op, total) in [Op::Read, Op::Write].into_iter().zip(&mut self.latencies) {
                 let histogram = VfLatencies::histogram(number, op);
@@ -119,8 +121,8 @@ impl Totals {
     fn add_hardware(&mut self, world: &mut World) {
         let summary = &mut self.summary;
         for (uplink, downlink) in world.query::<(&Uplink, &Downlink)>().iter(world) {
-            self.uplink_busy_ps += u128::from(uplink.busy_ps);
-            self.downlink_busy_ps += u128::from(downlink.busy_ps);
+            self.uplink_busy_ps += u128::from(uplink.busy_ps - uplink.warm_up_busy_ps);
+            self.downlink_busy_ps += u128::from(downlink.busy_ps - downlink.warm_up_busy_ps);
         }
         for (iotlb, walkers, faults) in world.query::<(&IotlbState, &Walkers, &FaultQueue)>().iter(world) {
             summary.iotlb_evictions += with_iotlb!(&iotlb.0, |iotlb| iotlb.counters().evictions);
@@ -134,6 +136,8 @@ impl Totals {
             summary.faults_recorded += faults.recorded;
             summary.faults_lost += faults.lost;
         }
+        let warm_up = world.query::<&WarmUp>().single(world).expect("one host");
+        self.last_completed = self.last_completed.max(warm_up.last_completed);
         let timeline = world.query::<&Timeline>().single(world).expect("one host");
         summary.timeline_dropped += timeline.dropped;
         let services = world.query::<&ServiceTimes>().single(world).expect("one host");
@@ -155,10 +159,12 @@ impl Totals {
             [Op::Read, Op::Write].map(|op| books.translated[op as usize] + incidents.blocked[op as usize]);
         let over = reads + writes;
         let (first, last) = source.intended.unwrap_or_default();
+        let first = first.max(self.warm_up);
         let active = books.last_completed.saturating_sub(first);
         let bytes: u64 = books.bytes.iter().sum();
         let row = TenantRow {
             dma_total: over,
+            dma_warmup: incidents.warm_up,
             dma_translated: books.translated.iter().sum(),
             dma_blocked: incidents.blocked.iter().sum(),
             dma_reads: reads,
@@ -198,6 +204,7 @@ impl Totals {
         let summary = &mut self.summary;
         summary.vfs += 1;
         summary.dma_total += row.dma_total;
+        summary.dma_warmup += row.dma_warmup;
         summary.dma_translated += row.dma_translated;
         summary.dma_blocked += row.dma_blocked;
         summary.dma_reads += row.dma_reads;
@@ -230,8 +237,9 @@ impl Totals {
             all.checked_add_assign(latencies).expect("64 bits suffice");
         }
         let simulated = self.last_completed;
-        let share = |busy: u128, servers: u64| ratio(busy as f64, servers as f64 * simulated.0 as f64);
-        let gbps = |bytes: u64| ratio(bytes as f64 * 8e3, simulated.0 as f64);
+        let counted = simulated.saturating_sub(self.warm_up);
+        let share = |busy: u128, servers: u64| ratio(busy as f64, servers as f64 * counted.0 as f64);
+        let gbps = |bytes: u64| ratio(bytes as f64 * 8e3, counted.0 as f64);
         let summary = &self.summary;
         let lookups = summary.iotlb_hits + summary.iotlb_misses;
         let mean_ns = |sum: u128| ratio(sum as f64 / 1e3, summary.dma_total as f64);

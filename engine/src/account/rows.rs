@@ -15,8 +15,13 @@ row! {
         vfs: u64,
         /// Simulated time from the start to the last completion, ns.
         simulated_ns: f64,
+        /// Simulated time at which counting starts, ns: DMAs intended before it count in no column but `dma_warmup`,
+        /// the hardware's counters start at it, and rates and shares of time are those of the time after it.
+        warmup_ns: f64,
         /// DMAs intended, each with exactly one outcome.
         dma_total: u64,
+        /// DMAs intended in the warm-up, simulated and not counted.
+        dma_warmup: u64,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
@@ -135,6 +140,8 @@ row! {
         class: String,
         /// DMAs intended.
         dma_total: u64,
+        /// DMAs intended in the warm-up, simulated and not counted.
+        dma_warmup: u64,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.

@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::*;
 
 use super::components::{
-    AuditPolicy, Audited, Over, ServiceTimes, Verdict, VfBooks, VfIncidents, VfLatencies, Windows,
+    AuditPolicy, Audited, Over, ServiceTimes, Verdict, VfBooks, VfIncidents, VfLatencies, WarmUp, Windows,
 };
 use super::latencies::Place;
 use super::log::RequestLog;
@@ -15,6 +15,7 @@ use crate::request::{Intent, Sequence, Transfer};
 use crate::topology::{TenantOf, columns, columns_mut};
 use crate::traffic::{Batch, Live};
 use crate::translation::{LookedUp, Reached, Segment, Translation};
+use crate::units::Picoseconds;
 
 /// The owner map judges every piece that the translations of this batch reached.
 pub fn audit(
@@ -70,15 +71,21 @@ pub fn audit(
 /// Rows that are booked together: what they touch is asked for before the first is booked.
 const BLOCK: usize = 32;
 
-/// Books every request that is over.
+#[cold]
+#[inline(never)]
+fn take_out(rows: &mut Vec<u32>, mut is_left_out: impl FnMut(u32) -> bool) {
+    rows.retain(|row| !is_left_out(*row));
+}
+
+/// Books every request that is over, but for those of the warm-up.
 pub fn account(
     mut done: Single<&mut CompletedRows>,
     mut batch: ResMut<Batch>,
-    host: Single<(&mut Windows, &mut VfLatencies, &mut ServiceTimes, &RequestLog)>,
+    host: Single<(&mut Windows, &mut VfLatencies, &mut ServiceTimes, &mut WarmUp, &RequestLog)>,
     mut vfs: Query<(&mut VfBooks, &mut VfIncidents)>,
     mut requests: Query<(&Intent, &Issued, &Translation, &Completed, &mut Live)>,
 ) {
-    let (mut windows, mut latencies, mut services, log) = host.into_inner();
+    let (mut windows, mut latencies, mut services, mut warm_up, log) = host.into_inner();
     let (windows, latencies, services) = (&mut *windows, &mut latencies.0, &mut services.0);
     let (mut books, mut incidents) = columns_mut!(vfs);
     let (books, incidents) = (books.bypass_change_detection(), incidents.bypass_change_detection());
@@ -91,6 +98,18 @@ pub fn account(
     let done = &mut done.0;
     batch.over += done.len() as u64;
     batch.over_since_reuse += done.len() as u64;
+    if warm_up.until > Picoseconds::ZERO {
+        let is_left_out = |row: u32| {
+            let (at, Intent { time, vf, .. }) = (row as usize, intents[row as usize]);
+            let left_out = time < warm_up.until;
+            if left_out {
+                live[at] = lives_on;
+                warm_up.leave_out(&mut incidents[vf as usize], completed[at].0);
+            }
+            left_out
+        };
+        take_out(done, is_left_out);
+    }
     let mut places = [Place::default(); BLOCK];
     for block in done.chunks(BLOCK) {
         for (&row, place) in block.iter().zip(&mut places) {

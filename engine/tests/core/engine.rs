@@ -114,6 +114,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         expected_requests: requests,
         // A closed loop takes as long as its requests do.
         expected_duration: Picoseconds(last.max(requests * 100_000)),
+        warm_up: Picoseconds(case.warm_up_ps),
     }
 }
 

@@ -43,10 +43,12 @@ pub enum Rule {
     RetireInOrder,
     WritesRetireAsTheyLeave,
     ClientsThink,
+    CountersStartAfterTheWarmUp,
+    TimesAreCutAtTheEndOfTheWarmUp,
 }
 
 impl Rule {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -71,6 +73,8 @@ impl Rule {
         Self::RetireInOrder,
         Self::WritesRetireAsTheyLeave,
         Self::ClientsThink,
+        Self::CountersStartAfterTheWarmUp,
+        Self::TimesAreCutAtTheEndOfTheWarmUp,
     ];
 }
 
@@ -89,7 +93,7 @@ pub struct Fate {
     pub joined: u64,
 }
 
-/// What the hardware counted.
+/// What the hardware counted after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub walks: u64,
@@ -99,6 +103,11 @@ pub struct Counters {
     pub source_stalls: u64,
     pub faults_recorded: u64,
     pub faults_lost: u64,
+    pub uplink_busy_ps: u64,
+    pub downlink_busy_ps: u64,
+    pub walker_busy_ps: u64,
+    pub walk_wait_ps: u64,
+    pub stall_ps: u64,
 }
 
 /// A request, by VF and number.
@@ -141,6 +150,7 @@ struct Walk {
     leaf: Option<Leaf>,
     fills: bool,
     cost: u64,
+    queued_at: u64,
     waiters: Vec<Id>,
     over: bool,
 }
@@ -174,6 +184,8 @@ pub struct Reference<'a> {
     input: VecDeque<Id>,
     /// Where the look-ups of the DMA at the front of the input go on.
     resume_at: Option<u64>,
+    /// Since when that DMA is stalled.
+    stalled_since: u64,
     iotlb: PlainIotlb,
     walks: Vec<Walk>,
     walk_queue: VecDeque<usize>,
@@ -235,6 +247,7 @@ impl<'a> Reference<'a> {
                 .collect(),
             input: VecDeque::new(),
             resume_at: None,
+            stalled_since: 0,
             iotlb: PlainIotlb::new(&machine.iommu.iotlb, iommu_seed, broken_in_iotlb),
             walks: Vec::new(),
             walk_queue: VecDeque::new(),
@@ -248,6 +261,21 @@ impl<'a> Reference<'a> {
 
     fn holds(&self, rule: Rule) -> bool {
         self.broken != Some(rule)
+    }
+
+    /// 1 if what happens at `time` counts.
+    fn counted(&self, time: u64) -> u64 {
+        let counts = time >= self.case.warm_up_ps || !self.holds(Rule::CountersStartAfterTheWarmUp);
+        u64::from(counts)
+    }
+
+    /// The part of the time from `start` to `end` that counts.
+    fn counted_time(&self, start: u64, end: u64) -> u64 {
+        if self.holds(Rule::TimesAreCutAtTheEndOfTheWarmUp) {
+            end.saturating_sub(start.max(self.case.warm_up_ps))
+        } else {
+            self.counted(start) * (end - start)
+        }
     }
 
     fn intent(&self, (vf, number): Id) -> Intent {
@@ -300,12 +328,16 @@ impl<'a> Reference<'a> {
                 self.at(intent.intended_ps, Event::Issue { vf, origin });
             }
         }
+        let mut evicted_before = None;
         while let Some(((time, _, event), ())) = self.events.pop_first() {
             assert!(time >= self.now, "time went back");
             self.now = time;
+            if self.counted(time) == 1 {
+                evicted_before.get_or_insert(self.iotlb.evictions);
+            }
             self.handle(event);
         }
-        self.counters.evictions = self.iotlb.evictions;
+        self.counters.evictions = evicted_before.map_or(0, |before| self.iotlb.evictions - before);
         (self.fates, self.counters)
     }
 
@@ -345,7 +377,7 @@ impl<'a> Reference<'a> {
         self.fates[vf][number].intended = self.now;
         let bounded = self.holds(Rule::VfQueueIsBounded);
         if bounded && self.queued[vf] >= self.case.machine.scheduler.vf_queue_entries {
-            self.counters.source_stalls += 1;
+            self.counters.source_stalls += self.counted(self.now);
             self.stalled[vf].push_back(id);
             return;
         }
@@ -440,6 +472,7 @@ impl<'a> Reference<'a> {
         let on_wire = if op == Op::Write { bytes + 24 * tlps } else { 24 * tlps };
         state.link_free = self.now + wire(on_wire);
         let free = state.link_free;
+        self.counters.uplink_busy_ps += self.counted_time(self.now, free);
         self.fates[id.0][id.1].issued = self.now;
         self.queued[id.0] -= 1;
         if let Some(released) = self.stalled[id.0].pop_front() {
@@ -484,7 +517,11 @@ impl<'a> Reference<'a> {
             }
         }
         let last = intent.iova + u64::from(intent.length_bytes) - 1;
-        let mut at = self.resume_at.take().unwrap_or(intent.iova);
+        let resume_at = self.resume_at.take();
+        if resume_at.is_some() {
+            self.counters.stall_ps += self.counted_time(self.stalled_since, self.now);
+        }
+        let mut at = resume_at.unwrap_or(intent.iova);
         loop {
             let Some(next) = self.look_up(id, at, intent) else {
                 self.resume_at = Some(at);
@@ -529,7 +566,8 @@ impl<'a> Reference<'a> {
         let full =
             self.walkers_busy == walkers.count && self.walk_queue.len() as u32 >= walkers.queue_entries;
         if full && bounded {
-            self.counters.queue_stalls += 1;
+            self.counters.queue_stalls += self.counted(self.now);
+            self.stalled_since = self.now;
             return None;
         }
         self.fates[id.0][id.1].misses += 1;
@@ -615,21 +653,39 @@ impl<'a> Reference<'a> {
         };
         let fills = granted || (leaf.is_some() && !self.holds(Rule::AFaultFillsNothing));
         let walk = self.walks.len();
-        self.walks.push(Walk { domain, code, leaf, fills, cost, waiters: Vec::new(), over: false });
-        self.counters.walks += 1;
-        self.counters.walks_faulted += u64::from(!granted);
+        let queued_at = self.now;
+        self.walks.push(Walk {
+            domain,
+            code,
+            leaf,
+            fills,
+            cost,
+            queued_at,
+            waiters: Vec::new(),
+            over: false,
+        });
+        self.counters.walks += self.counted(self.now);
+        self.counters.walks_faulted += if granted { 0 } else { self.counted(self.now) };
         if !self.holds(Rule::FillAtTheEndOfTheWalk) && fills {
             self.iotlb.fill(domain, leaf.expect("found"));
         }
         if self.walkers_busy < iommu.walkers.count {
-            self.walkers_busy += 1;
-            self.at(self.now + cost, Event::WalkEnd { walk });
+            self.walk_begin(walk);
         } else if self.holds(Rule::WalkersServeInOrder) {
             self.walk_queue.push_back(walk);
         } else {
             self.walk_queue.push_front(walk);
         }
         walk
+    }
+
+    /// A walker takes the walk.
+    fn walk_begin(&mut self, walk: usize) {
+        self.walkers_busy += 1;
+        let Walk { cost, queued_at, .. } = self.walks[walk];
+        self.counters.walk_wait_ps += self.counted(queued_at) * (self.now - queued_at);
+        self.counters.walker_busy_ps += self.counted_time(self.now, self.now + cost);
+        self.at(self.now + cost, Event::WalkEnd { walk });
     }
 
     fn walk_end(&mut self, walk: usize) {
@@ -640,9 +696,7 @@ impl<'a> Reference<'a> {
         }
         self.walkers_busy -= 1;
         if let Some(next) = self.walk_queue.pop_front() {
-            self.walkers_busy += 1;
-            let cost = self.walks[next].cost;
-            self.at(self.now + cost, Event::WalkEnd { walk: next });
+            self.walk_begin(next);
         }
         let known = self.now + ps(self.case.machine.iommu.iotlb.hit_ns);
         for id in waiters {
@@ -684,6 +738,7 @@ impl<'a> Reference<'a> {
         let on_wire = if with_data { bytes + 20 * bytes.div_ceil(128) } else { 20 };
         let free = self.now + wire(on_wire);
         self.adapters[adapter].downlink_free = free;
+        self.counters.downlink_busy_ps += self.counted_time(self.now, free);
         let completed = free + ps(self.case.machine.link.propagation_ns);
         self.at(completed, Event::Completion { adapter, id });
         self.at(free, Event::DownlinkFree { adapter });
@@ -695,11 +750,11 @@ impl<'a> Reference<'a> {
             self.fault_queue.pop_front();
         }
         if self.holds(Rule::FaultQueueIsBounded) && self.fault_queue.len() as u32 >= spec.queue_entries {
-            self.counters.faults_lost += 1;
+            self.counters.faults_lost += self.counted(self.now);
             return;
         }
         self.fault_server_free = self.fault_server_free.max(self.now) + ps(spec.service_ns);
         self.fault_queue.push_back(self.fault_server_free);
-        self.counters.faults_recorded += 1;
+        self.counters.faults_recorded += self.counted(self.now);
     }
 }

@@ -160,6 +160,18 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
     all
 }
 
+/// Scenarios that are counted only after a warm-up.
+pub fn warm_scenarios() -> Vec<(&'static str, Scenario)> {
+    let hostile = |changes: &[&str]| custom(HOSTILE, changes);
+    vec![
+        ("default, warm", builtin("default", &["requests=20000", "warmup_us=700"])),
+        ("hostile, warm", hostile(&["warmup_us=700"])),
+        ("hostile, warm, in order", hostile(&["warmup_us=300.123456", "device.retire=in_order"])),
+        ("hostile, warm, for a time", hostile(&["duration_us=2000", "warmup_us=1000"])),
+        ("hostile, warm, a queue of one", hostile(&["warmup_us=400", "scheduler.vf_queue_entries=1"])),
+    ]
+}
+
 /// Everything a run leaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {

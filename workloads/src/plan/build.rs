@@ -40,6 +40,7 @@ impl Scenario {
             tenants: Box::new(move |host, vf| fleet.tenant(host, vf)),
             expected_requests,
             expected_duration: duration.unwrap_or_else(|| expected_ps(expected_requests)),
+            warm_up: us_to_ps(self.warmup_us),
         }
     }
 }
