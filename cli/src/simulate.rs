@@ -5,7 +5,7 @@ use std::time::Instant;
 use portcullis_engine::account::SummaryRow;
 use portcullis_engine::error::SpecError;
 use portcullis_engine::simulation::{Progress, RunResult, Simulation};
-use portcullis_reports::Machine;
+use portcullis_reports::{Extras, Machine};
 use portcullis_workloads::Scenario;
 use rayon::ThreadPool;
 
@@ -23,6 +23,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// The tables it leaves beside those that every run leaves.
+    pub fn extras(&self) -> Extras {
+        Extras { requests: self.log_requests, tenant_windows: self.scenario.report.tenant_windows }
+    }
+
     /// Builds the world, in parallel in the current rayon pool.
     ///
     /// # Errors

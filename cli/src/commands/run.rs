@@ -40,8 +40,8 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         seed: scenario.seed,
         threads: pool.current_num_threads(),
     };
-    let mut report = Report::open(about, &arguments.output, run_tables(arguments.log_requests))?;
     let task = Task { scenario, log_requests: arguments.log_requests };
+    let mut report = Report::open(about, &arguments.output, run_tables(task.extras()))?;
     let mut bar: Option<Progress> = None;
     let (summary, breach) =
         simulate(&task, &pool, &mut report, |task| build_aside(task.clone(), &pool), &mut |progress| {

@@ -87,7 +87,9 @@ pub fn make(
 ) -> Result<Made, Failure> {
     let point = plan.point(index).map_err(Failure::bad_input)?;
     let scenario_toml = point.scenario.to_toml();
-    let state = directory.state(Expected { point: index, scenario_toml: &scenario_toml, log_requests })?;
+    let task = Task { scenario: point.scenario.clone(), log_requests };
+    let extras = task.extras();
+    let state = directory.state(Expected { point: index, scenario_toml: &scenario_toml, extras })?;
     let path = directory.point_path(index);
     match state {
         PointState::Finished => {
@@ -108,9 +110,7 @@ pub fn make(
     };
     let columns = point_columns(plan, &point);
     let output = directory.create_point(index)?;
-    let mut report =
-        Report::open_in(output, about, run_tables(log_requests), &columns, WriterThread::Callers)?;
-    let task = Task { scenario: point.scenario, log_requests };
+    let mut report = Report::open_in(output, about, run_tables(extras), &columns, WriterThread::Callers)?;
     let build = |task: &Task| pool.install(|| task.build()).map_err(Failure::bad_input);
     let (summary, breach) = simulate(&task, pool, &mut report, build, &mut |_| go_on())?;
     if let Some(breach) = breach {

@@ -223,6 +223,17 @@ impl Window {
         self.latency_sum_ps += u128::from(over.latency.0);
         self.latency_max = self.latency_max.max(over.latency);
     }
+
+    /// Adds what another part of the same window counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.translated += other.translated;
+        self.blocked += other.blocked;
+        self.bytes = [self.bytes[0] + other.bytes[0], self.bytes[1] + other.bytes[1]];
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.latency_sum_ps += other.latency_sum_ps;
+        self.latency_max = self.latency_max.max(other.latency_max);
+    }
 }
 
 /// The windows of a host that are still open and in which something completed.

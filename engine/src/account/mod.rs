@@ -10,6 +10,7 @@ mod log;
 mod metrics;
 mod rows;
 mod systems;
+mod tenant_windows;
 
 pub use components::*;
 pub use latencies::*;
@@ -17,3 +18,4 @@ pub use log::*;
 pub use metrics::*;
 pub use rows::*;
 pub use systems::*;
+pub use tenant_windows::*;

@@ -225,6 +225,41 @@ row! {
 }
 
 row! {
+    /// One VF in one window of simulated time; a DMA counts in the window it completes in. Windows in which none
+    /// of the VF completes are left out. Only with `report.tenant_windows`.
+    TenantWindowRow => "tenant_windows" {
+        /// Window, counted from 0.
+        window: u64,
+        /// Its start, ns.
+        start_ns: f64,
+        /// Its end, ns.
+        end_ns: f64,
+        /// Host.
+        host: u32,
+        /// Adapter within the host.
+        adapter: u32,
+        /// VF within the adapter.
+        vf: u32,
+        /// DMAs translated and performed.
+        dma_translated: u64,
+        /// DMAs blocked by the IOMMU.
+        dma_blocked: u64,
+        /// Bytes read from host memory.
+        read_bytes: u64,
+        /// Bytes written to host memory.
+        write_bytes: u64,
+        /// IOTLB hits.
+        iotlb_hits: u64,
+        /// IOTLB misses.
+        iotlb_misses: u64,
+        /// Mean latency, ns.
+        latency_mean_ns: f64,
+        /// Greatest latency, ns.
+        latency_max_ns: f64,
+    }
+}
+
+row! {
     /// One thing that happened to a host.
     TimelineRow => "timeline" {
         /// When, ps.

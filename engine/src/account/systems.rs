@@ -7,6 +7,7 @@ use super::components::{
 };
 use super::latencies::Place;
 use super::log::RequestLog;
+use super::tenant_windows::TenantWindows;
 use crate::domain::{Owner, OwnerMap};
 use crate::ids::PhysAddr;
 use crate::link::Issued;
@@ -71,6 +72,7 @@ pub fn audit(
 /// Rows that are booked together: what they touch is asked for before the first is booked.
 const BLOCK: usize = 32;
 
+/// Takes out the rows that do not count. Off the way of a run without a warm-up.
 #[cold]
 #[inline(never)]
 fn take_out(rows: &mut Vec<u32>, mut is_left_out: impl FnMut(u32) -> bool) {
@@ -82,6 +84,7 @@ pub fn account(
     mut done: Single<&mut CompletedRows>,
     mut batch: ResMut<Batch>,
     host: Single<(&mut Windows, &mut VfLatencies, &mut ServiceTimes, &mut WarmUp, &RequestLog)>,
+    mut tenant_windows: Single<&mut TenantWindows>,
     mut vfs: Query<(&mut VfBooks, &mut VfIncidents)>,
     mut requests: Query<(&Intent, &Issued, &Translation, &Completed, &mut Live)>,
 ) {
@@ -136,6 +139,17 @@ pub fn account(
             windows.at(end).add(&over, fault.is_none());
             latencies.count(place);
             services.count(services.place(op as usize, over.service));
+        }
+    }
+    if tenant_windows.are_on() {
+        for &row in &*done {
+            let at = row as usize;
+            let Intent { time, transfer: Transfer { length_bytes, op }, vf, .. } = intents[at];
+            let Translation { lookups, fault, .. } = translations[at];
+            let end = completed[at].0;
+            let over =
+                Over { op, length_bytes, lookups, end, latency: end - time, service: end - issued[at].0 };
+            tenant_windows.count(vf, &over, fault.is_none());
         }
     }
     done.clear();

@@ -5,8 +5,8 @@ use bevy_ecs::prelude::*;
 use super::components::*;
 use super::spec::DomainScope;
 use crate::account::{
-    AuditPolicy, Audited, RequestLog, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, WarmUp,
-    Windows,
+    AuditPolicy, Audited, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
+    VfLatencies, WarmUp, Windows,
 };
 use crate::domain::{DidAllocator, Domain, Leaf, Mapping, Owner, OwnerMap, PageTable};
 use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
@@ -88,6 +88,10 @@ pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
         Windows::new(spans.window),
         (VfLatencies::new(topology.vfs_per_host()), ServiceTimes::default(), Audited::default()),
         WarmUp::new(plan.warm_up),
+        TenantWindows::new(
+            spans.window,
+            if plan.report.tenant_windows { topology.vfs_per_host() } else { 0 },
+        ),
     ));
     world
 }

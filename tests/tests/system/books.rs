@@ -1,6 +1,8 @@
 //! What a run reports of itself equals what its log of requests says, counted by other code.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::hash::Hash;
 
 use portcullis_engine::account::SummaryRow;
 use portcullis_engine::table::Table;
@@ -214,39 +216,54 @@ fn each_miss_starts_a_walk_or_joins_one() {
     }
 }
 
+/// Holds each row of a table of windows against the DMAs that completed in it, of the same `of` as the row's place.
+fn assert_windows<Of: Copy + Eq + Hash + Ord + Debug>(
+    name: &str,
+    windows: &Table,
+    places: &[Of],
+    dmas: &[Dma],
+    of: impl Fn(&Dma) -> Of,
+) {
+    let number = numbers(windows, "window");
+    let [start, end] = ["start_ns", "end_ns"].map(|column| values(windows, column));
+    let length_ps = ((end[0] - start[0]) * 1e3).round();
+    let mut in_window: HashMap<(u64, Of), Vec<Dma>> = HashMap::new();
+    for dma in dmas {
+        let window = dma.completed_ps / length_ps as u64;
+        in_window.entry((window, of(dma))).or_default().push(*dma);
+    }
+    for row in 0..windows.len() {
+        let what = format!("{name}, window {} of {:?}", number[row], places[row]);
+        assert_same(&what, start[row], number[row] as f64 * length_ps / 1e3);
+        assert_same(&what, end[row], (number[row] + 1) as f64 * length_ps / 1e3);
+        let mut expected = recount(&in_window.remove(&(number[row], places[row])).unwrap_or_default());
+        let kept = [
+            "dma_translated",
+            "dma_blocked",
+            "read_bytes",
+            "write_bytes",
+            "iotlb_hits",
+            "iotlb_misses",
+            "latency_mean_ns",
+            "latency_max_ns",
+        ];
+        expected.retain(|column, _| kept.contains(column));
+        assert_eq!(expected.len(), kept.len());
+        assert_row(&what, windows, row, &expected);
+    }
+    assert!(in_window.is_empty(), "{name}: what completed outside of all windows");
+    let order: Vec<_> = number.iter().zip(places).collect();
+    assert!(order.is_sorted_by(|one, next| one < next), "{name}: windows come in order, one row each");
+}
+
 #[test]
 fn each_window_says_what_the_log_says_of_it() {
     for (name, outcome, dmas) in counted() {
         let windows = &outcome.windows;
-        let [number, host] = ["window", "host"].map(|column| numbers(windows, column));
-        let [start, end] = ["start_ns", "end_ns"].map(|column| values(windows, column));
-        let length_ps = ((end[0] - start[0]) * 1e3).round();
-        let mut in_window: HashMap<(u64, u64), Vec<Dma>> = HashMap::new();
-        for dma in &dmas {
-            let window = dma.completed_ps / length_ps as u64;
-            in_window.entry((window, dma.vf.0.into())).or_default().push(*dma);
-        }
-        for row in 0..windows.len() {
-            let what = format!("{name}, window {} of host {}", number[row], host[row]);
-            assert_same(&what, start[row], number[row] as f64 * length_ps / 1e3);
-            assert_same(&what, end[row], (number[row] + 1) as f64 * length_ps / 1e3);
-            let mut expected = recount(&in_window.remove(&(number[row], host[row])).unwrap_or_default());
-            let kept = [
-                "dma_translated",
-                "dma_blocked",
-                "read_bytes",
-                "write_bytes",
-                "iotlb_hits",
-                "iotlb_misses",
-                "latency_mean_ns",
-                "latency_max_ns",
-            ];
-            expected.retain(|column, _| kept.contains(column));
-            assert_eq!(expected.len(), kept.len());
-            assert_row(&what, windows, row, &expected);
-        }
-        assert!(in_window.is_empty(), "{name}: what completed outside of all windows");
-        assert!(number.is_sorted(), "{name}: windows come in order");
+        let hosts: Vec<u32> = numbers(windows, "host").into_iter().map(|host| host as u32).collect();
+        assert_windows(name, windows, &hosts, &dmas, |dma| dma.vf.0);
+        let of_tenants = &outcome.tenant_windows;
+        assert_windows(name, of_tenants, &vf_places(of_tenants), &dmas, |dma| dma.vf);
         let summary = &outcome.summary;
         for (column, total) in
             [("dma_translated", summary.dma_translated), ("dma_blocked", summary.dma_blocked)]

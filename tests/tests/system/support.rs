@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use portcullis_engine::account::{RequestRow, SummaryRow, TimelineRow, WindowRow};
+use portcullis_engine::account::{RequestRow, SummaryRow, TenantWindowRow, TimelineRow, WindowRow};
 use portcullis_engine::plan::RunPlan;
 use portcullis_engine::simulation::Simulation;
 use portcullis_engine::table::{Column, Table};
@@ -179,6 +179,8 @@ pub struct Outcome {
     pub tenants: Table,
     pub latency: Table,
     pub windows: Table,
+    /// Empty unless asked for.
+    pub tenant_windows: Table,
     pub timeline: Table,
     /// Empty unless requests are logged.
     pub requests: Table,
@@ -187,9 +189,11 @@ pub struct Outcome {
 
 impl Outcome {
     /// Every table, the summary's among them.
-    pub fn tables(&self) -> [Table; 6] {
-        let Self { summary, tenants, latency, windows, timeline, requests, .. } = self.clone();
-        [std::iter::once(summary).collect(), tenants, latency, windows, timeline, requests]
+    pub fn tables(&self) -> [Table; 7] {
+        let Self { summary, tenants, latency, windows, tenant_windows, timeline, requests, .. } =
+            self.clone();
+        let summary = std::iter::once(summary).collect();
+        [summary, tenants, latency, windows, tenant_windows, timeline, requests]
     }
 }
 
@@ -208,6 +212,7 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
         tenants: result.tenants,
         latency: result.latency,
         windows: Table::new::<WindowRow>(),
+        tenant_windows: Table::new::<TenantWindowRow>(),
         timeline: Table::new::<TimelineRow>(),
         requests: Table::new::<RequestRow>(),
         breach: result.breach,
@@ -215,6 +220,7 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
     for table in drained {
         match table.name {
             "windows" => outcome.windows.extend(table),
+            "tenant_windows" => outcome.tenant_windows.extend(table),
             "timeline" => outcome.timeline.extend(table),
             "requests" => outcome.requests.extend(table),
             other => panic!("unknown table {other}"),
@@ -232,6 +238,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
 pub fn run_logged(scenario: &Scenario) -> Outcome {
     let mut plan = scenario.plan();
     plan.log_requests = true;
+    plan.report.tenant_windows = true;
     run_plan(plan)
 }
 
