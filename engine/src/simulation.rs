@@ -6,8 +6,8 @@ use bevy_ecs::prelude::*;
 use rayon::prelude::*;
 
 use crate::account::{
-    RequestLog, RequestRow, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows, Timeline, TimelineRow,
-    Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
+    Figures, RequestLog, RequestRow, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows,
+    Timeline, TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
 };
 use crate::error::SpecError;
 use crate::ids::HostIndex;
@@ -135,6 +135,8 @@ pub struct RunResult {
     pub tenants: Table,
     /// The histograms.
     pub latency: Table,
+    /// What each class got, and each VF, in the order of classes and VFs.
+    pub figures: Vec<Figures>,
     /// Rows of other tables that were not drained before.
     pub tables: Vec<Table>,
     /// What the owner map found, where isolation was broken.
@@ -276,14 +278,14 @@ impl Simulation {
             timeline.extend(core::mem::replace(&mut of_host.rows, Table::new::<TimelineRow>()));
         }
         self.hand_over(timeline);
-        let (summary, tenants, latency) = totals.finish(adapters, walkers);
+        let Results { summary, tenants, latency, figures } = totals.finish(adapters, walkers);
         let breach = (summary.breach_total > 0).then(|| {
             format!(
                 "isolation was broken: {} DMAs reached a frame of another owner with no invalidation pending",
                 summary.breach_total
             )
         });
-        RunResult { summary, tenants, latency, tables: self.ready, breach }
+        RunResult { summary, tenants, latency, figures, tables: self.ready, breach }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use portcullis_engine::account::{
-    LatencyRow, RequestRow, SummaryRow, TenantRow, TenantWindowRow, TimelineRow, WindowRow,
+    LatencyRow, RequestRow, SlowdownRow, SummaryRow, TenantRow, TenantWindowRow, TimelineRow, WindowRow,
 };
 use portcullis_engine::replay::{RefusedRow, ReplayRequestRow, ReplaySummaryRow};
 use portcullis_engine::table::{Column, Field, Table};
@@ -24,11 +24,13 @@ pub struct Extras {
     pub requests: bool,
     /// A row a VF and window.
     pub tenant_windows: bool,
+    /// A row a class that also ran alone, and a row a VF of it.
+    pub slowdown: bool,
 }
 
 impl Extras {
     /// Every one.
-    pub const ALL: Self = Self { requests: true, tenant_windows: true };
+    pub const ALL: Self = Self { requests: true, tenant_windows: true, slowdown: true };
 }
 
 /// The tables of a run, without rows.
@@ -43,6 +45,9 @@ pub fn run_tables(extras: Extras) -> Vec<Table> {
     ];
     if extras.tenant_windows {
         tables.push(Table::new::<TenantWindowRow>());
+    }
+    if extras.slowdown {
+        tables.push(Table::new::<SlowdownRow>());
     }
     if extras.requests {
         tables.push(Table::new::<RequestRow>());
@@ -103,6 +108,7 @@ fn unit_of(name: &str, column: &Column) -> &'static str {
     }
     match (name, column) {
         ("length", _) => "bytes",
+        ("slowdown" | "slowdown_p99" | "slowdown_service", _) => "ratio",
         ("stale" | "stale_total", _) => "pages",
         (_, Column::Text(_) | Column::Name(_) | Column::OptionalName(_) | Column::Bool(_)) => "",
         ("seed" | "host" | "adapter" | "vf" | "requester_id" | "device" | "domain", _) => "",

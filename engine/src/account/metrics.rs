@@ -4,6 +4,7 @@ use bevy_ecs::prelude::*;
 use histogram::Histogram;
 
 use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, WarmUp};
+use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
 use crate::gate::{Uplink, VfQueue};
@@ -46,6 +47,20 @@ pub struct Totals {
     /// The summary; its ratios and quantiles are set by [`Totals::finish`].
     summary: SummaryRow,
     tenants: Table,
+    classes: Vec<ClassTotals>,
+    of_vfs: Vec<Figures>,
+}
+
+/// What [`Totals`] come to.
+pub struct Results {
+    /// The whole run in one row.
+    pub summary: SummaryRow,
+    /// A row a VF.
+    pub tenants: Table,
+    /// The histograms.
+    pub latency: Table,
+    /// What each class got, and each VF, in the order of classes and VFs.
+    pub figures: Vec<Figures>,
 }
 
 impl Totals {
@@ -67,6 +82,8 @@ impl Totals {
             last_completed: Picoseconds::ZERO,
             summary: SummaryRow { scenario, seed, warmup_ns: warm_up.as_ns_f64(), ..SummaryRow::default() },
             tenants: Table::new::<TenantRow>(),
+            classes: Vec::new(),
+            of_vfs: Vec::new(),
         }
     }
 
@@ -75,8 +92,8 @@ impl Totals {
         self.summary.hosts += 1;
         self.add_hardware(world);
         let host = world.query::<&Host>().single(world).expect("one host").0.0;
-        let classes: Vec<String> =
-            world.query::<&Vm>().iter(world).map(|vm| classes[vm.class as usize].clone()).collect();
+        self.classes.resize_with(classes.len(), ClassTotals::default);
+        let class_of_vm: Vec<u32> = world.query::<&Vm>().iter(world).map(|vm| vm.class).collect();
         let mut vfs = world.query::<(
             &Vf,
             &AdapterOfVf,
@@ -104,17 +121,18 @@ impl Totals {
                 latencies.0.add_to(histogram, &used, total);
                 latencies.0.add_to(histogram, &used, &mut of_vf);
             }
+            let class = class_of_vm[tenant.vm as usize];
             let identity = TenantRow {
                 host,
                 adapter: adapter.0,
                 vf: vf_of_adapter,
                 requester_id: vf.requester_id.0,
                 domain: context.0.map(|context| u64::from(context.domain.0)),
-                class: classes[tenant.vm as usize].clone(),
+                class: classes[class as usize].clone(),
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
-            self.add_tenant(identity, queue, (books, incidents, &of_vf), source);
+            self.add_tenant((class, identity), queue, (books, incidents, &of_vf), source);
         }
     }
 
@@ -150,7 +168,7 @@ impl Totals {
 
     fn add_tenant(
         &mut self,
-        identity: TenantRow,
+        (class, identity): (u32, TenantRow),
         queue: &VfQueue,
         (books, incidents, latencies): (&VfBooks, &VfIncidents, &Histogram),
         source: &TrafficSource,
@@ -192,6 +210,8 @@ impl Totals {
             ..identity
         };
         self.add_to_summary(&row, books, incidents);
+        self.classes[class as usize].add(books, latencies, over, first);
+        self.of_vfs.push(Figures::of_vf(class, &row));
         let intended_over = last.saturating_sub(first);
         // One request alone says nothing of a tenant's share.
         if intended_over > Picoseconds::ZERO {
@@ -229,9 +249,9 @@ impl Totals {
         self.last_completed = self.last_completed.max(books.last_completed);
     }
 
-    /// The summary, the tenants and the histograms; `adapters` and `walkers` are those of the fleet.
+    /// The results; `adapters` and `walkers` are those of the fleet.
     #[must_use]
-    pub fn finish(self, adapters: u64, walkers: u64) -> (SummaryRow, Table, Table) {
+    pub fn finish(self, adapters: u64, walkers: u64) -> Results {
         let mut all = new_histogram();
         for latencies in &self.latencies {
             all.checked_add_assign(latencies).expect("64 bits suffice");
@@ -272,7 +292,8 @@ impl Totals {
                     .flat_map(move |op| buckets(measure, op, &histograms[op as usize]))
             })
             .collect();
-        (summary, self.tenants, latency)
+        let of_classes = self.classes.iter().zip(0..).map(|(totals, class)| totals.figures(class));
+        Results { summary, tenants: self.tenants, latency, figures: of_classes.chain(self.of_vfs).collect() }
     }
 }
 

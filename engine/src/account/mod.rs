@@ -5,6 +5,7 @@
 //! so that no order of adding shows in a result.
 
 mod components;
+mod figures;
 mod latencies;
 mod log;
 mod metrics;
@@ -13,6 +14,7 @@ mod systems;
 mod tenant_windows;
 
 pub use components::*;
+pub use figures::*;
 pub use latencies::*;
 pub use log::*;
 pub use metrics::*;

@@ -282,6 +282,58 @@ row! {
 }
 
 row! {
+    /// One class of tenants, or one of its VFs: together with the other classes, and alone, while these intend
+    /// nothing and everything else is the same. Only with `--alone`.
+    SlowdownRow => "slowdown" {
+        /// Tenant class.
+        class: String,
+        /// Host; absent, as are adapter and VF, in the row of the whole class.
+        host: Option<u64>,
+        /// Adapter within the host.
+        adapter: Option<u64>,
+        /// VF within the adapter.
+        vf: Option<u64>,
+        /// VFs the row is about.
+        vfs: u64,
+        /// Mean latency together, over that alone: 1 where the others cost nothing; 0 where alone nothing counts.
+        slowdown: f64,
+        /// The same of the 99th percentile of the latency.
+        slowdown_p99: f64,
+        /// The same of the mean service time: without the time before the issue.
+        slowdown_service: f64,
+        /// DMAs intended, together.
+        dma_total: u64,
+        /// DMAs intended, alone: as many but for closed loops in a given time, or after a warm-up.
+        dma_total_alone: u64,
+        /// Mean latency from intention to completion, together, ns.
+        latency_mean_ns: f64,
+        /// The same alone, ns.
+        latency_mean_alone_ns: f64,
+        /// Median latency, together, ns (within 1 %).
+        latency_p50_ns: u64,
+        /// The same alone, ns.
+        latency_p50_alone_ns: u64,
+        /// 99th percentile of the latency, together, ns (within 1 %).
+        latency_p99_ns: u64,
+        /// The same alone, ns.
+        latency_p99_alone_ns: u64,
+        /// Greatest latency, together, ns.
+        latency_max_ns: f64,
+        /// The same alone, ns.
+        latency_max_alone_ns: f64,
+        /// Mean service time from issue to completion, together, ns.
+        service_mean_ns: f64,
+        /// The same alone, ns.
+        service_mean_alone_ns: f64,
+        /// Payload moved, together, Gb/s over the span from the first intention of any of the VFs to their last
+        /// completion.
+        throughput_gbps: f64,
+        /// The same alone, Gb/s.
+        throughput_alone_gbps: f64,
+    }
+}
+
+row! {
     /// One bucket of a latency histogram.
     LatencyRow => "latency" {
         /// `latency` (from intention) or `service` (from issue).
