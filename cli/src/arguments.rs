@@ -60,6 +60,7 @@ Examples:
   portcullis run fleet-4096 --set requests=100000000 --threads 2
   portcullis run default --set iommu.iotlb.entries=256 --set iommu.iotlb.ways=full --json
   portcullis run my-scenario.toml --audit off --out results/first
+  portcullis run noisy-neighbour --alone           what do the others cost each class?
 
 A scenario to start from: `portcullis scenarios default`; every key: docs/scenarios.md.";
 
@@ -90,6 +91,11 @@ pub struct RunArguments {
     /// Log every DMA, a row each, to requests.parquet
     #[arg(long)]
     pub log_requests: bool,
+
+    /// Simulate also with CLASS alone, the other classes intending nothing, and write its slowdown to
+    /// slowdown.parquet; may be given several times; without =CLASS each class in turn
+    #[arg(long, value_name = "CLASS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub alone: Vec<String>,
 
     /// Where the report goes.
     #[command(flatten)]

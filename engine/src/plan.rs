@@ -92,13 +92,15 @@ pub struct ReportSpec {
     /// Windows the expected duration is cut into for the time series: a run that takes longer gets more, and
     /// windows in which nothing completes are left out. Default 100.
     pub windows: u32,
+    /// Whether each VF has a row of its own in each of these windows. Default false.
+    pub tenant_windows: bool,
     /// Rows of the timeline a host may write; the rest are counted. Default 10,000.
     pub timeline_rows_per_host: u32,
 }
 
 impl Default for ReportSpec {
     fn default() -> Self {
-        Self { windows: 100, timeline_rows_per_host: 10_000 }
+        Self { windows: 100, tenant_windows: false, timeline_rows_per_host: 10_000 }
     }
 }
 
@@ -181,6 +183,8 @@ pub struct RunPlan {
     pub expected_requests: u64,
     /// Simulated time until the last is intended, or an estimate where a number is given.
     pub expected_duration: Picoseconds,
+    /// What is intended before this time is simulated and not counted, and the hardware's counters start at it.
+    pub warm_up: Picoseconds,
 }
 
 impl RunPlan {

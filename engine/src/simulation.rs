@@ -6,8 +6,8 @@ use bevy_ecs::prelude::*;
 use rayon::prelude::*;
 
 use crate::account::{
-    RequestLog, RequestRow, SummaryRow, Timeline, TimelineRow, Totals, VfBooks, Window, WindowRow, Windows,
-    ratio,
+    Figures, RequestLog, RequestRow, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows,
+    Timeline, TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
 };
 use crate::error::SpecError;
 use crate::ids::HostIndex;
@@ -85,13 +85,14 @@ impl HostSimulation {
         returns.map_or(lookups, |returns| returns.min(lookups))
     }
 
-    /// Windows that can no longer change, and the number of the first that can.
-    fn close_windows(&mut self) -> (Vec<(u64, Window)>, u64) {
+    /// Windows that can no longer change, of the host and of its VFs, and the number of the first that can.
+    fn close_windows(&mut self) -> (Vec<(u64, Window)>, Vec<TenantWindow>, u64) {
         let bound = self.completion_bound();
-        let mut windows = self.world.query::<&mut Windows>().single_mut(&mut self.world).expect("one host");
+        let mut host = self.world.query::<(&mut Windows, &mut TenantWindows)>();
+        let (mut windows, mut of_tenants) = host.single_mut(&mut self.world).expect("one host");
         let closed = windows.close_until(bound).collect();
         let open = if self.finished { u64::MAX } else { windows.first };
-        (closed, open)
+        (closed, of_tenants.close_until(bound), open)
     }
 
     /// Logged requests by slice, and the number of the first slice that may still get some.
@@ -134,6 +135,8 @@ pub struct RunResult {
     pub tenants: Table,
     /// The histograms.
     pub latency: Table,
+    /// What each class got, and each VF, in the order of classes and VFs.
+    pub figures: Vec<Figures>,
     /// Rows of other tables that were not drained before.
     pub tables: Vec<Table>,
     /// What the owner map found, where isolation was broken.
@@ -145,6 +148,7 @@ pub struct Simulation {
     plan: RunPlan,
     hosts: Vec<HostSimulation>,
     windows: BTreeMap<(u64, u32), Window>,
+    tenant_windows: BTreeMap<(u64, u32), Vec<TenantWindow>>,
     window_length: Picoseconds,
     log: BTreeMap<(u64, u32), Table>,
     ready: Vec<Table>,
@@ -166,6 +170,7 @@ impl Simulation {
             plan,
             hosts,
             windows: BTreeMap::new(),
+            tenant_windows: BTreeMap::new(),
             window_length: spans.window,
             log: BTreeMap::new(),
             ready: Vec::new(),
@@ -188,7 +193,8 @@ impl Simulation {
             let world = &mut host.world;
             let bound = world.query::<&LookupBound>().single(world).expect("one IOMMU").0;
             let last = world.query::<&VfBooks>().iter(world).map(|books| books.last_completed).max();
-            bound.min(last.unwrap_or_default())
+            let in_warm_up = world.query::<&WarmUp>().single(world).expect("one host").last_completed;
+            bound.min(last.unwrap_or_default().max(in_warm_up))
         };
         Progress {
             requests_completed: self.hosts.iter().map(|host| host.over).sum(),
@@ -201,15 +207,24 @@ impl Simulation {
     fn collect_windows(&mut self) {
         let mut open = u64::MAX;
         for (host, number) in self.hosts.iter_mut().zip(0..) {
-            let (closed, first_open) = host.close_windows();
+            let (closed, of_tenants, first_open) = host.close_windows();
             open = open.min(first_open);
             self.windows.extend(closed.into_iter().map(|(window, content)| ((window, number), content)));
+            for of_window in of_tenants.chunk_by(|one, next| one.number == next.number) {
+                self.tenant_windows.insert((of_window[0].number, number), of_window.to_vec());
+            }
         }
+        let length = self.window_length;
         let still_open = self.windows.split_off(&(open, 0));
         let closed = core::mem::replace(&mut self.windows, still_open);
-        let length = self.window_length;
-        let table: Table = closed.iter().map(|(key, window)| window_row(*key, window, length)).collect();
-        self.hand_over(table);
+        self.hand_over(closed.iter().map(|(key, window)| window_row(*key, window, length)).collect());
+        let still_open = self.tenant_windows.split_off(&(open, 0));
+        let closed = core::mem::replace(&mut self.tenant_windows, still_open);
+        let vfs_per_adapter = self.plan.machine.topology.vfs_per_adapter;
+        let rows = closed.iter().flat_map(|(&(_, host), of_window)| {
+            of_window.iter().map(move |one| tenant_window_row(host, vfs_per_adapter, one, length))
+        });
+        self.hand_over(rows.collect());
     }
 
     fn collect_log(&mut self) {
@@ -239,7 +254,7 @@ impl Simulation {
         }
     }
 
-    /// Rows of `windows` and `requests` that became final since the last call.
+    /// Rows of `windows`, `tenant_windows` and `requests` that became final since the last call.
     pub fn drain_tables(&mut self) -> Vec<Table> {
         core::mem::take(&mut self.ready)
     }
@@ -254,7 +269,7 @@ impl Simulation {
         let topology = &self.plan.machine.topology;
         let adapters = u64::from(topology.hosts) * u64::from(topology.adapters_per_host);
         let walkers = u64::from(topology.hosts) * u64::from(self.plan.machine.iommu.walkers.count);
-        let mut totals = Totals::new(self.plan.name.clone(), self.plan.seed);
+        let mut totals = Totals::new(self.plan.name.clone(), self.plan.seed, self.plan.warm_up);
         let mut timeline = Table::new::<TimelineRow>();
         for host in &mut self.hosts {
             totals.add_host(&mut host.world, &self.plan.classes);
@@ -263,14 +278,14 @@ impl Simulation {
             timeline.extend(core::mem::replace(&mut of_host.rows, Table::new::<TimelineRow>()));
         }
         self.hand_over(timeline);
-        let (summary, tenants, latency) = totals.finish(adapters, walkers);
+        let Results { summary, tenants, latency, figures } = totals.finish(adapters, walkers);
         let breach = (summary.breach_total > 0).then(|| {
             format!(
                 "isolation was broken: {} DMAs reached a frame of another owner with no invalidation pending",
                 summary.breach_total
             )
         });
-        RunResult { summary, tenants, latency, tables: self.ready, breach }
+        RunResult { summary, tenants, latency, figures, tables: self.ready, breach }
     }
 }
 
@@ -289,6 +304,31 @@ fn window_row((number, host): (u64, u32), window: &Window, length: Picoseconds) 
         iotlb_misses: window.misses,
         latency_mean_ns: ratio(window.latency_sum_ps as f64 / 1e3, over as f64),
         latency_max_ns: window.latency_max.as_ns_f64(),
+    }
+}
+
+fn tenant_window_row(
+    host: u32,
+    vfs_per_adapter: u32,
+    one: &TenantWindow,
+    length: Picoseconds,
+) -> TenantWindowRow {
+    let of_host = window_row((one.number, host), &one.window, length);
+    TenantWindowRow {
+        window: of_host.window,
+        start_ns: of_host.start_ns,
+        end_ns: of_host.end_ns,
+        host,
+        adapter: one.vf / vfs_per_adapter,
+        vf: one.vf % vfs_per_adapter,
+        dma_translated: of_host.dma_translated,
+        dma_blocked: of_host.dma_blocked,
+        read_bytes: of_host.read_bytes,
+        write_bytes: of_host.write_bytes,
+        iotlb_hits: of_host.iotlb_hits,
+        iotlb_misses: of_host.iotlb_misses,
+        latency_mean_ns: of_host.latency_mean_ns,
+        latency_max_ns: of_host.latency_max_ns,
     }
 }
 

@@ -3,7 +3,8 @@
 use bevy_ecs::prelude::*;
 use histogram::Histogram;
 
-use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies};
+use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, WarmUp};
+use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
 use crate::gate::{Uplink, VfQueue};
@@ -43,16 +44,31 @@ pub struct Totals {
     walker_busy_ps: u128,
     walk_wait_ps: u128,
     stall_ps: u128,
+    warm_up: Picoseconds,
     last_completed: Picoseconds,
     /// The summary; its ratios and quantiles are set by [`Totals::finish`].
     summary: SummaryRow,
     tenants: Table,
+    classes: Vec<ClassTotals>,
+    of_vfs: Vec<Figures>,
+}
+
+/// What [`Totals`] come to.
+pub struct Results {
+    /// The whole run in one row.
+    pub summary: SummaryRow,
+    /// A row a VF.
+    pub tenants: Table,
+    /// The histograms.
+    pub latency: Table,
+    /// What each class got, and each VF, in the order of classes and VFs.
+    pub figures: Vec<Figures>,
 }
 
 impl Totals {
-    /// Nothing yet.
+    /// Nothing yet, of a run that counts from `warm_up` on.
     #[must_use]
-    pub fn new(scenario: String, seed: u64) -> Self {
+    pub fn new(scenario: String, seed: u64, warm_up: Picoseconds) -> Self {
         Self {
             latencies: [new_histogram(), new_histogram()],
             services: [new_histogram(), new_histogram()],
@@ -64,9 +80,12 @@ impl Totals {
             walker_busy_ps: 0,
             walk_wait_ps: 0,
             stall_ps: 0,
+            warm_up,
             last_completed: Picoseconds::ZERO,
-            summary: SummaryRow { scenario, seed, ..SummaryRow::default() },
+            summary: SummaryRow { scenario, seed, warmup_ns: warm_up.as_ns_f64(), ..SummaryRow::default() },
             tenants: Table::new::<TenantRow>(),
+            classes: Vec::new(),
+            of_vfs: Vec::new(),
         }
     }
 
@@ -75,8 +94,8 @@ impl Totals {
         self.summary.hosts += 1;
         self.add_hardware(world);
         let host = world.query::<&Host>().single(world).expect("one host").0.0;
-        let classes: Vec<String> =
-            world.query::<&Vm>().iter(world).map(|vm| classes[vm.class as usize].clone()).collect();
+        self.classes.resize_with(classes.len(), ClassTotals::default);
+        let class_of_vm: Vec<u32> = world.query::<&Vm>().iter(world).map(|vm| vm.class).collect();
         let mut vfs = world.query::<(
             &Vf,
             &AdapterOfVf,
@@ -97,32 +116,33 @@ impl Totals {
                 (vf_of_adapter, adapter_before) = (0, adapter.0);
             }
             let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
-            assert_eq!(over, source.emitted, "every request has one outcome");
+            assert_eq!(over + incidents.warm_up, source.emitted, "every request has one outcome");
             let mut of_vf = new_histogram();
             for (op, total) in [Op::Read, Op::Write].into_iter().zip(&mut self.latencies) {
                 let histogram = VfLatencies::histogram(number, op);
                 latencies.0.add_to(histogram, &used, total);
                 latencies.0.add_to(histogram, &used, &mut of_vf);
             }
+            let class = class_of_vm[tenant.vm as usize];
             let identity = TenantRow {
                 host,
                 adapter: adapter.0,
                 vf: vf_of_adapter,
                 requester_id: vf.requester_id.0,
                 domain: context.0.map(|context| u64::from(context.domain.0)),
-                class: classes[tenant.vm as usize].clone(),
+                class: classes[class as usize].clone(),
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
-            self.add_tenant(identity, queue, (books, incidents, &of_vf), source);
+            self.add_tenant((class, identity), queue, (books, incidents, &of_vf), source);
         }
     }
 
     fn add_hardware(&mut self, world: &mut World) {
         let summary = &mut self.summary;
         for (uplink, downlink) in world.query::<(&Uplink, &Downlink)>().iter(world) {
-            self.uplink_busy_ps += u128::from(uplink.busy_ps);
-            self.downlink_busy_ps += u128::from(downlink.busy_ps);
+            self.uplink_busy_ps += u128::from(uplink.busy_ps - uplink.warm_up_busy_ps);
+            self.downlink_busy_ps += u128::from(downlink.busy_ps - downlink.warm_up_busy_ps);
         }
         let mut iommus = world.query::<(&IotlbState, &WalkCaches, &Walkers, &FaultQueue)>();
         for (iotlb, walk_caches, walkers, faults) in iommus.iter(world) {
@@ -148,6 +168,8 @@ impl Totals {
             summary.faults_recorded += faults.recorded;
             summary.faults_lost += faults.lost;
         }
+        let warm_up = world.query::<&WarmUp>().single(world).expect("one host");
+        self.last_completed = self.last_completed.max(warm_up.last_completed);
         let timeline = world.query::<&Timeline>().single(world).expect("one host");
         summary.timeline_dropped += timeline.dropped;
         let services = world.query::<&ServiceTimes>().single(world).expect("one host");
@@ -160,7 +182,7 @@ impl Totals {
 
     fn add_tenant(
         &mut self,
-        identity: TenantRow,
+        (class, identity): (u32, TenantRow),
         queue: &VfQueue,
         (books, incidents, latencies): (&VfBooks, &VfIncidents, &Histogram),
         source: &TrafficSource,
@@ -169,10 +191,12 @@ impl Totals {
             [Op::Read, Op::Write].map(|op| books.translated[op as usize] + incidents.blocked[op as usize]);
         let over = reads + writes;
         let (first, last) = source.intended.unwrap_or_default();
+        let first = first.max(self.warm_up);
         let active = books.last_completed.saturating_sub(first);
         let bytes: u64 = books.bytes.iter().sum();
         let row = TenantRow {
             dma_total: over,
+            dma_warmup: incidents.warm_up,
             dma_translated: books.translated.iter().sum(),
             dma_blocked: incidents.blocked.iter().sum(),
             dma_reads: reads,
@@ -200,6 +224,8 @@ impl Totals {
             ..identity
         };
         self.add_to_summary(&row, books, incidents);
+        self.classes[class as usize].add(books, latencies, over, first);
+        self.of_vfs.push(Figures::of_vf(class, &row));
         let intended_over = last.saturating_sub(first);
         // One request alone says nothing of a tenant's share.
         if intended_over > Picoseconds::ZERO {
@@ -212,6 +238,7 @@ impl Totals {
         let summary = &mut self.summary;
         summary.vfs += 1;
         summary.dma_total += row.dma_total;
+        summary.dma_warmup += row.dma_warmup;
         summary.dma_translated += row.dma_translated;
         summary.dma_blocked += row.dma_blocked;
         summary.dma_reads += row.dma_reads;
@@ -236,16 +263,17 @@ impl Totals {
         self.last_completed = self.last_completed.max(books.last_completed);
     }
 
-    /// The summary, the tenants and the histograms; `adapters` and `walkers` are those of the fleet.
+    /// The results; `adapters` and `walkers` are those of the fleet.
     #[must_use]
-    pub fn finish(self, adapters: u64, walkers: u64) -> (SummaryRow, Table, Table) {
+    pub fn finish(self, adapters: u64, walkers: u64) -> Results {
         let mut all = new_histogram();
         for latencies in &self.latencies {
             all.checked_add_assign(latencies).expect("64 bits suffice");
         }
         let simulated = self.last_completed;
-        let share = |busy: u128, servers: u64| ratio(busy as f64, servers as f64 * simulated.0 as f64);
-        let gbps = |bytes: u64| ratio(bytes as f64 * 8e3, simulated.0 as f64);
+        let counted = simulated.saturating_sub(self.warm_up);
+        let share = |busy: u128, servers: u64| ratio(busy as f64, servers as f64 * counted.0 as f64);
+        let gbps = |bytes: u64| ratio(bytes as f64 * 8e3, counted.0 as f64);
         let summary = &self.summary;
         let lookups = summary.iotlb_hits + summary.iotlb_misses;
         let mean_ns = |sum: u128| ratio(sum as f64 / 1e3, summary.dma_total as f64);
@@ -278,7 +306,8 @@ impl Totals {
                     .flat_map(move |op| buckets(measure, op, &histograms[op as usize]))
             })
             .collect();
-        (summary, self.tenants, latency)
+        let of_classes = self.classes.iter().zip(0..).map(|(totals, class)| totals.figures(class));
+        Results { summary, tenants: self.tenants, latency, figures: of_classes.chain(self.of_vfs).collect() }
     }
 }
 

@@ -15,8 +15,13 @@ row! {
         vfs: u64,
         /// Simulated time from the start to the last completion, ns.
         simulated_ns: f64,
+        /// Simulated time at which counting starts, ns: DMAs intended before it count in no column but `dma_warmup`,
+        /// the hardware's counters start at it, and rates and shares of time are those of the time after it.
+        warmup_ns: f64,
         /// DMAs intended, each with exactly one outcome.
         dma_total: u64,
+        /// DMAs intended in the warm-up, simulated and not counted.
+        dma_warmup: u64,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
@@ -153,6 +158,8 @@ row! {
         class: String,
         /// DMAs intended.
         dma_total: u64,
+        /// DMAs intended in the warm-up, simulated and not counted.
+        dma_warmup: u64,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
@@ -236,6 +243,41 @@ row! {
 }
 
 row! {
+    /// One VF in one window of simulated time; a DMA counts in the window it completes in. Windows in which none
+    /// of the VF completes are left out. Only with `report.tenant_windows`.
+    TenantWindowRow => "tenant_windows" {
+        /// Window, counted from 0.
+        window: u64,
+        /// Its start, ns.
+        start_ns: f64,
+        /// Its end, ns.
+        end_ns: f64,
+        /// Host.
+        host: u32,
+        /// Adapter within the host.
+        adapter: u32,
+        /// VF within the adapter.
+        vf: u32,
+        /// DMAs translated and performed.
+        dma_translated: u64,
+        /// DMAs blocked by the IOMMU.
+        dma_blocked: u64,
+        /// Bytes read from host memory.
+        read_bytes: u64,
+        /// Bytes written to host memory.
+        write_bytes: u64,
+        /// IOTLB hits.
+        iotlb_hits: u64,
+        /// IOTLB misses.
+        iotlb_misses: u64,
+        /// Mean latency, ns.
+        latency_mean_ns: f64,
+        /// Greatest latency, ns.
+        latency_max_ns: f64,
+    }
+}
+
+row! {
     /// One thing that happened to a host.
     TimelineRow => "timeline" {
         /// When, ps.
@@ -254,6 +296,58 @@ row! {
         iova: Option<u64>,
         /// Direction of the DMA concerned.
         op: Option<&'static str>,
+    }
+}
+
+row! {
+    /// One class of tenants, or one of its VFs: together with the other classes, and alone, while these intend
+    /// nothing and everything else is the same. Only with `--alone`.
+    SlowdownRow => "slowdown" {
+        /// Tenant class.
+        class: String,
+        /// Host; absent, as are adapter and VF, in the row of the whole class.
+        host: Option<u64>,
+        /// Adapter within the host.
+        adapter: Option<u64>,
+        /// VF within the adapter.
+        vf: Option<u64>,
+        /// VFs the row is about.
+        vfs: u64,
+        /// Mean latency together, over that alone: 1 where the others cost nothing; 0 where alone nothing counts.
+        slowdown: f64,
+        /// The same of the 99th percentile of the latency.
+        slowdown_p99: f64,
+        /// The same of the mean service time: without the time before the issue.
+        slowdown_service: f64,
+        /// DMAs intended, together.
+        dma_total: u64,
+        /// DMAs intended, alone: as many but for closed loops in a given time, or after a warm-up.
+        dma_total_alone: u64,
+        /// Mean latency from intention to completion, together, ns.
+        latency_mean_ns: f64,
+        /// The same alone, ns.
+        latency_mean_alone_ns: f64,
+        /// Median latency, together, ns (within 1 %).
+        latency_p50_ns: u64,
+        /// The same alone, ns.
+        latency_p50_alone_ns: u64,
+        /// 99th percentile of the latency, together, ns (within 1 %).
+        latency_p99_ns: u64,
+        /// The same alone, ns.
+        latency_p99_alone_ns: u64,
+        /// Greatest latency, together, ns.
+        latency_max_ns: f64,
+        /// The same alone, ns.
+        latency_max_alone_ns: f64,
+        /// Mean service time from issue to completion, together, ns.
+        service_mean_ns: f64,
+        /// The same alone, ns.
+        service_mean_alone_ns: f64,
+        /// Payload moved, together, Gb/s over the span from the first intention of any of the VFs to their last
+        /// completion.
+        throughput_gbps: f64,
+        /// The same alone, Gb/s.
+        throughput_alone_gbps: f64,
     }
 }
 

@@ -6,6 +6,7 @@ use bevy_ecs::component::Component;
 
 use super::spec::MemorySpec;
 use crate::gate::Uplink;
+use crate::link::time_before;
 use crate::request::Op;
 use crate::units::Picoseconds;
 
@@ -71,9 +72,26 @@ pub struct Downlink {
     pub free_at: Picoseconds,
     /// Time the link was busy, summed.
     pub busy_ps: u64,
+    /// When the warm-up ends.
+    pub warm_up: Picoseconds,
+    /// Time the link was busy before that.
+    pub warm_up_busy_ps: u64,
 }
 
 impl Downlink {
+    /// Notes how long the link will be busy in the warm-up with the completions that it serves next; `wire` is the
+    /// time of a row on the wire.
+    #[cold]
+    #[inline(never)]
+    pub fn note_warm_up(&mut self, served: &[Return], wire: impl Fn(u32) -> Picoseconds) {
+        let mut free_at = self.free_at;
+        for &Return { ready, row } in served {
+            let start = ready.max(free_at);
+            free_at = start + wire(row);
+            self.warm_up_busy_ps += time_before(self.warm_up, start, free_at);
+        }
+    }
+
     /// When the first of the pending completions can be on the link.
     #[must_use]
     pub fn earliest_start(&self) -> Option<Picoseconds> {

@@ -123,6 +123,12 @@ pub fn complete(
         let reads = sorted.reads();
         let served = reads.partition_point(|pending| pending.ready < overtaken_from);
         let wires = uplink.wires;
+        if downlink.free_at < downlink.warm_up {
+            downlink.note_warm_up(&reads[..served], |row| {
+                let with_data = translations[row as usize].fault.is_none();
+                wires.downstream(intents[row as usize].transfer.length_bytes, with_data)
+            });
+        }
         for &Return { ready, row } in &reads[..served] {
             let at = row as usize;
             let with_data = translations[at].fault.is_none();

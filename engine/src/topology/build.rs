@@ -5,7 +5,8 @@ use bevy_ecs::prelude::*;
 use super::components::*;
 use super::spec::DomainScope;
 use crate::account::{
-    AuditPolicy, Audited, RequestLog, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, Windows,
+    AuditPolicy, Audited, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
+    VfLatencies, WarmUp, Windows,
 };
 use crate::domain::{DidAllocator, Domain, Leaf, Mapping, Owner, OwnerMap, PageTable};
 use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
@@ -86,6 +87,11 @@ pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
         RequestLog::new(plan.log_requests, spans.log_slice, host.0, topology.vfs_per_adapter),
         Windows::new(spans.window),
         (VfLatencies::new(topology.vfs_per_host()), ServiceTimes::default(), Audited::default()),
+        WarmUp::new(plan.warm_up),
+        TenantWindows::new(
+            spans.window,
+            if plan.report.tenant_windows { topology.vfs_per_host() } else { 0 },
+        ),
     ));
     world
 }
@@ -99,14 +105,14 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
             DidAllocator::new(DOMAIN_IDS),
             IotlbState(AnyIotlb::new(&spec.iotlb, seed)),
             WalkCaches::new(spec, seed),
-            Walkers::new(&spec.walkers),
+            Walkers::new(&spec.walkers, plan.warm_up),
             TranslationTimes {
                 walks: WalkCosts::new(spec, seed),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
             },
             MemoryTimes::new(&plan.machine.memory),
             AuditPolicy(plan.audit),
-            FaultQueue::new(&spec.faults),
+            FaultQueue::new(&spec.faults, plan.warm_up),
         ),
         (
             LookupClock::default(),
@@ -130,6 +136,7 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, kinds: &[SourceKinds]) {
                 AdapterVfs { first: adapter * vfs, end: (adapter + 1) * vfs },
                 Uplink {
                     queues_never_fill: kinds[adapter as usize].all_hold_back,
+                    warm_up: plan.warm_up,
                     ..Uplink::new(
                         WireTimes::new(&machine.link),
                         RateLimits::new(&machine.device),
@@ -137,7 +144,7 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, kinds: &[SourceKinds]) {
                         machine.scheduler.vf_outstanding > 0,
                     )
                 },
-                Downlink::default(),
+                Downlink { warm_up: plan.warm_up, ..Downlink::default() },
                 Candidates::default(),
                 Retirement::new(
                     machine.device.retire,

@@ -133,8 +133,20 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
         while let Some(walk) = self.walkers.pop_ended(now) {
             if let Some(target) = walk.fills {
                 self.iotlb.fill_tag(&walk.tag, target);
+            } else if self.walkers.is_end_of_warm_up(walk.end) {
+                return self.end_warm_up(now);
             }
         }
+    }
+
+    /// Counts anew, and goes on with the walks due at or before `now`.
+    #[cold]
+    #[inline(never)]
+    fn end_warm_up(&mut self, now: Picoseconds) {
+        self.walkers.end_warm_up();
+        self.iotlb.start_counting();
+        self.walks.start_counting();
+        self.end_walks(now);
     }
 
     /// Looks up every leaf of a DMA that reaches the IOMMU at `now`, in order, up to the first fault.

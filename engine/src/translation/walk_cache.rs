@@ -123,7 +123,12 @@ impl WalkCaches {
         Self { caches: caches.collect(), counters: WalkCacheCounters::default() }
     }
 
-    /// What was counted since the start.
+    /// Forgets what was counted: the warm-up is over.
+    pub fn start_counting(&mut self) {
+        self.counters = WalkCacheCounters::default();
+    }
+
+    /// What was counted since the warm-up.
     #[must_use]
     pub fn counters(&self) -> WalkCacheCounters {
         self.counters

@@ -35,6 +35,9 @@ pub struct Miss {
 /// How walks go. The ordered pass is compiled once for walks that take what their leaves' sizes say, and
 /// once for all others, so that the first pay nothing for what the others can do.
 pub trait Walks {
+    /// The warm-up is over: what is counted starts anew.
+    fn start_counting(&mut self);
+
     /// What of a leaf is cached around `at`.
     fn cached_part(&self, leaf: Leaf, at: Iova) -> Leaf;
 
@@ -104,6 +107,8 @@ impl WalkCosts {
 pub struct FixedWalks([WalkCost; 3]);
 
 impl Walks for FixedWalks {
+    fn start_counting(&mut self) {}
+
     #[inline]
     fn cached_part(&self, leaf: Leaf, _at: Iova) -> Leaf {
         leaf
@@ -126,6 +131,10 @@ pub struct VaryingWalks<'a> {
 }
 
 impl Walks for VaryingWalks<'_> {
+    fn start_counting(&mut self) {
+        self.caches.start_counting();
+    }
+
     /// Where the host maps a leaf of the guest in smaller ones, one of those is cached.
     #[inline]
     fn cached_part(&self, leaf: Leaf, at: Iova) -> Leaf {

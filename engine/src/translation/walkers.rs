@@ -19,7 +19,8 @@ pub struct PendingWalk {
     pub fills: Option<Target>,
 }
 
-/// What the walkers counted.
+/// What the walkers counted since the warm-up. A walk counts if it entered the queue since then, its wait with
+/// it; times of walkers and look-ups count from then on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WalkerCounters {
     /// Walks started.
@@ -55,16 +56,22 @@ pub struct Walkers {
     tags: TagCounts,
     /// Walks whose time varied, for the numbers that their draws go by.
     numbered: u64,
+    /// When the last stall by a full queue ends.
+    stalled_until: Picoseconds,
+    /// When the warm-up ends, until it has; [`Picoseconds::MAX`] from then on. Its end waits among the pending
+    /// walks, of no domain and before those that end at that very time: so it has its place in their order, and
+    /// looking for it costs nothing.
+    warm_up: Picoseconds,
     counters: WalkerCounters,
 }
 
 impl Walkers {
-    /// Idle walkers.
+    /// Idle walkers, whose counters start at the end of the warm-up.
     #[must_use]
-    pub fn new(spec: &WalkersSpec) -> Self {
+    pub fn new(spec: &WalkersSpec, warm_up: Picoseconds) -> Self {
         let mut free_at = OrderedRing::new(spec.count as usize);
         (0..spec.count).for_each(|_| free_at.insert(Picoseconds::ZERO, |at| *at));
-        Self {
+        let mut walkers = Self {
             free_at,
             starts: Vec::new(),
             earliest: 0,
@@ -73,11 +80,39 @@ impl Walkers {
             next_end: Picoseconds::MAX,
             tags: TagCounts::default(),
             numbered: 0,
+            stalled_until: Picoseconds::ZERO,
+            warm_up: Picoseconds::MAX,
             counters: WalkerCounters::default(),
+        };
+        if warm_up > Picoseconds::ZERO {
+            walkers.warm_up = warm_up;
+            let mark = PendingWalk { end: warm_up, ..PendingWalk::default() };
+            walkers.pending.insert(mark, |walk| walk.end);
+            walkers.next_end = mark.end;
+            walkers.tags.add(&mark.tag);
         }
+        walkers
     }
 
-    /// What was counted since the start.
+    /// Whether what ended at `end`, and fills nothing, was the warm-up.
+    #[inline]
+    #[must_use]
+    pub fn is_end_of_warm_up(&self, end: Picoseconds) -> bool {
+        end == self.warm_up
+    }
+
+    /// Forgets what was counted in the warm-up; no walk has entered the queue since. A walker that is busy beyond then
+    /// is so without a break until it is free, by all the walks that wait for it.
+    pub fn end_warm_up(&mut self) {
+        let warm_up = core::mem::replace(&mut self.warm_up, Picoseconds::MAX);
+        self.counters = WalkerCounters {
+            busy_ps: self.free_at.iter().map(|free_at| free_at.saturating_sub(warm_up).0).sum(),
+            stall_ps: self.stalled_until.saturating_sub(warm_up).0,
+            ..WalkerCounters::default()
+        };
+    }
+
+    /// What was counted since the warm-up.
     #[must_use]
     pub fn counters(&self) -> WalkerCounters {
         self.counters
@@ -86,7 +121,7 @@ impl Walkers {
     /// Walks that wait or are under way.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.pending.len()
+        self.pending.len() - usize::from(self.warm_up < Picoseconds::MAX)
     }
 
     /// When the next pending walk ends.
@@ -128,6 +163,7 @@ impl Walkers {
         let vacated = self.starts[self.earliest];
         self.counters.stalls += 1;
         self.counters.stall_ps += (vacated - now).0;
+        self.stalled_until = vacated;
         vacated
     }
 

@@ -50,6 +50,8 @@ pub struct Case {
     pub traffic: Vec<Vec<Intent>>,
     /// The loops of the VFs that have one; their requests are intended when their clients say.
     pub loops: Vec<Option<Loop>>,
+    /// When counting starts.
+    pub warm_up_ps: u64,
     pub seed: u64,
 }
 
@@ -262,9 +264,17 @@ fn closed() -> impl Strategy<Value = Loop> {
     })
 }
 
+/// None, or one that ends in the midst of things, on the grid or beside it.
+fn warm_up_ps() -> impl Strategy<Value = u64> {
+    let on_grid = (0u64..120).prop_map(|steps| steps * GRID_NS * 1_000);
+    prop_oneof![2 => Just(0u64), 3 => on_grid, 1 => 0u64..3_000_000]
+}
+
 /// A random case.
 pub fn case() -> impl Strategy<Value = Case> {
-    (machine(), buffers(), any::<u64>(), any::<bool>()).prop_flat_map(|(machine, buffers, seed, loops)| {
+    let seeds = (any::<u64>(), warm_up_ps());
+    (machine(), buffers(), seeds, any::<bool>()).prop_flat_map(|(machine, buffers, seeds, loops)| {
+        let (seed, warm_up_ps) = seeds;
         let vfs = machine.topology.vfs_per_host() as usize;
         let traffic = prop::collection::vec(intents(), vfs);
         let attached = prop::collection::vec(prop::bool::weighted(0.95), vfs);
@@ -277,6 +287,7 @@ pub fn case() -> impl Strategy<Value = Case> {
             attached,
             traffic,
             loops,
+            warm_up_ps,
             seed,
         })
     })

@@ -102,7 +102,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         machine: case.machine.clone(),
         batch: BatchSpec { batch_requests, visit_requests: 100 },
         audit: Audit::Full,
-        report: ReportSpec { windows: 7, timeline_rows_per_host: 1_000 },
+        report: ReportSpec { windows: 7, tenant_windows: true, timeline_rows_per_host: 1_000 },
         log_requests: true,
         classes: vec!["all".to_owned()],
         tenants: Box::new(move |_, vf| TenantPlan {
@@ -114,6 +114,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         expected_requests: requests,
         // A closed loop takes as long as its requests do.
         expected_duration: Picoseconds(last.max(requests * 100_000)),
+        warm_up: Picoseconds(case.warm_up_ps),
     }
 }
 
@@ -125,6 +126,7 @@ pub struct Outcome {
     pub latency: Table,
     pub requests: Table,
     pub windows: Table,
+    pub tenant_windows: Table,
     pub timeline: Table,
 }
 
@@ -145,12 +147,14 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
         latency: result.latency,
         requests: Table::new::<portcullis_engine::account::RequestRow>(),
         windows: Table::new::<portcullis_engine::account::WindowRow>(),
+        tenant_windows: Table::new::<portcullis_engine::account::TenantWindowRow>(),
         timeline: Table::new::<portcullis_engine::account::TimelineRow>(),
     };
     for table in tables {
         match table.name {
             "requests" => outcome.requests.extend(table),
             "windows" => outcome.windows.extend(table),
+            "tenant_windows" => outcome.tenant_windows.extend(table),
             "timeline" => outcome.timeline.extend(table),
             other => panic!("unknown table {other}"),
         }

@@ -53,7 +53,9 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
 /// The first difference between the engine's outcome and the reference's, in words.
 pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Counters)) -> Option<String> {
     let (expected_fates, expected_counters) = expected;
-    let joined: u64 = expected_fates.iter().flatten().map(|fate| fate.joined).sum();
+    let all = || expected_fates.iter().flatten();
+    let counted = || all().filter(|fate| fate.intended >= case.warm_up_ps);
+    let joined: u64 = counted().map(|fate| fate.joined).sum();
     let differing =
         expected_fates.iter().zip(fates(case, outcome)).enumerate().flat_map(|(vf, (there, here))| {
             let pairs = there.iter().map(|fate| Fate { joined: 0, ..*fate }).zip(here).enumerate();
@@ -66,7 +68,18 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         return Some(format!("VF {vf}, request {number}: reference {there:?}, engine {here:?}"));
     }
     let summary = &outcome.summary;
+    let of_time = |share: f64, servers: u32| {
+        let span = all().map(|fate| fate.completed).max().unwrap_or(0).saturating_sub(case.warm_up_ps);
+        // A share of time, back in whole picoseconds.
+        (share * f64::from(servers) * span as f64).round() as u64
+    };
+    let topology = &case.machine.topology;
     let counters = Counters {
+        uplink_busy_ps: of_time(summary.upstream_utilisation, topology.adapters_per_host),
+        downlink_busy_ps: of_time(summary.downstream_utilisation, topology.adapters_per_host),
+        walker_busy_ps: of_time(summary.walker_utilisation, case.machine.iommu.walkers.count),
+        walk_wait_ps: (summary.walk_wait_mean_ns * 1e3 * summary.walks as f64).round() as u64,
+        stall_ps: (summary.walker_stall_ns * 1e3).round() as u64,
         walks: summary.walks,
         walks_faulted: summary.walks_faulted,
         walk_accesses: summary.walk_accesses,
@@ -90,6 +103,10 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     };
     if counters != *expected_counters {
         return Some(format!("reference {expected_counters:?}, engine {counters:?}"));
+    }
+    let left_out = (all().count() - counted().count()) as u64;
+    if (summary.dma_total, summary.dma_warmup) != (counted().count() as u64, left_out) {
+        return Some(format!("{} DMAs count, {} do not", summary.dma_total, summary.dma_warmup));
     }
     if tenant_sum(outcome, "iotlb_misses_joined") != joined {
         return Some("misses joined differ".to_owned());

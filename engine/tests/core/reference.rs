@@ -54,10 +54,12 @@ pub enum Rule {
     GuestTablesAreTranslated,
     HostPagesCutLeaves,
     DrawsGoByWalkAndAccess,
+    CountersStartAfterTheWarmUp,
+    TimesAreCutAtTheEndOfTheWarmUp,
 }
 
 impl Rule {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -93,6 +95,8 @@ impl Rule {
         Self::GuestTablesAreTranslated,
         Self::HostPagesCutLeaves,
         Self::DrawsGoByWalkAndAccess,
+        Self::CountersStartAfterTheWarmUp,
+        Self::TimesAreCutAtTheEndOfTheWarmUp,
     ];
 }
 
@@ -111,7 +115,7 @@ pub struct Fate {
     pub joined: u64,
 }
 
-/// What the hardware counted.
+/// What the hardware counted after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub walks: u64,
@@ -125,6 +129,11 @@ pub struct Counters {
     pub source_stalls: u64,
     pub faults_recorded: u64,
     pub faults_lost: u64,
+    pub uplink_busy_ps: u64,
+    pub downlink_busy_ps: u64,
+    pub walker_busy_ps: u64,
+    pub walk_wait_ps: u64,
+    pub stall_ps: u64,
 }
 
 /// A request, by VF and number.
@@ -180,6 +189,8 @@ struct Walk {
     goes_on_from: Option<(usize, u8)>,
     /// Walks that wait for an entry of a level that this one reads.
     waiting: Vec<(u8, usize)>,
+    queued_at: u64,
+    began_at: u64,
     waiters: Vec<Id>,
     over: bool,
 }
@@ -213,6 +224,8 @@ pub struct Reference<'a> {
     input: VecDeque<Id>,
     /// Where the look-ups of the DMA at the front of the input go on.
     resume_at: Option<u64>,
+    /// Since when that DMA is stalled.
+    stalled_since: u64,
     iotlb: PlainIotlb,
     /// By level; regions lie in them as pages do.
     walk_caches: BTreeMap<u8, PlainIotlb>,
@@ -282,6 +295,7 @@ impl<'a> Reference<'a> {
                 .collect(),
             input: VecDeque::new(),
             resume_at: None,
+            stalled_since: 0,
             iotlb: PlainIotlb::new(&machine.iommu.iotlb, iommu_seed, broken_in_iotlb),
             walk_caches: machine
                 .iommu
@@ -308,6 +322,21 @@ impl<'a> Reference<'a> {
 
     fn holds(&self, rule: Rule) -> bool {
         self.broken != Some(rule)
+    }
+
+    /// 1 if what happens at `time` counts.
+    fn counted(&self, time: u64) -> u64 {
+        let counts = time >= self.case.warm_up_ps || !self.holds(Rule::CountersStartAfterTheWarmUp);
+        u64::from(counts)
+    }
+
+    /// The part of the time from `start` to `end` that counts.
+    fn counted_time(&self, start: u64, end: u64) -> u64 {
+        if self.holds(Rule::TimesAreCutAtTheEndOfTheWarmUp) {
+            end.saturating_sub(start.max(self.case.warm_up_ps))
+        } else {
+            self.counted(start) * (end - start)
+        }
     }
 
     fn intent(&self, (vf, number): Id) -> Intent {
@@ -360,12 +389,16 @@ impl<'a> Reference<'a> {
                 self.at(intent.intended_ps, Event::Issue { vf, origin });
             }
         }
+        let mut evicted_before = None;
         while let Some(((time, _, event), ())) = self.events.pop_first() {
             assert!(time >= self.now, "time went back");
             self.now = time;
+            if self.counted(time) == 1 {
+                evicted_before.get_or_insert(self.iotlb.evictions);
+            }
             self.handle(event);
         }
-        self.counters.evictions = self.iotlb.evictions;
+        self.counters.evictions = evicted_before.map_or(0, |before| self.iotlb.evictions - before);
         (self.fates, self.counters)
     }
 
@@ -406,7 +439,7 @@ impl<'a> Reference<'a> {
         self.fates[vf][number].intended = self.now;
         let bounded = self.holds(Rule::VfQueueIsBounded);
         if bounded && self.queued[vf] >= self.case.machine.scheduler.vf_queue_entries {
-            self.counters.source_stalls += 1;
+            self.counters.source_stalls += self.counted(self.now);
             self.stalled[vf].push_back(id);
             return;
         }
@@ -501,6 +534,7 @@ impl<'a> Reference<'a> {
         let on_wire = if op == Op::Write { bytes + 24 * tlps } else { 24 * tlps };
         state.link_free = self.now + wire(on_wire);
         let free = state.link_free;
+        self.counters.uplink_busy_ps += self.counted_time(self.now, free);
         self.fates[id.0][id.1].issued = self.now;
         self.queued[id.0] -= 1;
         if let Some(released) = self.stalled[id.0].pop_front() {
@@ -545,7 +579,11 @@ impl<'a> Reference<'a> {
             }
         }
         let last = intent.iova + u64::from(intent.length_bytes) - 1;
-        let mut at = self.resume_at.take().unwrap_or(intent.iova);
+        let resume_at = self.resume_at.take();
+        if resume_at.is_some() {
+            self.counters.stall_ps += self.counted_time(self.stalled_since, self.now);
+        }
+        let mut at = resume_at.unwrap_or(intent.iova);
         loop {
             let Some(next) = self.look_up(id, at, intent) else {
                 self.resume_at = Some(at);
@@ -591,7 +629,8 @@ impl<'a> Reference<'a> {
         let full =
             self.walkers_busy == walkers.count && self.walk_queue.len() as u32 >= walkers.queue_entries;
         if full && bounded {
-            self.counters.queue_stalls += 1;
+            self.counters.queue_stalls += self.counted(self.now);
+            self.stalled_since = self.now;
             return None;
         }
         self.fates[id.0][id.1].misses += 1;
@@ -692,6 +731,7 @@ impl<'a> Reference<'a> {
         let fills = granted || (leaf.is_some() && !self.holds(Rule::AFaultFillsNothing));
         let fills_walk_caches = granted || !self.holds(Rule::AFaultFillsNoWalkCache);
         let walk = self.walks.len();
+        let queued_at = self.now;
         self.walks.push(Walk {
             domain,
             code,
@@ -705,11 +745,13 @@ impl<'a> Reference<'a> {
             to_fill: BTreeSet::new(),
             goes_on_from: None,
             waiting: Vec::new(),
+            queued_at,
+            began_at: 0,
             waiters: Vec::new(),
             over: false,
         });
-        self.counters.walks += 1;
-        self.counters.walks_faulted += u64::from(!granted);
+        self.counters.walks += self.counted(self.now);
+        self.counters.walks_faulted += if granted { 0 } else { self.counted(self.now) };
         if !self.holds(Rule::FillAtTheEndOfTheWalk) && fills {
             self.iotlb.fill(domain, leaf.expect("found"));
         }
@@ -734,7 +776,8 @@ impl<'a> Reference<'a> {
         if iommu.walkers.walk_ns.is_some() {
             // One time for all that it reads.
             self.walks[walk].steps.push_back(None);
-            self.counters.walk_accesses += u64::from(levels - leaf_level);
+            let counted = self.counted(self.walks[walk].queued_at);
+            self.counters.walk_accesses += counted * u64::from(levels - leaf_level);
             return;
         }
         let host_levels = iommu.host_levels - iommu.host_page_size as u8;
@@ -759,10 +802,10 @@ impl<'a> Reference<'a> {
                     && region(other.at, level) == region(at, level)
             });
             if there.is_none() && being_read.is_none() {
-                self.counters.walk_cache_misses[usize::from(level - 2)] += 1;
+                self.counters.walk_cache_misses[usize::from(level - 2)] += self.counted(self.now);
                 continue;
             }
-            self.counters.walk_cache_hits[usize::from(level - 2)] += 1;
+            self.counters.walk_cache_hits[usize::from(level - 2)] += self.counted(self.now);
             if there.is_none() {
                 self.walks[walk].goes_on_from = being_read.map(|other| (other, level));
             }
@@ -790,6 +833,9 @@ impl<'a> Reference<'a> {
         if !self.holds(Rule::WalkCachesLookedUpAtTheMiss) {
             self.plan_walk(walk);
         }
+        let queued_at = self.walks[walk].queued_at;
+        self.walks[walk].began_at = self.now;
+        self.counters.walk_wait_ps += self.counted(queued_at) * (self.now - queued_at);
         match self.walks[walk].goes_on_from {
             Some((other, level))
                 if self.walks[other].to_fill.contains(&level)
@@ -842,7 +888,7 @@ impl<'a> Reference<'a> {
     /// An access is over that is not the walk's last.
     fn access_over(&mut self, walk: usize) {
         self.walks[walk].accesses += 1;
-        self.counters.walk_accesses += 1;
+        self.counters.walk_accesses += self.counted(self.walks[walk].queued_at);
         if let Some(level) = self.walks[walk].steps.pop_front().expect("an access")
             && self.holds(Rule::WalkCachesFillAsWalksRead)
         {
@@ -887,10 +933,11 @@ impl<'a> Reference<'a> {
         if fills && self.holds(Rule::FillAtTheEndOfTheWalk) {
             self.iotlb.fill(domain, leaf.expect("only leaves are filled"));
         }
-        self.counters.walk_accesses += 1;
+        self.counters.walk_accesses += self.counted(self.walks[walk].queued_at);
         while let Some(level) = self.walks[walk].to_fill.first().copied() {
             self.fill_walk_cache(walk, level);
         }
+        self.counters.walker_busy_ps += self.counted_time(self.walks[walk].began_at, self.now);
         self.walker_is_free();
         let known = self.now + ps(self.case.machine.iommu.iotlb.hit_ns);
         for id in waiters {
@@ -932,6 +979,7 @@ impl<'a> Reference<'a> {
         let on_wire = if with_data { bytes + 20 * bytes.div_ceil(128) } else { 20 };
         let free = self.now + wire(on_wire);
         self.adapters[adapter].downlink_free = free;
+        self.counters.downlink_busy_ps += self.counted_time(self.now, free);
         let completed = free + ps(self.case.machine.link.propagation_ns);
         self.at(completed, Event::Completion { adapter, id });
         self.at(free, Event::DownlinkFree { adapter });
@@ -943,11 +991,11 @@ impl<'a> Reference<'a> {
             self.fault_queue.pop_front();
         }
         if self.holds(Rule::FaultQueueIsBounded) && self.fault_queue.len() as u32 >= spec.queue_entries {
-            self.counters.faults_lost += 1;
+            self.counters.faults_lost += self.counted(self.now);
             return;
         }
         self.fault_server_free = self.fault_server_free.max(self.now) + ps(spec.service_ns);
         self.fault_queue.push_back(self.fault_server_free);
-        self.counters.faults_recorded += 1;
+        self.counters.faults_recorded += self.counted(self.now);
     }
 }

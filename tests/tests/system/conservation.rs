@@ -12,12 +12,14 @@ use portcullis_engine::topology::Spans;
 use portcullis_engine::traffic::{Batch, BatchLimits, Live, TrafficSource};
 use portcullis_workloads::Scenario;
 
-use crate::support::{builtin, log, numbers, run_logged, scenarios, vf_places};
+use crate::support::{builtin, log, numbers, run_logged, scenarios, vf_places, warm_scenarios};
 
 /// Where the requests of a VF are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Whereabouts {
     emitted: u64,
+    /// Over, and not counted.
+    warm_up: u64,
     translated: u64,
     blocked: u64,
     /// Taken from the source before its time has come.
@@ -63,6 +65,7 @@ fn whereabouts(host: &mut HostSimulation) -> Vec<Whereabouts> {
         places.extend(queue.held.iter().map(|held| held.row));
         vfs.push(Whereabouts {
             emitted: source.emitted,
+            warm_up: incidents.warm_up,
             translated: books.translated.iter().sum(),
             blocked: incidents.blocked.iter().sum(),
             stalled: queue.stalled.len() as u64,
@@ -102,7 +105,7 @@ fn whereabouts(host: &mut HostSimulation) -> Vec<Whereabouts> {
     places.sort_unstable();
     assert!(places.iter().copied().eq(rows), "a live row is in two places, in none, or another is in one");
     assert_eq!(vfs.iter().map(|vf| vf.emitted).sum::<u64>(), batch.emitted);
-    assert_eq!(vfs.iter().map(|vf| vf.translated + vf.blocked).sum::<u64>(), batch.over);
+    assert_eq!(vfs.iter().map(|vf| vf.warm_up + vf.translated + vf.blocked).sum::<u64>(), batch.over);
     vfs
 }
 
@@ -117,7 +120,7 @@ fn hosts(scenario: &Scenario, batch_requests: u32) -> Vec<HostSimulation> {
 #[test]
 fn every_request_is_in_one_place_at_any_time() {
     let (mut seen, mut seen_held_up) = ([0; 6], false);
-    for (name, scenario) in scenarios() {
+    for (name, scenario) in scenarios().into_iter().chain(warm_scenarios()) {
         let mut total = 0;
         for (number, mut host) in hosts(&scenario, 200).into_iter().enumerate() {
             let rows_per_vf = u64::from(host.world_mut().resource::<BatchLimits>().rows_per_vf);
@@ -129,7 +132,7 @@ fn every_request_is_in_one_place_at_any_time() {
                 let now = whereabouts(&mut host);
                 for (vf, place) in now.iter().enumerate() {
                     let label = || format!("{name}, host {number}, VF {vf}, batch {batches}: {place:?}");
-                    let over = place.translated + place.blocked;
+                    let over = place.warm_up + place.translated + place.blocked;
                     assert_eq!(place.emitted, over + place.under_way(), "{}", label());
                     for (seen, now) in seen.iter_mut().zip(place.places()) {
                         *seen = now.max(*seen);
@@ -160,11 +163,11 @@ fn every_request_is_in_one_place_at_any_time() {
 
 #[test]
 fn every_request_that_is_intended_is_over_in_the_end() {
-    for (name, scenario) in scenarios() {
+    for (name, scenario) in scenarios().into_iter().chain(warm_scenarios()) {
         let outcome = run_logged(&scenario);
         let tenants = &outcome.tenants;
-        let [total, translated, blocked, reads, writes] =
-            ["dma_total", "dma_translated", "dma_blocked", "dma_reads", "dma_writes"]
+        let [total, warm_up, translated, blocked, reads, writes] =
+            ["dma_total", "dma_warmup", "dma_translated", "dma_blocked", "dma_reads", "dma_writes"]
                 .map(|column| numbers(tenants, column));
         let mut sequences: BTreeMap<_, Vec<u64>> = BTreeMap::new();
         for dma in log(&outcome) {
@@ -175,12 +178,12 @@ fn every_request_that_is_intended_is_over_in_the_end() {
             assert_eq!(total[row], reads[row] + writes[row], "{name}, {vf:?}");
             let mut logged = sequences.remove(&vf).unwrap_or_default();
             logged.sort_unstable();
-            assert!(logged.into_iter().eq(0..total[row]), "{name}, {vf:?}: one row a request");
+            assert!(logged.into_iter().eq(0..total[row] + warm_up[row]), "{name}, {vf:?}: one row a request");
         }
         assert!(sequences.is_empty(), "{name}: requests of nobody");
-        let sum: u64 = total.iter().sum();
-        assert_eq!(sum, scenario.requests.unwrap_or(sum), "{name}");
-        assert_eq!(sum, outcome.summary.dma_total, "{name}");
+        let [sum, left_out] = [total, warm_up].map(|column| column.iter().sum::<u64>());
+        assert_eq!(sum + left_out, scenario.requests.unwrap_or(sum + left_out), "{name}");
+        assert_eq!((sum, left_out), (outcome.summary.dma_total, outcome.summary.dma_warmup), "{name}");
     }
 }
 

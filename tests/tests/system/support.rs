@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use portcullis_engine::account::{RequestRow, SummaryRow, TimelineRow, WindowRow};
+use portcullis_engine::account::{RequestRow, SummaryRow, TenantWindowRow, TimelineRow, WindowRow};
 use portcullis_engine::plan::RunPlan;
 use portcullis_engine::simulation::Simulation;
 use portcullis_engine::table::{Column, Table};
@@ -166,6 +166,18 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
     all
 }
 
+/// Scenarios that are counted only after a warm-up.
+pub fn warm_scenarios() -> Vec<(&'static str, Scenario)> {
+    let hostile = |changes: &[&str]| custom(HOSTILE, changes);
+    vec![
+        ("default, warm", builtin("default", &["requests=20000", "warmup_us=700"])),
+        ("hostile, warm", hostile(&["warmup_us=700"])),
+        ("hostile, warm, in order", hostile(&["warmup_us=300.123456", "device.retire=in_order"])),
+        ("hostile, warm, for a time", hostile(&["duration_us=2000", "warmup_us=1000"])),
+        ("hostile, warm, a queue of one", hostile(&["warmup_us=400", "scheduler.vf_queue_entries=1"])),
+    ]
+}
+
 /// Everything a run leaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -173,6 +185,8 @@ pub struct Outcome {
     pub tenants: Table,
     pub latency: Table,
     pub windows: Table,
+    /// Empty unless asked for.
+    pub tenant_windows: Table,
     pub timeline: Table,
     /// Empty unless requests are logged.
     pub requests: Table,
@@ -181,9 +195,11 @@ pub struct Outcome {
 
 impl Outcome {
     /// Every table, the summary's among them.
-    pub fn tables(&self) -> [Table; 6] {
-        let Self { summary, tenants, latency, windows, timeline, requests, .. } = self.clone();
-        [std::iter::once(summary).collect(), tenants, latency, windows, timeline, requests]
+    pub fn tables(&self) -> [Table; 7] {
+        let Self { summary, tenants, latency, windows, tenant_windows, timeline, requests, .. } =
+            self.clone();
+        let summary = std::iter::once(summary).collect();
+        [summary, tenants, latency, windows, tenant_windows, timeline, requests]
     }
 }
 
@@ -202,6 +218,7 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
         tenants: result.tenants,
         latency: result.latency,
         windows: Table::new::<WindowRow>(),
+        tenant_windows: Table::new::<TenantWindowRow>(),
         timeline: Table::new::<TimelineRow>(),
         requests: Table::new::<RequestRow>(),
         breach: result.breach,
@@ -209,6 +226,7 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
     for table in drained {
         match table.name {
             "windows" => outcome.windows.extend(table),
+            "tenant_windows" => outcome.tenant_windows.extend(table),
             "timeline" => outcome.timeline.extend(table),
             "requests" => outcome.requests.extend(table),
             other => panic!("unknown table {other}"),
@@ -226,6 +244,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
 pub fn run_logged(scenario: &Scenario) -> Outcome {
     let mut plan = scenario.plan();
     plan.log_requests = true;
+    plan.report.tenant_windows = true;
     run_plan(plan)
 }
 

@@ -8,10 +8,10 @@ use portcullis_engine::plan::{BufferPlan, RunPlan, TenantPlan};
 use portcullis_engine::units::Picoseconds;
 
 use super::{ClassRate, Quotas};
-use crate::scenario::{ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass};
+use crate::scenario::{ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass, nearest};
 use crate::source::{
-    AliasTable, Arrivals, Clients, Layout, Limit, Pattern, Stream, StreamRng, TenantSource, Think, Transfers,
-    When, permutation, stream, zipf_table,
+    AliasTable, Arrivals, Clients, Layout, Limit, Pattern, Silent, Stream, StreamRng, TenantSource, Think,
+    Transfers, When, permutation, stream, zipf_table,
 };
 
 impl Scenario {
@@ -40,11 +40,47 @@ impl Scenario {
             tenants: Box::new(move |host, vf| fleet.tenant(host, vf)),
             expected_requests,
             expected_duration: duration.unwrap_or_else(|| expected_ps(expected_requests)),
+            warm_up: us_to_ps(self.warmup_us),
         }
     }
 }
 
 impl Scenario {
+    /// The same with one class of tenants alone: the VFs of the others are there, with their memory, and intend
+    /// nothing. Those of the class intend what they do in [`Self::plan`].
+    ///
+    /// # Panics
+    /// If the scenario is not valid, or has no class of this index.
+    #[must_use]
+    pub fn plan_alone(&self, class: u32) -> RunPlan {
+        let plan = self.plan();
+        let tenants = plan.tenants;
+        let rate = ClassRate::of_scenario(self)[class as usize];
+        let adapters = f64::from(self.topology.hosts) * f64::from(self.topology.adapters_per_host);
+        let class_hz = adapters * f64::from(rate.vfs_per_adapter) * rate.per_vf_hz;
+        let share = class_hz / ClassRate::total_hz(self);
+        RunPlan {
+            tenants: Box::new(move |host, vf| {
+                let tenant = tenants(host, vf);
+                if tenant.class == class { tenant } else { TenantPlan { source: Box::new(Silent), ..tenant } }
+            }),
+            expected_requests: (plan.expected_requests as f64 * share + 0.5) as u64,
+            ..plan
+        }
+    }
+
+    /// The index of a class of tenants.
+    ///
+    /// # Errors
+    /// There is none of this name, in a sentence that suggests the nearest.
+    pub fn class_index(&self, name: &str) -> Result<u32, String> {
+        let names = || self.tenants.iter().map(|class| class.name.as_str());
+        names().zip(0..).find(|(known, _)| *known == name).map(|(_, index)| index).ok_or_else(|| {
+            let nearest = nearest(name, names()).unwrap_or_default();
+            format!("the scenario {:?} has no tenant class {name:?}; did you mean {nearest:?}?", self.name)
+        })
+    }
+
     /// How many DMAs the tenants intend in all, or an estimate where a duration is given.
     ///
     /// # Panics

@@ -241,3 +241,33 @@ fn what_is_left_over_goes_to_the_largest_remainders() {
     let quotas = Quotas::new(11, &[rate(2, 1.0)], 2);
     assert_eq!([0, 1, 2, 3].map(|ordinal| quotas.of(0, ordinal)), [3, 3, 3, 2]);
 }
+
+/// Alone, a class's VFs intend what they do among the others, who are there and intend nothing.
+#[test]
+fn a_class_alone_intends_what_it_does_among_the_others() {
+    for changes in [["requests=3000"], ["duration_us=100"]] {
+        let scenario = read("default", &changes);
+        for (class, number) in scenario.tenants.iter().zip(0..) {
+            assert_eq!(scenario.class_index(&class.name), Ok(number));
+            let (together, alone) = (scenario.plan(), scenario.plan_alone(number));
+            let mut total = 0;
+            for vf in 0..scenario.topology.vfs_per_host() {
+                let of = |plan: &RunPlan| (plan.tenants)(HostIndex(0), VfIndex(vf));
+                let (mut among, mut lonely) = (of(&together), of(&alone));
+                let place = |tenant: &TenantPlan| (tenant.class, tenant.attached, tenant.buffers.clone());
+                assert_eq!(place(&among), place(&lonely), "VF {vf}");
+                let requests = drain(&mut *lonely.source);
+                total += requests.len() as u64;
+                let expected = if among.class == number { drain(&mut *among.source) } else { Vec::new() };
+                assert_eq!(requests, expected, "{}: VF {vf}", class.name);
+            }
+            assert_eq!(alone.expected_duration, together.expected_duration);
+            // In a given time bursts may come, or not; a number of DMAs is shared in whole ones.
+            let off = alone.expected_requests.abs_diff(total);
+            let shared = scenario.requests.is_none() || off <= u64::from(scenario.topology.vfs_per_host());
+            assert!(shared, "{}: {total} of {}", class.name, alone.expected_requests);
+        }
+    }
+    let problem = read("default", &[]).class_index("trainin").expect_err("no such class");
+    assert!(problem.contains("no tenant class \"trainin\"; did you mean \"training\"?"), "{problem}");
+}

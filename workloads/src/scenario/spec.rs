@@ -28,6 +28,10 @@ pub struct Scenario {
     /// Simulated time in microseconds in which tenants intend DMAs; excludes `requests`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_us: Option<f64>,
+    /// Simulated time in microseconds until which DMAs that are intended are simulated in full and not counted in any
+    /// result, and at which the hardware's counters start. Default 0.
+    #[serde(default)]
+    pub warmup_us: f64,
     /// Seed of every stream of random numbers. Default 1.
     #[serde(default = "default_seed")]
     pub seed: u64,
@@ -118,6 +122,7 @@ impl Scenario {
             question: String::new(),
             requests: Some(1),
             duration_us: Some(1.0),
+            warmup_us: 0.0,
             seed: default_seed(),
             audit: Audit::default(),
             topology: TopologySpec::default(),

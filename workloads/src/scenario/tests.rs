@@ -455,6 +455,26 @@ mod validation {
     }
 
     #[test]
+    fn the_warm_up_ends_before_the_run() {
+        for good in ["warmup_us=0", "warmup_us=4.999"] {
+            small(&["duration_us=5", good]).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+        for (bad, says) in [
+            ("warmup_us=5", "expected to intend DMAs for 5 us: nothing would be counted"),
+            ("warmup_us=1e9", "nothing would be counted"),
+            ("warmup_us=-1", "must lie between 0 and"),
+            ("warmup_us=nan", "must lie between 0 and"),
+        ] {
+            let error = small(&["duration_us=5", bad]).expect_err(bad);
+            assert_eq!(error.key, "warmup_us", "{error}");
+            assert!(error.to_string().contains(says), "{bad}: {error}");
+        }
+        let expected_us = small(&[]).expect("small").plan().expected_duration.0 as f64 / 1e6;
+        small(&[&format!("warmup_us={}", expected_us * 0.999)]).expect("just before its end");
+        small(&[&format!("warmup_us={}", expected_us * 1.001)]).expect_err("beyond its end");
+    }
+
+    #[test]
     fn kinds_and_their_keys() {
         for (good, bad, key) in [
             (

@@ -37,7 +37,8 @@ impl Scenario {
         self.validate_classes()?;
         self.validate_addresses()?;
         self.validate_rates()?;
-        self.validate_length()
+        self.validate_length()?;
+        self.validate_warm_up()
     }
 
     /// Names, values and counts of the classes.
@@ -149,7 +150,7 @@ impl Scenario {
             (None, Some(us)) => SpecError::in_range("duration_us", us, 0.001, DURATION_US_MAX),
             (Some(requests), None) => {
                 SpecError::in_range("requests", requests, 1, REQUESTS_MAX)?;
-                let us = requests as f64 / ClassRate::total_hz(self) * 1e6;
+                let us = self.expected_us(requests);
                 if us <= DURATION_US_MAX {
                     return Ok(());
                 }
@@ -160,6 +161,29 @@ impl Scenario {
                     ),
                 ))
             }
+        }
+    }
+}
+
+impl Scenario {
+    /// Simulated time that `requests` take at the tenants' rates, in microseconds.
+    fn expected_us(&self, requests: u64) -> f64 {
+        requests as f64 / ClassRate::total_hz(self) * 1e6
+    }
+
+    /// The warm-up ends before the run is expected to.
+    fn validate_warm_up(&self) -> Result<(), SpecError> {
+        SpecError::in_range("warmup_us", self.warmup_us, 0.0, DURATION_US_MAX)?;
+        let expected = self.duration_us.or_else(|| self.requests.map(|requests| self.expected_us(requests)));
+        match expected {
+            Some(us) if self.warmup_us > 0.0 && self.warmup_us >= us => Err(SpecError::new(
+                "warmup_us",
+                format!(
+                    "is {}, and the tenants are expected to intend DMAs for {us} us: nothing would be counted",
+                    self.warmup_us
+                ),
+            )),
+            _ => Ok(()),
         }
     }
 }
