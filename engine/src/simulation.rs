@@ -1,4 +1,4 @@
-//! A run: the worlds of all hosts, stepped in parallel, and their results merged in one order.
+//! A run: the worlds of all IOMMUs, stepped in parallel, and their results merged in one order.
 
 use std::collections::BTreeMap;
 
@@ -15,24 +15,38 @@ use crate::memory::Downlink;
 use crate::plan::RunPlan;
 use crate::schedule::Stages;
 use crate::table::Table;
-use crate::topology::{Spans, build_host};
+use crate::topology::{Place, Spans, build_iommu};
 use crate::traffic::Batch;
 use crate::translation::{LookupBound, Translation};
 use crate::units::Picoseconds;
 
-/// The world of one host and its schedules.
-pub struct HostSimulation {
+/// The world of one IOMMU, with the adapters behind it, and its schedules.
+pub struct IommuSimulation {
+    place: Place,
     world: World,
     stages: Stages,
     finished: bool,
     over: u64,
 }
 
-impl HostSimulation {
-    /// Builds the host.
+impl IommuSimulation {
+    /// Builds the world.
     #[must_use]
-    pub fn new(plan: &RunPlan, spans: &Spans, host: HostIndex) -> Self {
-        Self { world: build_host(plan, spans, host), stages: Stages::new(), finished: false, over: 0 }
+    pub fn new(plan: &RunPlan, spans: &Spans, place: &Place) -> Self {
+        let world = build_iommu(plan, spans, place);
+        Self { place: *place, world, stages: Stages::new(), finished: false, over: 0 }
+    }
+
+    /// Builds the worlds of a host, in the order of its IOMMUs, in parallel in the current rayon pool.
+    #[must_use]
+    pub fn of_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> Vec<Self> {
+        Place::of_host(plan, host).par_iter().map(|place| Self::new(plan, spans, place)).collect()
+    }
+
+    /// What the world holds.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The world, for tests and studies that look closer than the results do.
@@ -120,7 +134,7 @@ pub struct Progress {
     pub requests_completed: u64,
     /// Requests expected in all: exact where the scenario gives a number.
     pub requests_expected: u64,
-    /// Simulated time that every host has reached.
+    /// Simulated time that every world has reached.
     pub simulated: Picoseconds,
     /// Whether every request is over.
     pub finished: bool,
@@ -143,28 +157,31 @@ pub struct RunResult {
 /// A run under way.
 pub struct Simulation {
     plan: RunPlan,
-    hosts: Vec<HostSimulation>,
-    windows: BTreeMap<(u64, u32), Window>,
+    /// In the order of hosts and IOMMUs.
+    worlds: Vec<IommuSimulation>,
+    /// Windows by number and world.
+    windows: BTreeMap<(u64, usize), Window>,
     window_length: Picoseconds,
-    log: BTreeMap<(u64, u32), Table>,
+    /// Slices of the log by number and world.
+    log: BTreeMap<(u64, usize), Table>,
     ready: Vec<Table>,
 }
 
 impl Simulation {
-    /// Builds every host, in parallel in the current rayon pool.
+    /// Builds every world, in parallel in the current rayon pool.
     ///
     /// # Errors
     /// The first key of the plan that cannot be built.
     pub fn build(plan: RunPlan) -> Result<Self, SpecError> {
         plan.validate()?;
         let spans = Spans::new(&plan);
-        let hosts = (0..plan.machine.topology.hosts)
+        let worlds = (0..plan.machine.topology.hosts)
             .into_par_iter()
-            .map(|host| HostSimulation::new(&plan, &spans, HostIndex(host)))
+            .flat_map(|host| IommuSimulation::of_host(&plan, &spans, HostIndex(host)))
             .collect();
         Ok(Self {
             plan,
-            hosts,
+            worlds,
             windows: BTreeMap::new(),
             window_length: spans.window,
             log: BTreeMap::new(),
@@ -172,10 +189,10 @@ impl Simulation {
         })
     }
 
-    /// Visits every unfinished host once, in parallel in the current rayon pool.
+    /// Visits every unfinished world once, in parallel in the current rayon pool.
     pub fn advance(&mut self) -> Progress {
         let requests = u64::from(self.plan.batch.visit_requests);
-        self.hosts.par_iter_mut().for_each(|host| host.visit(requests));
+        self.worlds.par_iter_mut().for_each(|world| world.visit(requests));
         self.collect_windows();
         if self.plan.log_requests {
             self.collect_log();
@@ -184,38 +201,40 @@ impl Simulation {
     }
 
     fn progress(&mut self) -> Progress {
-        let simulated = |host: &mut HostSimulation| {
-            let world = &mut host.world;
+        let simulated = |of: &mut IommuSimulation| {
+            let world = &mut of.world;
             let bound = world.query::<&LookupBound>().single(world).expect("one IOMMU").0;
             let last = world.query::<&VfBooks>().iter(world).map(|books| books.last_completed).max();
             bound.min(last.unwrap_or_default())
         };
         Progress {
-            requests_completed: self.hosts.iter().map(|host| host.over).sum(),
+            requests_completed: self.worlds.iter().map(|world| world.over).sum(),
             requests_expected: self.plan.expected_requests,
-            simulated: self.hosts.iter_mut().map(simulated).min().unwrap_or_default(),
-            finished: self.hosts.iter().all(|host| host.finished),
+            simulated: self.worlds.iter_mut().map(simulated).min().unwrap_or_default(),
+            finished: self.worlds.iter().all(|world| world.finished),
         }
     }
 
     fn collect_windows(&mut self) {
         let mut open = u64::MAX;
-        for (host, number) in self.hosts.iter_mut().zip(0..) {
-            let (closed, first_open) = host.close_windows();
+        for (number, world) in self.worlds.iter_mut().enumerate() {
+            let (closed, first_open) = world.close_windows();
             open = open.min(first_open);
             self.windows.extend(closed.into_iter().map(|(window, content)| ((window, number), content)));
         }
         let still_open = self.windows.split_off(&(open, 0));
         let closed = core::mem::replace(&mut self.windows, still_open);
-        let length = self.window_length;
-        let table: Table = closed.iter().map(|(key, window)| window_row(*key, window, length)).collect();
+        let row = |(&(number, world), window): (&(u64, usize), &Window)| {
+            window_row(number, &self.worlds[world].place, window, self.window_length)
+        };
+        let table: Table = closed.iter().map(row).collect();
         self.hand_over(table);
     }
 
     fn collect_log(&mut self) {
         let mut open = u64::MAX;
-        for (host, number) in self.hosts.iter_mut().zip(0..) {
-            let (slices, first_open) = host.close_log();
+        for (number, world) in self.worlds.iter_mut().enumerate() {
+            let (slices, first_open) = world.close_log();
             open = open.min(first_open);
             for (slice, table) in slices {
                 match self.log.entry((slice, number)) {
@@ -250,17 +269,25 @@ impl Simulation {
     /// If the run is not finished.
     #[must_use]
     pub fn finish(mut self) -> RunResult {
-        assert!(self.hosts.iter().all(|host| host.finished), "the run is not finished");
+        assert!(self.worlds.iter().all(|world| world.finished), "the run is not finished");
         let topology = &self.plan.machine.topology;
         let adapters = u64::from(topology.hosts) * u64::from(topology.adapters_per_host);
-        let walkers = u64::from(topology.hosts) * u64::from(self.plan.machine.iommu.walkers.count);
+        let iommus = u64::from(topology.hosts) * u64::from(topology.iommus_per_host);
+        let walkers = iommus * u64::from(self.plan.machine.iommu.walkers.count);
         let mut totals = Totals::new(self.plan.name.clone(), self.plan.seed);
         let mut timeline = Table::new::<TimelineRow>();
-        for host in &mut self.hosts {
-            totals.add_host(&mut host.world, &self.plan.classes);
-            let mut of_host = host.world.query::<&mut Timeline>();
-            let mut of_host = of_host.single_mut(&mut host.world).expect("one host");
-            timeline.extend(core::mem::replace(&mut of_host.rows, Table::new::<TimelineRow>()));
+        let room = self.plan.report.timeline_rows_per_host as usize;
+        for of_host in self.worlds.chunk_by_mut(|one, next| one.place.host == next.place.host) {
+            let mut rows: Vec<TimelineRow> = Vec::new();
+            for IommuSimulation { world, .. } in of_host {
+                totals.add_iommu(world, &self.plan.classes);
+                let mut of_iommu = world.query::<&mut Timeline>();
+                rows.append(&mut of_iommu.single_mut(world).expect("one host").rows);
+            }
+            // Each IOMMU kept as many of its first rows as the host may have.
+            rows.sort_by_key(|row| row.time_ps);
+            totals.drop_from_timeline(rows.len().saturating_sub(room) as u64);
+            rows.into_iter().take(room).for_each(|row| timeline.push(row));
         }
         self.hand_over(timeline);
         let (summary, tenants, latency) = totals.finish(adapters, walkers);
@@ -274,13 +301,14 @@ impl Simulation {
     }
 }
 
-fn window_row((number, host): (u64, u32), window: &Window, length: Picoseconds) -> WindowRow {
+fn window_row(number: u64, place: &Place, window: &Window, length: Picoseconds) -> WindowRow {
     let over = window.translated + window.blocked;
     WindowRow {
         window: number,
         start_ns: Picoseconds(number * length.0).as_ns_f64(),
         end_ns: Picoseconds((number + 1) * length.0).as_ns_f64(),
-        host,
+        host: place.host.0,
+        iommu: place.iommu.0,
         dma_translated: window.translated,
         dma_blocked: window.blocked,
         read_bytes: window.bytes[0],

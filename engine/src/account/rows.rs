@@ -11,6 +11,8 @@ row! {
         seed: u64,
         /// Hosts simulated.
         hosts: u32,
+        /// IOMMUs simulated.
+        iommus: u32,
         /// VFs simulated.
         vfs: u64,
         /// Simulated time from the start to the last completion, ns.
@@ -123,6 +125,8 @@ row! {
     TenantRow => "tenants" {
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.
@@ -187,7 +191,7 @@ row! {
 }
 
 row! {
-    /// One host in one window of simulated time; a DMA counts in the window it completes in. Windows in which
+    /// One IOMMU of a host in one window of simulated time; a DMA counts in the window it completes in. Windows in which
     /// none completes are left out.
     WindowRow => "windows" {
         /// Window, counted from 0.
@@ -198,6 +202,8 @@ row! {
         end_ns: f64,
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
@@ -224,6 +230,8 @@ row! {
         time_ps: u64,
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.
@@ -260,6 +268,8 @@ row! {
     RequestRow => "requests" {
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.

@@ -101,6 +101,19 @@ pub struct Counters {
     pub faults_lost: u64,
 }
 
+impl Counters {
+    /// Adds what other hardware counted.
+    pub fn add(&mut self, other: &Self) {
+        self.walks += other.walks;
+        self.walks_faulted += other.walks_faulted;
+        self.evictions += other.evictions;
+        self.queue_stalls += other.queue_stalls;
+        self.source_stalls += other.source_stalls;
+        self.faults_recorded += other.faults_recorded;
+        self.faults_lost += other.faults_lost;
+    }
+}
+
 /// A request, by VF and number.
 type Id = (usize, usize);
 
@@ -207,7 +220,7 @@ impl<'a> Reference<'a> {
             Some(Rule::HitsCountForReplacement) => Some(IotlbRule::HitsCountForReplacement),
             _ => None,
         };
-        let iommu_seed = mix64(case.seed ^ mix64(1));
+        let iommu_seed = mix64(case.seed ^ mix64(u64::from(case.iommu) << 32 | 1));
         Self {
             case,
             broken,

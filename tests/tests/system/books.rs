@@ -189,19 +189,20 @@ fn each_miss_starts_a_walk_or_joins_one() {
 fn each_window_says_what_the_log_says_of_it() {
     for (name, outcome, dmas) in logged() {
         let windows = &outcome.windows;
-        let [number, host] = ["window", "host"].map(|column| numbers(windows, column));
+        let [number, host, iommu] = ["window", "host", "iommu"].map(|column| numbers(windows, column));
         let [start, end] = ["start_ns", "end_ns"].map(|column| values(windows, column));
         let length_ps = ((end[0] - start[0]) * 1e3).round();
-        let mut in_window: HashMap<(u64, u64), Vec<Dma>> = HashMap::new();
+        let mut in_window: HashMap<(u64, u64, u64), Vec<Dma>> = HashMap::new();
         for dma in &dmas {
             let window = dma.completed_ps / length_ps as u64;
-            in_window.entry((window, dma.vf.0.into())).or_default().push(*dma);
+            in_window.entry((window, dma.vf.0.into(), dma.iommu)).or_default().push(*dma);
         }
         for row in 0..windows.len() {
-            let what = format!("{name}, window {} of host {}", number[row], host[row]);
+            let key = (number[row], host[row], iommu[row]);
+            let what = format!("{name}, window, host and IOMMU {key:?}");
             assert_same(&what, start[row], number[row] as f64 * length_ps / 1e3);
             assert_same(&what, end[row], (number[row] + 1) as f64 * length_ps / 1e3);
-            let mut expected = recount(&in_window.remove(&(number[row], host[row])).unwrap_or_default());
+            let mut expected = recount(&in_window.remove(&key).unwrap_or_default());
             let kept = [
                 "dma_translated",
                 "dma_blocked",
@@ -217,7 +218,8 @@ fn each_window_says_what_the_log_says_of_it() {
             assert_row(&what, windows, row, &expected);
         }
         assert!(in_window.is_empty(), "{name}: what completed outside of all windows");
-        assert!(number.is_sorted(), "{name}: windows come in order");
+        let keys: Vec<_> = number.iter().zip(&host).zip(&iommu).collect();
+        assert!(keys.is_sorted(), "{name}: windows come in order");
         let summary = &outcome.summary;
         for (column, total) in
             [("dma_translated", summary.dma_translated), ("dma_blocked", summary.dma_blocked)]

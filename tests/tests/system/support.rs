@@ -155,6 +155,11 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         ("hostile, a queue of one", hostile(&["scheduler.vf_queue_entries=1", "link.flow_credits=1"])),
         ("hostile, in order", hostile(&["device.retire=in_order", "scheduler.vf_outstanding=2"])),
         ("hostile, random", hostile(&["iommu.iotlb.replacement=random", "iommu.iotlb.ways=full"])),
+        ("hostile, an IOMMU an adapter", hostile(&["topology.iommus_per_host=2"])),
+        (
+            "hostile, IOMMUs of two and one",
+            hostile(&["topology.adapters_per_host=3", "topology.iommus_per_host=2"]),
+        ),
         ("hostile, for a time", hostile(&["duration_us=2000"])),
     ]);
     all
@@ -272,6 +277,7 @@ pub type VfPlace = (u32, u32, u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dma {
     pub vf: VfPlace,
+    pub iommu: u64,
     pub sequence: u64,
     pub iova: u64,
     pub length: u64,
@@ -307,7 +313,7 @@ impl Dma {
 pub fn log(outcome: &Outcome) -> Vec<Dma> {
     let requests = &outcome.requests;
     let number = |name| numbers(requests, name);
-    let [host, adapter, vf] = ["host", "adapter", "vf"].map(number);
+    let [host, iommu, adapter, vf] = ["host", "iommu", "adapter", "vf"].map(number);
     let [sequence, iova, length] = ["sequence", "iova", "length"].map(number);
     let [intended, issued] = ["intended_ps", "issued_ps"].map(number);
     let [translated, completed] = ["translated_ps", "completed_ps"].map(number);
@@ -325,6 +331,7 @@ pub fn log(outcome: &Outcome) -> Vec<Dma> {
             assert_eq!((pa[at].is_some(), fault[at].is_some(), fault_iova[at].is_some()), whole, "row {at}");
             Dma {
                 vf: (host[at] as u32, adapter[at] as u32, vf[at] as u32),
+                iommu: iommu[at],
                 sequence: sequence[at],
                 iova: iova[at],
                 length: length[at],

@@ -11,8 +11,8 @@ const ROW_BYTES: u128 = 128;
 const VF_BYTES: u128 = 24 << 10;
 /// Bytes of an IOTLB entry with its fingerprint and its place in the policy's order.
 const IOTLB_ENTRY_BYTES: u128 = 40;
-/// Bytes of a host's world with nothing in it.
-const HOST_BYTES: u128 = 256 << 10;
+/// Bytes of an IOMMU's world with nothing in it.
+const WORLD_BYTES: u128 = 256 << 10;
 
 impl Scenario {
     /// Bytes of memory that the simulation takes, about: what grows with the fleet, its IOTLBs and its
@@ -20,8 +20,11 @@ impl Scenario {
     #[must_use]
     pub fn memory_bytes(&self) -> u128 {
         let topology = &self.topology;
-        let (hosts, vfs) = (u128::from(topology.hosts), u128::from(topology.vfs_per_host().max(1)));
-        let rows_per_vf = (4 * u128::from(self.engine.batch_requests).div_ceil(vfs)).max(16);
+        let (hosts, iommus) = (u128::from(topology.hosts), u128::from(topology.iommus_per_host));
+        let vfs = u128::from(topology.vfs_per_host().max(1));
+        // Where adapters do not divide evenly, the IOMMU with fewer VFs has the deeper rows.
+        let vfs_per_iommu = (vfs / iommus).max(1);
+        let rows_per_vf = (4 * u128::from(self.engine.batch_requests).div_ceil(vfs_per_iommu)).max(16);
         let adapters = hosts * u128::from(topology.adapters_per_host);
         let rates = ClassRate::of_scenario(self);
         let classes = self.tenants.iter().zip(&rates);
@@ -32,9 +35,8 @@ impl Scenario {
             // The page table, the owner map of 2 MiB a word, and the class's tables.
             u128::from(rate.vfs_per_adapter) * adapters * (pages * leaf_bytes + frames / 128) + 24 * pages
         });
-        let of_host = HOST_BYTES
-            + vfs * (VF_BYTES + rows_per_vf * ROW_BYTES)
-            + u128::from(self.iommu.iotlb.entries) * IOTLB_ENTRY_BYTES;
+        let of_host = iommus * (WORLD_BYTES + u128::from(self.iommu.iotlb.entries) * IOTLB_ENTRY_BYTES)
+            + vfs * (VF_BYTES + rows_per_vf * ROW_BYTES);
         hosts * of_host + mapped.sum::<u128>()
     }
 }
