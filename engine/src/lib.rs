@@ -16,6 +16,7 @@ pub mod plan;
 pub mod prefetch;
 pub mod replay;
 pub mod request;
+pub mod rounds;
 pub mod schedule;
 pub mod simulation;
 pub mod table;

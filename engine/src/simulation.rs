@@ -13,11 +13,12 @@ use crate::error::SpecError;
 use crate::ids::HostIndex;
 use crate::memory::Downlink;
 use crate::plan::RunPlan;
+use crate::rounds::{self, Job};
 use crate::schedule::Stages;
 use crate::table::Table;
 use crate::topology::{Place, Spans, build_iommu};
 use crate::traffic::Batch;
-use crate::translation::{LookupBound, Translation};
+use crate::translation::{LookupBound, Translation, Walkers};
 use crate::units::Picoseconds;
 
 /// The world of one IOMMU, with the adapters behind it, and its schedules.
@@ -27,26 +28,47 @@ pub struct IommuSimulation {
     stages: Stages,
     finished: bool,
     over: u64,
+    /// What it took so far, in requests that are looked up and hit: see [`Self::work`].
+    work: u64,
+    /// What its next visit is expected to take.
+    next_work: u64,
 }
 
 impl IommuSimulation {
     /// Builds the world.
     #[must_use]
     pub fn new(plan: &RunPlan, spans: &Spans, place: &Place) -> Self {
-        let world = build_iommu(plan, spans, place);
-        Self { place: *place, world, stages: Stages::new(), finished: false, over: 0 }
+        Self {
+            place: *place,
+            world: build_iommu(plan, spans, place),
+            stages: Stages::new(),
+            finished: false,
+            over: 0,
+            work: 0,
+            next_work: 0,
+        }
     }
 
     /// Builds the worlds of a host, in the order of its IOMMUs, in parallel in the current rayon pool.
     #[must_use]
     pub fn of_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> Vec<Self> {
-        Place::of_host(plan, host).par_iter().map(|place| Self::new(plan, spans, place)).collect()
+        Self::at(&Place::of_host(plan, host), plan, spans)
+    }
+
+    fn at(places: &[Place], plan: &RunPlan, spans: &Spans) -> Vec<Self> {
+        places.par_iter().map(|place| Self::new(plan, spans, place)).collect()
     }
 
     /// What the world holds.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Requests that its sources have emitted so far.
+    #[must_use]
+    pub fn emitted(&self) -> u64 {
+        self.batch().emitted
     }
 
     /// The world, for tests and studies that look closer than the results do.
@@ -77,15 +99,34 @@ impl IommuSimulation {
         batch.emitted - before.emitted
     }
 
-    /// Advances by about `requests` requests, or to the end.
-    fn visit(&mut self, requests: u64) {
-        let mut advanced = 0;
-        let mut batches = 0;
+    /// Advances to the simulated time `until`, or to the end; but by no more than about `requests` requests: in
+    /// a burst others wait for it.
+    fn visit(&mut self, until: Picoseconds, requests: u64) {
+        let (mut advanced, mut batches) = (0, 0);
         // A batch may be empty where traffic pauses: their number is bounded too.
         while !self.finished && advanced < requests && batches < 4_096 {
+            if self.batch().reached >= until && !self.batch().exhausted {
+                break;
+            }
             advanced += self.step();
             batches += 1;
         }
+    }
+
+    fn batch(&self) -> &Batch {
+        self.world.resource::<Batch>()
+    }
+
+    /// What the visits before took, and what the next is expected to: as much as the last.
+    ///
+    /// A walk takes about as long to simulate as all else that is done to a request. No clock is read: an
+    /// estimate that depends on nothing but the scenario plans the same rounds on every machine.
+    fn note_work(&mut self) {
+        let walks = |walkers: &Walkers| walkers.counters().walks;
+        let walks: u64 = self.world.query::<&Walkers>().iter(&self.world).map(walks).sum();
+        let work = self.batch().emitted + walks;
+        self.next_work = work - self.work;
+        self.work = work;
     }
 
     /// No request completes before this time from now on.
@@ -127,6 +168,87 @@ impl IommuSimulation {
     }
 }
 
+/// A visit to a world, in pieces of simulated time.
+struct Visit<'a> {
+    world: &'a mut IommuSimulation,
+    from: Picoseconds,
+    until: Picoseconds,
+    pieces: u64,
+    left: u64,
+    /// Requests that a piece may advance the world by.
+    piece_requests: u64,
+}
+
+impl Job for Visit<'_> {
+    fn remaining(&self) -> u64 {
+        self.left * self.world.next_work.max(1)
+    }
+
+    fn advance(&mut self) {
+        self.left -= 1;
+        let span = u128::from(self.until.saturating_sub(self.from).0);
+        let ahead = span * u128::from(self.left) / u128::from(self.pieces);
+        self.world.visit(Picoseconds(self.until.0 - ahead as u64), self.piece_requests);
+        if self.world.finished {
+            self.left = 0;
+        }
+    }
+}
+
+/// The pace of the visits: to which simulated time the next ones go.
+///
+/// All worlds go to the same time, so that they end together, however unequal they are, and what one has
+/// reported need not wait long for the others. The span is such that a world emits
+/// `engine.visit_requests` on average; what they did emit in the last one corrects it.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    until: Picoseconds,
+    span: Picoseconds,
+    reached: Picoseconds,
+    emitted: u64,
+}
+
+impl Pace {
+    fn new(plan: &RunPlan, worlds: usize) -> Self {
+        let visit = u128::from(plan.batch.visit_requests) * worlds as u128;
+        let span = u128::from(plan.expected_duration.0) * visit / u128::from(plan.expected_requests.max(1));
+        let span = Picoseconds(span.clamp(1, 1 << 62) as u64);
+        Self { until: span, span, reached: Picoseconds::ZERO, emitted: 0 }
+    }
+
+    /// How many DMAs the tenants at `place` are expected to intend before the first visit ends.
+    fn expected_requests(&self, place: &Place, plan: &RunPlan) -> u64 {
+        let all = u128::from(place.expected_requests(plan));
+        (all * u128::from(self.span.0) / u128::from(plan.expected_duration.0.max(1))).min(all) as u64
+    }
+
+    /// Goes on, where the worlds have emitted `emitted` in all and every one of the `unfinished` has reached
+    /// `reached`, to visits of `visit_requests` each.
+    fn go_on(&mut self, reached: Picoseconds, emitted: u64, unfinished: usize, visit_requests: u32) {
+        let elapsed = reached.saturating_sub(self.reached);
+        let moved = emitted - self.emitted;
+        if elapsed > Picoseconds::ZERO && moved > 0 {
+            let wanted = u128::from(visit_requests) * unfinished as u128;
+            let span = u128::from(elapsed.0) * wanted / u128::from(moved);
+            // A pause or a burst is no reason to lose all measure.
+            let (least, most) = ((self.span.0 / 4).max(1), self.span.0.saturating_mul(4).min(1 << 62));
+            self.span = Picoseconds(span.clamp(u128::from(least), u128::from(most)) as u64);
+        }
+        *self = Self { until: reached.saturating_add(self.span), reached, emitted, ..*self };
+    }
+}
+
+/// Least requests a piece of a visit is expected to advance a world by: as many as its tables are worth
+/// being fetched for.
+const PIECE_REQUESTS: u32 = 16_384;
+
+/// Into how many pieces visits are cut, so that `threads` threads end together: one where there are many
+/// worlds for each.
+fn pieces(visit_requests: u32, worlds: usize, threads: usize) -> u64 {
+    let wanted = (4 * threads).div_ceil(worlds.max(1)) as u64;
+    wanted.clamp(1, u64::from(visit_requests / PIECE_REQUESTS).max(1))
+}
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -159,6 +281,7 @@ pub struct Simulation {
     plan: RunPlan,
     /// In the order of hosts and IOMMUs.
     worlds: Vec<IommuSimulation>,
+    pace: Pace,
     /// Windows by number and world.
     windows: BTreeMap<(u64, usize), Window>,
     window_length: Picoseconds,
@@ -175,11 +298,19 @@ impl Simulation {
     pub fn build(plan: RunPlan) -> Result<Self, SpecError> {
         plan.validate()?;
         let spans = Spans::new(&plan);
-        let worlds = (0..plan.machine.topology.hosts)
+        let hosts: Vec<_> = plan.hosts().collect();
+        let mut worlds: Vec<_> = hosts
             .into_par_iter()
-            .flat_map(|host| IommuSimulation::of_host(&plan, &spans, HostIndex(host)))
+            .flat_map(|(host, class)| {
+                IommuSimulation::at(&Place::of_host_in(&plan, host, class), &plan, &spans)
+            })
             .collect();
+        let pace = Pace::new(&plan, worlds.len());
+        for world in &mut worlds {
+            world.next_work = pace.expected_requests(&world.place, &plan);
+        }
         Ok(Self {
+            pace,
             plan,
             worlds,
             windows: BTreeMap::new(),
@@ -189,15 +320,43 @@ impl Simulation {
         })
     }
 
+    /// The worlds, in the order of hosts and IOMMUs.
+    #[must_use]
+    pub fn worlds(&self) -> &[IommuSimulation] {
+        &self.worlds
+    }
+
     /// Visits every unfinished world once, in parallel in the current rayon pool.
     pub fn advance(&mut self) -> Progress {
-        let requests = u64::from(self.plan.batch.visit_requests);
-        self.worlds.par_iter_mut().for_each(|world| world.visit(requests));
+        self.visit_all();
         self.collect_windows();
         if self.plan.log_requests {
             self.collect_log();
         }
         self.progress()
+    }
+
+    /// Takes all worlds to one simulated time.
+    fn visit_all(&mut self) {
+        let visit_requests = self.plan.batch.visit_requests;
+        let unfinished = self.worlds.iter_mut().filter(|world| !world.finished);
+        let mut visited: Vec<&mut IommuSimulation> = unfinished.collect();
+        let pieces = pieces(visit_requests, visited.len(), rayon::current_num_threads());
+        let until = self.pace.until;
+        let visits = visited.iter_mut().map(|world| Visit {
+            from: world.batch().reached.min(until),
+            piece_requests: 4 * world.next_work.max(u64::from(visit_requests)),
+            world,
+            until,
+            pieces,
+            left: pieces,
+        });
+        rounds::run(visits.collect());
+        visited.into_iter().for_each(IommuSimulation::note_work);
+        let emitted = self.worlds.iter().map(|world| world.batch().emitted).sum();
+        let unfinished = self.worlds.iter().filter(|world| !world.finished);
+        let reached = unfinished.clone().map(|world| world.batch().reached).min();
+        self.pace.go_on(reached.unwrap_or(until), emitted, unfinished.count(), visit_requests);
     }
 
     fn progress(&mut self) -> Progress {
@@ -225,7 +384,9 @@ impl Simulation {
         let still_open = self.windows.split_off(&(open, 0));
         let closed = core::mem::replace(&mut self.windows, still_open);
         let row = |(&(number, world), window): (&(u64, usize), &Window)| {
-            window_row(number, &self.worlds[world].place, window, self.window_length)
+            let place = &self.worlds[world].place;
+            let host_class = &self.plan.host_classes[place.class].name;
+            window_row(number, place, host_class, window, self.window_length)
         };
         let table: Table = closed.iter().map(row).collect();
         self.hand_over(table);
@@ -270,17 +431,16 @@ impl Simulation {
     #[must_use]
     pub fn finish(mut self) -> RunResult {
         assert!(self.worlds.iter().all(|world| world.finished), "the run is not finished");
-        let topology = &self.plan.machine.topology;
-        let adapters = u64::from(topology.hosts) * u64::from(topology.adapters_per_host);
-        let iommus = u64::from(topology.hosts) * u64::from(topology.iommus_per_host);
-        let walkers = iommus * u64::from(self.plan.machine.iommu.walkers.count);
+        let places = || self.worlds.iter().map(|world| &world.place);
+        let adapters = places().map(|place| u64::from(place.adapters)).sum();
+        let walkers = places().map(|place| u64::from(place.machine(&self.plan).iommu.walkers.count)).sum();
         let mut totals = Totals::new(self.plan.name.clone(), self.plan.seed);
         let mut timeline = Table::new::<TimelineRow>();
         let room = self.plan.report.timeline_rows_per_host as usize;
         for of_host in self.worlds.chunk_by_mut(|one, next| one.place.host == next.place.host) {
             let mut rows: Vec<TimelineRow> = Vec::new();
-            for IommuSimulation { world, .. } in of_host {
-                totals.add_iommu(world, &self.plan.classes);
+            for IommuSimulation { place, world, .. } in of_host {
+                totals.add_iommu(world, &self.plan.classes, &self.plan.host_classes[place.class].name);
                 let mut of_iommu = world.query::<&mut Timeline>();
                 rows.append(&mut of_iommu.single_mut(world).expect("one host").rows);
             }
@@ -301,7 +461,13 @@ impl Simulation {
     }
 }
 
-fn window_row(number: u64, place: &Place, window: &Window, length: Picoseconds) -> WindowRow {
+fn window_row(
+    number: u64,
+    place: &Place,
+    host_class: &str,
+    window: &Window,
+    length: Picoseconds,
+) -> WindowRow {
     let over = window.translated + window.blocked;
     WindowRow {
         window: number,
@@ -309,6 +475,7 @@ fn window_row(number: u64, place: &Place, window: &Window, length: Picoseconds) 
         end_ns: Picoseconds((number + 1) * length.0).as_ns_f64(),
         host: place.host.0,
         iommu: place.iommu.0,
+        host_class: host_class.to_owned(),
         dma_translated: window.translated,
         dma_blocked: window.blocked,
         read_bytes: window.bytes[0],

@@ -68,8 +68,8 @@ impl Totals {
         }
     }
 
-    /// Adds the world of an IOMMU; they must come in the order of hosts and IOMMUs.
-    pub fn add_iommu(&mut self, world: &mut World, classes: &[String]) {
+    /// Adds the world of an IOMMU, with the names of the tenants' classes and of its host's; they must come in the order of hosts and IOMMUs.
+    pub fn add_iommu(&mut self, world: &mut World, classes: &[String], host_class: &str) {
         self.add_hardware(world);
         let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
         self.summary.hosts += u32::from(iommu == 0);
@@ -109,6 +109,7 @@ impl Totals {
                 requester_id: vf.requester_id.0,
                 domain: context.0.map(|context| u64::from(context.domain.0)),
                 class: classes[number as usize].clone(),
+                host_class: host_class.to_owned(),
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;

@@ -137,6 +137,8 @@ row! {
         domain: Option<u64>,
         /// Tenant class.
         class: String,
+        /// Class of the host; `all` where the scenario has no classes of hosts.
+        host_class: String,
         /// DMAs intended.
         dma_total: u64,
         /// DMAs translated and performed.
@@ -204,6 +206,8 @@ row! {
         host: u32,
         /// IOMMU within the host.
         iommu: u32,
+        /// Class of the host; `all` where the scenario has no classes of hosts.
+        host_class: String,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.

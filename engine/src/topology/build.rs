@@ -91,7 +91,8 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
 }
 
 fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
-    let spec = &plan.machine.iommu;
+    let machine = place.machine(plan);
+    let spec = &machine.iommu;
     let stream = u64::from(place.iommu.0) << 32 | (u64::from(place.host.0) + 1);
     let seed = mix64(plan.seed ^ mix64(stream));
     world.spawn((
@@ -104,7 +105,7 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
                 walks: WalkCosts::new(spec),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
             },
-            MemoryTimes::new(&plan.machine.memory),
+            MemoryTimes::new(&machine.memory),
             AuditPolicy(plan.audit),
             FaultQueue::new(&spec.faults),
         ),
@@ -121,7 +122,7 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
 
 /// Spawns the adapters, whose sources are `kinds`.
 fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[SourceKinds]) {
-    let machine = &plan.machine;
+    let machine = place.machine(plan);
     let vfs = place.vfs_per_adapter;
     let adapters: Vec<_> = (0..place.adapters)
         .map(|adapter| {
@@ -206,14 +207,15 @@ fn spawn_tenants(
 ) -> Vec<SourceKinds> {
     let none = SourceKinds { any_feeds_back: false, all_hold_back: true };
     let mut kinds = vec![none; place.adapters as usize];
-    let queue_entries = plan.machine.scheduler.vf_queue_entries;
+    let machine = place.machine(plan);
+    let queue_entries = machine.scheduler.vf_queue_entries;
     let mut domains: Vec<(Entity, Context)> = Vec::new();
     // Tenants, seeds and requester IDs go by the indices within the host, so that they do not depend on how
     // many IOMMUs it has.
     for vf in place.first_vf()..place.first_vf() + place.vfs() {
         let (adapter, vf_of_adapter) = (vf / place.vfs_per_adapter, vf % place.vfs_per_adapter);
         let TenantPlan { class, attached, buffers, source } = (plan.tenants)(place.host, VfIndex(vf));
-        let shared = plan.machine.topology.domain_scope == DomainScope::Adapter;
+        let shared = machine.topology.domain_scope == DomainScope::Adapter;
         if !shared || vf_of_adapter == 0 {
             domains.push(spawn_domain(world, domains.len() as u32));
         }
@@ -238,7 +240,7 @@ fn spawn_tenants(
             ContextEntry(attached.then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
-            VfQueue::new(queue_entries, plan.machine.scheduler.vf_outstanding, feedback),
+            VfQueue::new(queue_entries, machine.scheduler.vf_outstanding, feedback),
             (VfBooks::default(), VfIncidents::default()),
         ));
     }

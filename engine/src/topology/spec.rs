@@ -5,6 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::SpecError;
 use crate::ids::IommuIndex;
 
+/// Most hosts a fleet can have.
+pub const HOSTS_MAX: u32 = 65_536;
+
+/// Most VFs a fleet can have.
+pub const VFS_MAX: u64 = 1 << 20;
+
 /// Most adapters a host can have.
 pub const ADAPTERS_MAX: usize = 64;
 
@@ -81,7 +87,7 @@ impl TopologySpec {
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
-        SpecError::in_range("topology.hosts", self.hosts, 1, 65_536)?;
+        SpecError::in_range("topology.hosts", self.hosts, 1, HOSTS_MAX)?;
         SpecError::in_range("topology.adapters_per_host", self.adapters_per_host, 1, ADAPTERS_MAX as u32)?;
         SpecError::in_range("topology.iommus_per_host", self.iommus_per_host, 1, ADAPTERS_MAX as u32)?;
         if self.iommus_per_host > self.adapters_per_host {
@@ -103,10 +109,10 @@ impl TopologySpec {
                 ),
             ));
         }
-        if self.vfs() > 1 << 20 {
+        if self.vfs() > VFS_MAX {
             return Err(SpecError::new(
                 "topology",
-                format!("asks for {} VFs in all; at most 1048576 can be built", self.vfs()),
+                format!("asks for {} VFs in all; at most {VFS_MAX} can be built", self.vfs()),
             ));
         }
         Ok(())

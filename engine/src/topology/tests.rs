@@ -3,7 +3,9 @@
 use super::*;
 use crate::domain::{LeafSize, PageTable, Permissions};
 use crate::ids::{HostIndex, IommuIndex, Iova, RequesterId};
-use crate::plan::{Audit, BatchSpec, BufferPlan, FrameLayout, MachineSpec, ReportSpec, RunPlan, TenantPlan};
+use crate::plan::{
+    Audit, BatchSpec, BufferPlan, FrameLayout, HostClass, MachineSpec, ReportSpec, RunPlan, TenantPlan,
+};
 use crate::traffic::{Source, SourceRows};
 use crate::units::Picoseconds;
 
@@ -22,6 +24,7 @@ impl Source for Silent {
 /// A host whose VFs map buffers of one to three pages, every third of 2 MiB.
 fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
     let topology = TopologySpec {
+        hosts: 4,
         iommus_per_host: iommus,
         adapters_per_host: adapters,
         vfs_per_adapter: vfs,
@@ -38,7 +41,11 @@ fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
     RunPlan {
         name: "host".to_owned(),
         seed: 1,
-        machine: MachineSpec { topology, ..MachineSpec::default() },
+        host_classes: vec![HostClass {
+            name: "all".to_owned(),
+            machine: MachineSpec { topology, ..MachineSpec::default() },
+            expected_requests: 1,
+        }],
         batch: BatchSpec::default(),
         audit: Audit::Full,
         report: ReportSpec::default(),
@@ -109,7 +116,7 @@ fn results_name_vfs_within_their_host() {
 
 #[test]
 fn an_iommu_without_an_adapter_and_too_many_domains_are_refused() {
-    let check = |iommus, adapters, vfs| plan(iommus, adapters, vfs).machine.validate();
+    let check = |iommus, adapters, vfs| plan(iommus, adapters, vfs).validate();
     assert_eq!(check(3, 3, 1), Ok(()));
     assert_eq!(check(4, 3, 1).expect_err("too few").key, "topology.iommus_per_host");
     assert_eq!(check(0, 3, 1).expect_err("none").key, "topology.iommus_per_host");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use portcullis_engine::account::{SummaryRow, TenantRow};
 use portcullis_engine::domain::{Domain, Leaf, PageTable};
 use portcullis_engine::ids::HostIndex;
-use portcullis_engine::plan::{Audit, BatchSpec, ReportSpec, RunPlan, TenantPlan};
+use portcullis_engine::plan::{Audit, BatchSpec, HostClass, ReportSpec, RunPlan, TenantPlan};
 use portcullis_engine::request::{Address, Intended, Transfer};
 use portcullis_engine::simulation::Simulation;
 use portcullis_engine::table::{Column, Row, Table};
@@ -99,7 +99,11 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     RunPlan {
         name: "case".to_owned(),
         seed: case.seed,
-        machine: case.machine.clone(),
+        host_classes: vec![HostClass {
+            name: "all".to_owned(),
+            machine: case.machine.clone(),
+            expected_requests: requests,
+        }],
         batch: BatchSpec { batch_requests, visit_requests: 100 },
         audit: Audit::Full,
         report: ReportSpec { windows: 7, timeline_rows_per_host: 1_000 },

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashSet};
 
 use portcullis_engine::account::{VfBooks, VfIncidents};
 use portcullis_engine::gate::{Candidates, Uplink, VfQueue};
-use portcullis_engine::ids::HostIndex;
 use portcullis_engine::memory::{Downlink, Retirement};
 use portcullis_engine::request::Intent;
 use portcullis_engine::simulation::IommuSimulation;
@@ -111,8 +110,7 @@ fn worlds(scenario: &Scenario, batch_requests: u32) -> Vec<IommuSimulation> {
     let mut plan = scenario.plan();
     plan.batch.batch_requests = batch_requests;
     let spans = Spans::new(&plan);
-    let hosts = (0..plan.machine.topology.hosts).map(HostIndex);
-    hosts.flat_map(|host| IommuSimulation::of_host(&plan, &spans, host)).collect()
+    plan.hosts().flat_map(|(host, _)| IommuSimulation::of_host(&plan, &spans, host)).collect()
 }
 
 #[test]
