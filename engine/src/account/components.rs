@@ -9,7 +9,7 @@ use super::rows::TimelineRow;
 use crate::plan::Audit;
 use crate::prefetch::prefetch;
 use crate::request::Op;
-use crate::table::Table;
+use crate::topology::Place;
 use crate::translation::{FaultNote, Lookups};
 use crate::units::Picoseconds;
 
@@ -302,26 +302,24 @@ impl Windows {
     }
 }
 
-/// What happened to a host, bounded.
+/// What happened to a host at one of its IOMMUs, bounded.
 #[derive(Component, Clone, Debug)]
 pub struct Timeline {
-    /// Rows not yet taken.
-    pub rows: Table,
-    /// Rows the host may still write.
+    /// The rows, in the order of time.
+    pub rows: Vec<TimelineRow>,
+    /// Rows that still have room: each IOMMU's timeline has as much as its host's.
     pub room: u32,
     /// Rows that did not fit.
     pub dropped: u64,
-    /// The host.
-    pub host: u32,
-    /// VFs an adapter.
-    pub vfs_per_adapter: u32,
+    /// What the world holds.
+    pub place: Place,
 }
 
 impl Timeline {
     /// An empty timeline with room for `room` rows.
     #[must_use]
-    pub fn new(host: u32, vfs_per_adapter: u32, room: u32) -> Self {
-        Self { rows: Table::new::<TimelineRow>(), room, dropped: 0, host, vfs_per_adapter }
+    pub fn new(place: Place, room: u32) -> Self {
+        Self { rows: Vec::new(), room, dropped: 0, place }
     }
 
     /// A fault that was recorded.
@@ -331,11 +329,13 @@ impl Timeline {
             return;
         }
         self.room -= 1;
+        let (adapter, vf) = self.place.name_of(note.vf);
         self.rows.push(TimelineRow {
             time_ps: note.time.0,
-            host: self.host,
-            adapter: note.vf / self.vfs_per_adapter,
-            vf: note.vf % self.vfs_per_adapter,
+            host: self.place.host.0,
+            iommu: self.place.iommu.0,
+            adapter,
+            vf,
             kind: "fault",
             detail: note.fault.name(),
             iova: Some(note.iova.0),

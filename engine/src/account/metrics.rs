@@ -1,4 +1,4 @@
-//! The results of a run, from the books of its hosts.
+//! The results of a run, from the books of its worlds.
 
 use bevy_ecs::prelude::*;
 use histogram::Histogram;
@@ -11,7 +11,7 @@ use crate::gate::{Uplink, VfQueue};
 use crate::memory::Downlink;
 use crate::request::{Fault, Op};
 use crate::table::Table;
-use crate::topology::{AdapterOfVf, Host, TenantOf, Vf, Vm};
+use crate::topology::{AdapterOfVf, Host, Iommu, Vf, Vm};
 use crate::traffic::TrafficSource;
 use crate::translation::{
     ContextEntry, FaultQueue, IotlbState, WalkCaches, Walkers, replacement::with_iotlb,
@@ -32,7 +32,7 @@ pub fn jain(shares: &[f64]) -> f64 {
     if squares == 0.0 { 1.0 } else { sum * sum / (shares.len() as f64 * squares) }
 }
 
-/// Sums over all hosts, added in the order of hosts and VFs.
+/// Sums over all worlds, added in the order of hosts, IOMMUs and VFs.
 pub struct Totals {
     latencies: [Histogram; 2],
     services: [Histogram; 2],
@@ -89,17 +89,18 @@ impl Totals {
         }
     }
 
-    /// Adds a host; hosts must come in order.
-    pub fn add_host(&mut self, world: &mut World, classes: &[String]) {
-        self.summary.hosts += 1;
+    /// Adds the world of an IOMMU, with the names of the tenants' classes and of its host's; they must come in the order of hosts and IOMMUs.
+    pub fn add_iommu(&mut self, world: &mut World, classes: &[String], host_class: &str) {
         self.add_hardware(world);
+        let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
+        self.summary.hosts += u32::from(iommu == 0);
+        self.summary.iommus += 1;
         let host = world.query::<&Host>().single(world).expect("one host").0.0;
         self.classes.resize_with(classes.len(), ClassTotals::default);
         let class_of_vm: Vec<u32> = world.query::<&Vm>().iter(world).map(|vm| vm.class).collect();
         let mut vfs = world.query::<(
             &Vf,
             &AdapterOfVf,
-            &TenantOf,
             &ContextEntry,
             &VfQueue,
             (&VfBooks, &VfIncidents),
@@ -109,9 +110,7 @@ impl Totals {
         let used = latencies.0.used_buckets();
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
-        for ((vf, adapter, tenant, context, queue, (books, incidents), source), number) in
-            vfs.iter(world).zip(0..)
-        {
+        for ((vf, adapter, context, queue, (books, incidents), source), number) in vfs.iter(world).zip(0..) {
             if adapter.0 != adapter_before {
                 (vf_of_adapter, adapter_before) = (0, adapter.0);
             }
@@ -123,19 +122,26 @@ impl Totals {
                 latencies.0.add_to(histogram, &used, total);
                 latencies.0.add_to(histogram, &used, &mut of_vf);
             }
-            let class = class_of_vm[tenant.vm as usize];
+            let class = class_of_vm[number as usize];
             let identity = TenantRow {
                 host,
+                iommu,
                 adapter: adapter.0,
                 vf: vf_of_adapter,
                 requester_id: vf.requester_id.0,
                 domain: context.0.map(|context| u64::from(context.domain.0)),
                 class: classes[class as usize].clone(),
+                host_class: host_class.to_owned(),
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
             self.add_tenant((class, identity), queue, (books, incidents, &of_vf), source);
         }
+    }
+
+    /// Counts rows of the timeline that are left out.
+    pub fn drop_from_timeline(&mut self, rows: u64) {
+        self.summary.timeline_dropped += rows;
     }
 
     fn add_hardware(&mut self, world: &mut World) {

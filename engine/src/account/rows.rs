@@ -11,6 +11,8 @@ row! {
         seed: u64,
         /// Hosts simulated.
         hosts: u32,
+        /// IOMMUs simulated.
+        iommus: u32,
         /// VFs simulated.
         vfs: u64,
         /// Simulated time from the start to the last completion, ns.
@@ -146,6 +148,8 @@ row! {
     TenantRow => "tenants" {
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.
@@ -156,6 +160,8 @@ row! {
         domain: Option<u64>,
         /// Tenant class.
         class: String,
+        /// Class of the host; `all` where the scenario has no classes of hosts.
+        host_class: String,
         /// DMAs intended.
         dma_total: u64,
         /// DMAs intended in the warm-up, simulated and not counted.
@@ -212,7 +218,7 @@ row! {
 }
 
 row! {
-    /// One host in one window of simulated time; a DMA counts in the window it completes in. Windows in which
+    /// One IOMMU of a host in one window of simulated time; a DMA counts in the window it completes in. Windows in which
     /// none completes are left out.
     WindowRow => "windows" {
         /// Window, counted from 0.
@@ -223,6 +229,10 @@ row! {
         end_ns: f64,
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
+        /// Class of the host; `all` where the scenario has no classes of hosts.
+        host_class: String,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
@@ -284,6 +294,8 @@ row! {
         time_ps: u64,
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.
@@ -372,6 +384,8 @@ row! {
     RequestRow => "requests" {
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.

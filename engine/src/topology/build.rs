@@ -1,8 +1,9 @@
-//! Builds the world of a host from a plan.
+//! Builds the world of an IOMMU from a plan.
 
 use bevy_ecs::prelude::*;
 
 use super::components::*;
+use super::place::Place;
 use super::spec::DomainScope;
 use crate::account::{
     AuditPolicy, Audited, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
@@ -11,7 +12,7 @@ use crate::account::{
 use crate::domain::{DidAllocator, Domain, Leaf, Mapping, Owner, OwnerMap, PageTable};
 use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
-use crate::ids::{HostIndex, Iova, PhysAddr, RequesterId, VfIndex};
+use crate::ids::{Iova, PhysAddr, RequesterId, VfIndex};
 use crate::link::{RateLimits, WireTimes};
 use crate::memory::{CompletedRows, Downlink, MemoryTimes, Retirement, Watchers};
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
@@ -35,8 +36,6 @@ const DOMAIN_IDS: u32 = 1 << 16;
 /// Simulated time a run takes at its tenants' mean rate, cut into spans of work.
 #[derive(Clone, Copy, Debug)]
 pub struct Spans {
-    /// One batch of a host.
-    pub batch: Picoseconds,
     /// One window of the time series.
     pub window: Picoseconds,
     /// One slice of the request log.
@@ -52,56 +51,56 @@ impl Spans {
     pub fn new(plan: &RunPlan) -> Self {
         let duration = u128::from(plan.expected_duration.0.max(1));
         let requests = u128::from(plan.expected_requests.max(1));
-        let hosts = u128::from(plan.machine.topology.hosts);
-        let of_requests = |count: u128| {
-            Picoseconds(u64::try_from((duration * count / requests).clamp(1, 1 << 62)).expect("clamped"))
-        };
+        let slice = duration * u128::from(LOG_SLICE_REQUESTS) / requests;
         Self {
-            batch: of_requests(u128::from(plan.batch.batch_requests) * hosts),
             window: Picoseconds(plan.expected_duration.0.div_ceil(u64::from(plan.report.windows)).max(1)),
-            log_slice: of_requests(u128::from(LOG_SLICE_REQUESTS)),
+            log_slice: within_a_run(slice),
         }
     }
 }
 
-/// Builds the world of one host: a function of the plan and the host's index alone.
+/// A span of at least a picosecond that can be added to any time of a run.
+pub(super) fn within_a_run(ps: u128) -> Picoseconds {
+    Picoseconds(u64::try_from(ps.clamp(1, 1 << 62)).expect("clamped"))
+}
+
+/// Builds the world of one IOMMU: a function of the plan and the place alone.
 #[must_use]
-pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
+pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     let mut world = World::new();
-    let topology = &plan.machine.topology;
     // A source is asked for a few requests at a time at least.
-    let batch_rows = plan.batch.batch_requests.div_ceil(topology.vfs_per_host());
+    let batch_rows = plan.batch.batch_requests.div_ceil(place.vfs());
     world.insert_resource(Batch::default());
     world.insert_resource(Progress::default());
     let rows_per_vf = (4 * batch_rows).max(16);
-    world.insert_resource(BatchLimits { span: spans.batch, rows_per_vf });
-    spawn_rows(&mut world, (topology.vfs_per_host() * rows_per_vf) as usize);
-    spawn_iommu(&mut world, plan, host);
-    let mut host_memory = HostMemory { owners: OwnerMap::default(), next_frame: TENANT_MEMORY >> 12 };
-    let kinds = spawn_tenants(&mut world, plan, host, &mut host_memory);
-    spawn_adapters(&mut world, plan, &kinds);
+    world.insert_resource(BatchLimits { span: place.batch_span(plan), rows_per_vf });
+    spawn_rows(&mut world, (place.vfs() * rows_per_vf) as usize);
+    spawn_iommu(&mut world, plan, place);
+    let frames = Frames { next: place.first_frame };
+    let mut host_memory = HostMemory { owners: OwnerMap::default(), frames };
+    let kinds = spawn_tenants(&mut world, plan, place, &mut host_memory);
+    spawn_adapters(&mut world, plan, place, &kinds);
     world.spawn((
-        Host(host),
+        Host(place.host),
         host_memory.owners,
-        Timeline::new(host.0, topology.vfs_per_adapter, plan.report.timeline_rows_per_host),
-        RequestLog::new(plan.log_requests, spans.log_slice, host.0, topology.vfs_per_adapter),
+        Timeline::new(*place, plan.report.timeline_rows_per_host),
+        RequestLog::new(plan.log_requests, spans.log_slice, *place),
         Windows::new(spans.window),
-        (VfLatencies::new(topology.vfs_per_host()), ServiceTimes::default(), Audited::default()),
+        (VfLatencies::new(place.vfs()), ServiceTimes::default(), Audited::default()),
         WarmUp::new(plan.warm_up),
-        TenantWindows::new(
-            spans.window,
-            if plan.report.tenant_windows { topology.vfs_per_host() } else { 0 },
-        ),
+        TenantWindows::new(spans.window, if plan.report.tenant_windows { place.vfs() } else { 0 }),
     ));
     world
 }
 
-fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
-    let spec = &plan.machine.iommu;
-    let seed = mix64(plan.seed ^ mix64(u64::from(host.0) + 1));
+fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
+    let machine = place.machine(plan);
+    let spec = &machine.iommu;
+    let stream = u64::from(place.iommu.0) << 32 | (u64::from(place.host.0) + 1);
+    let seed = mix64(plan.seed ^ mix64(stream));
     world.spawn((
         (
-            Iommu,
+            Iommu(place.iommu),
             DidAllocator::new(DOMAIN_IDS),
             IotlbState(AnyIotlb::new(&spec.iotlb, seed)),
             WalkCaches::new(spec, seed),
@@ -110,7 +109,7 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
                 walks: WalkCosts::new(spec, seed),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
             },
-            MemoryTimes::new(&plan.machine.memory),
+            MemoryTimes::new(&machine.memory),
             AuditPolicy(plan.audit),
             FaultQueue::new(&spec.faults, plan.warm_up),
         ),
@@ -126,13 +125,13 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
 }
 
 /// Spawns the adapters, whose sources are `kinds`.
-fn spawn_adapters(world: &mut World, plan: &RunPlan, kinds: &[SourceKinds]) {
-    let machine = &plan.machine;
-    let vfs = machine.topology.vfs_per_adapter;
-    let adapters: Vec<_> = (0..machine.topology.adapters_per_host)
+fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[SourceKinds]) {
+    let machine = place.machine(plan);
+    let vfs = place.vfs_per_adapter;
+    let adapters: Vec<_> = (0..place.adapters)
         .map(|adapter| {
             (
-                Adapter(adapter),
+                Adapter(place.first_adapter + adapter),
                 AdapterVfs { first: adapter * vfs, end: (adapter + 1) * vfs },
                 Uplink {
                     queues_never_fill: kinds[adapter as usize].all_hold_back,
@@ -163,17 +162,38 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, kinds: &[SourceKinds]) {
     world.spawn_batch(adapters);
 }
 
-/// Frames of a host and who owns them.
+/// The frames of a host that are free.
+pub(super) struct Frames {
+    /// The first of them.
+    pub next: u64,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self { next: TENANT_MEMORY >> 12 }
+    }
+}
+
+impl Frames {
+    /// A run of frames for a buffer, aligned to its pages; returns the first and how many bytes there are.
+    pub fn take(&mut self, buffer: &BufferPlan) -> (PhysAddr, u64) {
+        let page = buffer.page_size.bytes();
+        let (first, bytes) = ((self.next << 12).next_multiple_of(page), buffer.pages * page);
+        self.next = (first + bytes) >> 12;
+        (PhysAddr(first), bytes)
+    }
+}
+
+/// Frames of a host, as far as they are behind one of its IOMMUs, and who owns them.
 struct HostMemory {
     owners: OwnerMap,
-    next_frame: u64,
+    frames: Frames,
 }
 
 impl HostMemory {
-    /// A run of frames for a VM, aligned to `alignment_bytes`.
-    fn take(&mut self, bytes: u64, alignment_bytes: u64, vm: u32) -> PhysAddr {
-        let first = PhysAddr((self.next_frame << 12).next_multiple_of(alignment_bytes));
-        self.next_frame = (first.0 + bytes) >> 12;
+    /// A run of frames for a buffer of a VM.
+    fn take(&mut self, buffer: &BufferPlan, vm: u32) -> PhysAddr {
+        let (first, bytes) = self.frames.take(buffer);
         self.owners.give(first, bytes >> 12, Some(Owner(vm)));
         first
     }
@@ -192,44 +212,47 @@ struct SourceKinds {
 fn spawn_tenants(
     world: &mut World,
     plan: &RunPlan,
-    host: HostIndex,
+    place: &Place,
     memory: &mut HostMemory,
 ) -> Vec<SourceKinds> {
-    let topology = &plan.machine.topology;
     let none = SourceKinds { any_feeds_back: false, all_feed_back: true, all_hold_back: true };
-    let mut kinds = vec![none; topology.adapters_per_host as usize];
-    let queue_entries = plan.machine.scheduler.vf_queue_entries;
+    let mut kinds = vec![none; place.adapters as usize];
+    let machine = place.machine(plan);
+    let queue_entries = machine.scheduler.vf_queue_entries;
     let mut domains: Vec<(Entity, Context)> = Vec::new();
-    for vf in 0..topology.vfs_per_host() {
-        let adapter = vf / topology.vfs_per_adapter;
-        let TenantPlan { class, attached, buffers, source } = (plan.tenants)(host, VfIndex(vf));
-        let shared = topology.domain_scope == DomainScope::Adapter;
-        if !shared || vf % topology.vfs_per_adapter == 0 {
+    // Tenants, seeds and requester IDs go by the indices within the host, so that they do not depend on how
+    // many IOMMUs it has.
+    for vf in place.first_vf()..place.first_vf() + place.vfs() {
+        let (adapter, vf_of_adapter) = (vf / place.vfs_per_adapter, vf % place.vfs_per_adapter);
+        let TenantPlan { class, attached, buffers, source } = (plan.tenants)(place.host, VfIndex(vf));
+        let shared = machine.topology.domain_scope == DomainScope::Adapter;
+        if !shared || vf_of_adapter == 0 {
             domains.push(spawn_domain(world, domains.len() as u32));
         }
         let (domain, context) = *domains.last().expect("just spawned");
-        let first_vf = adapter * topology.vfs_per_adapter;
-        let part = if shared { u64::from(vf - first_vf) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
+        let first_vf = vf - vf_of_adapter;
+        let part = if shared { u64::from(vf_of_adapter) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
         world.spawn(Vm { class });
         for (number, buffer) in buffers.iter().enumerate() {
-            let seed = mix64(plan.seed ^ mix64(u64::from(host.0) << 32 | u64::from(vf)) ^ number as u64);
+            let seed =
+                mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(vf)) ^ number as u64);
             map_buffer(world, domain, buffer, part, seed, memory, vf);
         }
         let feedback = source.feedback();
-        let kinds = &mut kinds[adapter as usize];
+        let kinds = &mut kinds[(adapter - place.first_adapter) as usize];
         kinds.any_feeds_back |= feedback.is_some();
         kinds.all_feed_back &= feedback.is_some();
         kinds.all_hold_back &= source.outstanding().is_some_and(|most| most <= queue_entries);
-        let sharing = if shared { first_vf..first_vf + topology.vfs_per_adapter } else { vf..vf + 1 };
+        let sharing = if shared { first_vf..first_vf + place.vfs_per_adapter } else { vf..vf + 1 };
         world.spawn((
-            Vf { requester_id: RequesterId(adapter << 16 | (FIRST_VF_FUNCTION + (vf - first_vf))) },
+            Vf { requester_id: RequesterId(adapter << 16 | (FIRST_VF_FUNCTION + vf_of_adapter)) },
             AdapterOfVf(adapter),
             TenantOf { vm: vf, sharing_first: sharing.start, sharing_end: sharing.end },
             ContextEntry(attached.then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             Feedback::new(feedback),
             TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
-            VfQueue::new(queue_entries, plan.machine.scheduler.vf_outstanding, feedback.is_some()),
+            VfQueue::new(queue_entries, machine.scheduler.vf_outstanding, feedback.is_some()),
             (VfBooks::default(), VfIncidents::default()),
         ));
     }
@@ -242,7 +265,7 @@ fn spawn_domain(world: &mut World, table: u32) -> (Entity, Context) {
         .single_mut(world)
         .expect("one IOMMU")
         .allocate()
-        .expect("VFs a host are fewer than domain IDs");
+        .expect("VFs an IOMMU are fewer than domain IDs");
     let entity = world.spawn((Domain { id }, PageTable::new())).id();
     (entity, Context { domain: id, table })
 }
@@ -259,7 +282,7 @@ fn map_buffer(
 ) {
     let bytes = buffer.page_size.bytes();
     let base = Iova(buffer.iova.0 + part);
-    let first = memory.take(buffer.pages * bytes, bytes, vm);
+    let first = memory.take(buffer, vm);
     world.spawn(Mapping {
         domain,
         iova: base,

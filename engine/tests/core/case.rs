@@ -3,7 +3,7 @@
 
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
-use portcullis_engine::ids::Iova;
+use portcullis_engine::ids::{IommuIndex, Iova};
 use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
@@ -53,6 +53,36 @@ pub struct Case {
     /// When counting starts.
     pub warm_up_ps: u64,
     pub seed: u64,
+    /// The IOMMU that is meant where the case is one IOMMU of a host.
+    pub iommu: u32,
+}
+
+impl Case {
+    /// The IOMMUs of the host, each as a case of its own: a host of one IOMMU with the adapters behind it.
+    pub fn iommus(&self) -> Vec<Self> {
+        let topology = &self.machine.topology;
+        let of_iommu = |iommu: u32| {
+            let adapters = topology.adapters_behind(IommuIndex(iommu));
+            let first = |adapter: u32| (adapter * topology.vfs_per_adapter) as usize;
+            let vfs = first(adapters.start)..first(adapters.end);
+            let topology = TopologySpec {
+                iommus_per_host: 1,
+                adapters_per_host: adapters.len() as u32,
+                ..topology.clone()
+            };
+            Self {
+                machine: MachineSpec { topology, ..self.machine.clone() },
+                buffers: self.buffers.clone(),
+                attached: self.attached[vfs.clone()].to_vec(),
+                traffic: self.traffic[vfs.clone()].to_vec(),
+                loops: self.loops[vfs].to_vec(),
+                warm_up_ps: self.warm_up_ps,
+                seed: self.seed,
+                iommu,
+            }
+        };
+        (0..topology.iommus_per_host).map(of_iommu).collect()
+    }
 }
 
 /// The grid of times: what 4 bytes take on the link.
@@ -149,13 +179,15 @@ fn iommu() -> impl Strategy<Value = IommuSpec> {
 }
 
 fn machine() -> impl Strategy<Value = MachineSpec> {
-    let topology = (1u32..4, 1u32..4, any::<bool>()).prop_map(|(adapters, vfs, shared)| TopologySpec {
-        hosts: 1,
-        iommus_per_host: 1,
-        adapters_per_host: adapters,
-        vfs_per_adapter: vfs,
-        domain_scope: if shared { DomainScope::Adapter } else { DomainScope::Vf },
-    });
+    let topology =
+        (1u32..4, 1u32..4, 1u32..4, any::<bool>()).prop_map(|(adapters, iommus, vfs, shared)| TopologySpec {
+            hosts: 1,
+            // A third of the hosts with two adapters or more have one IOMMU.
+            iommus_per_host: iommus.min(adapters),
+            adapters_per_host: adapters,
+            vfs_per_adapter: vfs,
+            domain_scope: if shared { DomainScope::Adapter } else { DomainScope::Vf },
+        });
     let link =
         (grid_ns(0..8), prop_oneof![1u32..5, Just(64u32)]).prop_map(|(propagation_ns, flow_credits)| {
             LinkSpec {
@@ -289,6 +321,7 @@ pub fn case() -> impl Strategy<Value = Case> {
             loops,
             warm_up_ps,
             seed,
+            iommu: 0,
         })
     })
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use portcullis_engine::account::{SummaryRow, TenantRow};
 use portcullis_engine::domain::{Domain, Leaf, PageTable};
 use portcullis_engine::ids::HostIndex;
-use portcullis_engine::plan::{Audit, BatchSpec, ReportSpec, RunPlan, TenantPlan};
+use portcullis_engine::plan::{Audit, BatchSpec, HostClass, ReportSpec, RunPlan, TenantPlan};
 use portcullis_engine::request::{Address, Intended, Transfer};
 use portcullis_engine::simulation::Simulation;
 use portcullis_engine::table::{Column, Row, Table};
-use portcullis_engine::topology::{Spans, build_host};
+use portcullis_engine::topology::{Place, Spans, build_iommu};
 use portcullis_engine::traffic::{Source, SourceRows};
 use portcullis_engine::translation::ContextEntry;
 use portcullis_engine::units::Picoseconds;
@@ -99,7 +99,11 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     RunPlan {
         name: "case".to_owned(),
         seed: case.seed,
-        machine: case.machine.clone(),
+        host_classes: vec![HostClass {
+            name: "all".to_owned(),
+            machine: case.machine.clone(),
+            expected_requests: requests,
+        }],
         batch: BatchSpec { batch_requests, visit_requests: 100 },
         audit: Audit::Full,
         report: ReportSpec { windows: 7, tenant_windows: true, timeline_rows_per_host: 1_000 },
@@ -166,14 +170,18 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
 /// is not attached.
 pub fn domains(case: &Case) -> Vec<Option<(u32, Vec<Leaf>)>> {
     let plan = plan(case, 1);
-    let mut world = build_host(&plan, &Spans::new(&plan), HostIndex(0));
-    let tables: Vec<(u32, Vec<Leaf>)> = world
-        .query::<(&Domain, &PageTable)>()
-        .iter(&world)
-        .map(|(domain, table)| (domain.id.0, table.iter().collect()))
-        .collect();
-    let contexts: Vec<_> = world.query::<&ContextEntry>().iter(&world).copied().collect();
-    contexts.into_iter().map(|entry| entry.0.map(|context| tables[context.table as usize].clone())).collect()
+    let of_iommu = |place: &Place| {
+        let mut world = build_iommu(&plan, &Spans::new(&plan), place);
+        let tables: Vec<(u32, Vec<Leaf>)> = world
+            .query::<(&Domain, &PageTable)>()
+            .iter(&world)
+            .map(|(domain, table)| (domain.id.0, table.iter().collect()))
+            .collect();
+        let contexts: Vec<_> = world.query::<&ContextEntry>().iter(&world).copied().collect();
+        let of_vf = move |entry: ContextEntry| entry.0.map(|context| tables[context.table as usize].clone());
+        contexts.into_iter().map(of_vf).collect::<Vec<_>>()
+    };
+    Place::of_host(&plan, HostIndex(0)).iter().flat_map(of_iommu).collect()
 }
 
 /// A column of a table by its name, as numbers; absent cells are `u64::MAX`.

@@ -8,9 +8,18 @@ use crate::case::{Case, case};
 use crate::engine::{Outcome, domains, numbers, run, tenant_sum};
 use crate::reference::{Counters, Fate, Reference, Rule};
 
-/// What the reference says of a case, with one rule broken or none.
+/// What the reference says of a case, with one rule broken or none: an IOMMU at a time.
 pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters) {
-    Reference::new(case, &domains(case), broken).run()
+    let (mut fates, mut counters) = (Vec::new(), Counters::default());
+    let domains = domains(case);
+    for of_iommu in case.iommus() {
+        let from = fates.len();
+        let domains = &domains[from..from + of_iommu.traffic.len()];
+        let (more, counted) = Reference::new(&of_iommu, domains, broken).run();
+        fates.extend(more);
+        counters.add(&counted);
+    }
+    (fates, counters)
 }
 
 /// Every request's fate as the engine logged it, by VF and sequence.
@@ -77,7 +86,10 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     let counters = Counters {
         uplink_busy_ps: of_time(summary.upstream_utilisation, topology.adapters_per_host),
         downlink_busy_ps: of_time(summary.downstream_utilisation, topology.adapters_per_host),
-        walker_busy_ps: of_time(summary.walker_utilisation, case.machine.iommu.walkers.count),
+        walker_busy_ps: of_time(
+            summary.walker_utilisation,
+            topology.iommus_per_host * case.machine.iommu.walkers.count,
+        ),
         walk_wait_ps: (summary.walk_wait_mean_ns * 1e3 * summary.walks as f64).round() as u64,
         stall_ps: (summary.walker_stall_ns * 1e3).round() as u64,
         walks: summary.walks,

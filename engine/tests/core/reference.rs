@@ -136,6 +136,31 @@ pub struct Counters {
     pub stall_ps: u64,
 }
 
+impl Counters {
+    /// Adds what other hardware counted.
+    pub fn add(&mut self, other: &Self) {
+        self.walks += other.walks;
+        self.walks_faulted += other.walks_faulted;
+        self.evictions += other.evictions;
+        self.queue_stalls += other.queue_stalls;
+        self.source_stalls += other.source_stalls;
+        self.faults_recorded += other.faults_recorded;
+        self.faults_lost += other.faults_lost;
+        self.walk_accesses += other.walk_accesses;
+        for (sum, more) in [
+            (&mut self.walk_cache_hits, &other.walk_cache_hits),
+            (&mut self.walk_cache_misses, &other.walk_cache_misses),
+        ] {
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+        self.uplink_busy_ps += other.uplink_busy_ps;
+        self.downlink_busy_ps += other.downlink_busy_ps;
+        self.walker_busy_ps += other.walker_busy_ps;
+        self.walk_wait_ps += other.walk_wait_ps;
+        self.stall_ps += other.stall_ps;
+    }
+}
+
 /// A request, by VF and number.
 type Id = (usize, usize);
 
@@ -267,7 +292,7 @@ impl<'a> Reference<'a> {
             Some(Rule::HitsCountForReplacement) => Some(IotlbRule::HitsCountForReplacement),
             _ => None,
         };
-        let iommu_seed = mix64(case.seed ^ mix64(1));
+        let iommu_seed = mix64(case.seed ^ mix64(u64::from(case.iommu) << 32 | 1));
         Self {
             case,
             broken,

@@ -255,6 +255,7 @@ fn rows_of_the_engine_can_be_written() {
     let timeline: Table = [TimelineRow {
         time_ps: 7,
         host: 0,
+        iommu: 0,
         adapter: 0,
         vf: 3,
         kind: "fault",

@@ -260,8 +260,12 @@ fn assert_windows<Of: Copy + Eq + Hash + Ord + Debug>(
 fn each_window_says_what_the_log_says_of_it() {
     for (name, outcome, dmas) in counted() {
         let windows = &outcome.windows;
-        let hosts: Vec<u32> = numbers(windows, "host").into_iter().map(|host| host as u32).collect();
-        assert_windows(name, windows, &hosts, &dmas, |dma| dma.vf.0);
+        let iommus: Vec<(u32, u32)> = numbers(windows, "host")
+            .into_iter()
+            .zip(numbers(windows, "iommu"))
+            .map(|(host, iommu)| (host as u32, iommu as u32))
+            .collect();
+        assert_windows(name, windows, &iommus, &dmas, |dma| (dma.vf.0, dma.iommu as u32));
         let of_tenants = &outcome.tenant_windows;
         assert_windows(name, of_tenants, &vf_places(of_tenants), &dmas, |dma| dma.vf);
         let summary = &outcome.summary;

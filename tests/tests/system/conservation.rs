@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use portcullis_engine::account::{VfBooks, VfIncidents};
 use portcullis_engine::gate::{Candidates, Uplink, VfQueue};
-use portcullis_engine::ids::HostIndex;
 use portcullis_engine::memory::{Downlink, Retirement};
 use portcullis_engine::request::Intent;
-use portcullis_engine::simulation::HostSimulation;
+use portcullis_engine::simulation::IommuSimulation;
 use portcullis_engine::topology::Spans;
 use portcullis_engine::traffic::{Batch, BatchLimits, Live, TrafficSource};
 use portcullis_workloads::Scenario;
@@ -48,9 +47,9 @@ impl Whereabouts {
     }
 }
 
-/// Where the requests of every VF of a host are. Each live row of the pool must be in one place, and
+/// Where the requests of every VF of a world are. Each live row of the pool must be in one place, and
 /// nothing else may be anywhere.
-fn whereabouts(host: &mut HostSimulation) -> Vec<Whereabouts> {
+fn whereabouts(host: &mut IommuSimulation) -> Vec<Whereabouts> {
     let world = host.world_mut();
     let batch = *world.resource::<Batch>();
     let intents: Vec<Intent> = world.query::<&Intent>().iter(world).copied().collect();
@@ -109,12 +108,12 @@ fn whereabouts(host: &mut HostSimulation) -> Vec<Whereabouts> {
     vfs
 }
 
-/// The hosts of a scenario, cut into small batches.
-fn hosts(scenario: &Scenario, batch_requests: u32) -> Vec<HostSimulation> {
+/// The worlds of a scenario, cut into small batches.
+fn worlds(scenario: &Scenario, batch_requests: u32) -> Vec<IommuSimulation> {
     let mut plan = scenario.plan();
     plan.batch.batch_requests = batch_requests;
     let spans = Spans::new(&plan);
-    (0..plan.machine.topology.hosts).map(|host| HostSimulation::new(&plan, &spans, HostIndex(host))).collect()
+    plan.hosts().flat_map(|(host, _)| IommuSimulation::of_host(&plan, &spans, host)).collect()
 }
 
 #[test]
@@ -122,7 +121,7 @@ fn every_request_is_in_one_place_at_any_time() {
     let (mut seen, mut seen_held_up) = ([0; 6], false);
     for (name, scenario) in scenarios().into_iter().chain(warm_scenarios()) {
         let mut total = 0;
-        for (number, mut host) in hosts(&scenario, 200).into_iter().enumerate() {
+        for (number, mut host) in worlds(&scenario, 200).into_iter().enumerate() {
             let rows_per_vf = u64::from(host.world_mut().resource::<BatchLimits>().rows_per_vf);
             let mut before = Vec::new();
             let mut batches = 0;
@@ -258,7 +257,7 @@ fn no_more_reads_are_under_way_than_may_be() {
 
 /// Rows of the pool at the end of a run.
 fn pool(scenario: &Scenario) -> usize {
-    let [mut host] = <[_; 1]>::try_from(hosts(scenario, 500)).ok().expect("one host");
+    let [mut host] = <[_; 1]>::try_from(worlds(scenario, 500)).ok().expect("one world");
     while !host.is_finished() {
         host.step();
     }

@@ -6,7 +6,7 @@ use portcullis_engine::account::VfIncidents;
 use portcullis_engine::domain::{Leaf, PageTable};
 use portcullis_engine::ids::{HostIndex, VfIndex};
 use portcullis_engine::plan::{RunPlan, TenantPlan};
-use portcullis_engine::simulation::HostSimulation;
+use portcullis_engine::simulation::IommuSimulation;
 use portcullis_engine::topology::Spans;
 use portcullis_engine::traffic::{Source, SourceRows};
 use portcullis_engine::units::Picoseconds;
@@ -171,7 +171,7 @@ fn an_intruder_is_blocked_by_a_domain_of_its_own_and_counted_in_a_shared_one() {
 /// Runs the only host of a plan, after `corrupt` was at its page tables; breaches by VF.
 fn breaches(corrupt: impl Fn(&mut [&mut PageTable])) -> Vec<u64> {
     let plan = builtin("noisy-neighbour", &["requests=20000"]).plan();
-    let mut host = HostSimulation::new(&plan, &Spans::new(&plan), HostIndex(0));
+    let mut host = IommuSimulation::of_host(&plan, &Spans::new(&plan), HostIndex(0)).remove(0);
     let world = host.world_mut();
     let mut query = world.query::<&mut PageTable>();
     let mut tables: Vec<_> = query.iter_mut(world).collect();

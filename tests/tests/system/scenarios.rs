@@ -37,7 +37,8 @@ fn every_builtin_comes_to_its_end() {
         assert_eq!(outcome.summary.dma_total, 20_000, "{}", found.name);
         assert_eq!(outcome.breach, None, "{}", found.name);
         assert_eq!(outcome.summary.scenario, found.name);
-        assert_eq!(outcome.tenants.len() as u64, scenario.topology.vfs(), "{}", found.name);
+        let vfs = scenario.host_groups().iter().map(|group| group.machine.topology.vfs()).sum::<u64>();
+        assert_eq!(outcome.tenants.len() as u64, vfs, "{}", found.name);
     }
 }
 
@@ -131,4 +132,35 @@ fn an_adapter_carries_1024_vfs_that_miss_in_seven_of_ten() {
     // The latency is that of misses, not of a queue.
     assert!(dense.walk_wait_mean_ns < 0.01 * 320.0, "{}", dense.walk_wait_mean_ns);
     assert!(dense.walker_queue_stalls == 0 && dense.dma_source_stalled == 0, "{dense:?}");
+}
+
+/// Which hosts of a mixed fleet does translation hold back: dense, training or old ones?
+#[test]
+fn in_the_mixed_fleet_old_hosts_are_held_back_and_training_is_not() {
+    let outcome = run(&builtin("mixed-fleet", &["requests=1000000"]));
+    let Column::Text(classes) = column(&outcome.tenants, "host_class") else { panic!("classes are text") };
+    let sum = |class: &str, name: &str| {
+        let cells = values(&outcome.tenants, name);
+        classes.iter().zip(cells).filter(|(found, _)| *found == class).map(|(_, cell)| cell).sum::<f64>()
+    };
+    let ratio = |class: &str| {
+        let [hits, misses] = ["iotlb_hits", "iotlb_misses"].map(|name| sum(class, name));
+        hits / (hits + misses)
+    };
+    let [dense, training, older] = ["dense", "training", "older"].map(ratio);
+    assert!(training > 0.99, "{training}");
+    assert!(older < dense, "{older} {dense}");
+    // Of the same class of tenants on both, those on old hosts wait longer.
+    let Column::Text(tenants) = column(&outcome.tenants, "class") else { panic!("classes are text") };
+    let mean = |class: &str| {
+        let cells = values(&outcome.tenants, "latency_mean_ns");
+        let of = classes.iter().zip(tenants).zip(cells);
+        let of: Vec<f64> = of
+            .filter(|((host, tenant), _)| *host == class && *tenant == "inference")
+            .map(|(_, cell)| cell)
+            .collect();
+        of.iter().sum::<f64>() / of.len() as f64
+    };
+    let [dense, older] = ["dense", "older"].map(mean);
+    assert!(older > 1.2 * dense, "{older} {dense}");
 }

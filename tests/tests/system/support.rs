@@ -127,6 +127,32 @@ arrivals = { kind = "poisson", mops_per_vf = 0.1 }
 pattern = { kind = "stream", copy_pages = 2 }
 "#;
 
+/// Classes of hosts for [`HOSTILE`]: a large host of three IOMMUs, one with a small IOTLB and a shared domain whose
+/// tenants are mostly closed loops, and what is left.
+pub const HOSTILE_CLASSES: &str = r#"
+[[hosts]]
+name = "large"
+count = 1
+topology = { adapters_per_host = 7, iommus_per_host = 3 }
+
+[[hosts]]
+name = "small"
+count = 2
+topology = { vfs_per_adapter = 6, domain_scope = "adapter" }
+iommu.iotlb = { entries = 6, replacement = "random" }
+scheduler.vf_outstanding = 2
+device.retire = "in_order"
+tenants = { closed = 4, crossing = 1, holes = "rest" }
+
+[[hosts]]
+name = "usual"
+"#;
+
+/// [`HOSTILE`] with [`HOSTILE_CLASSES`] on five hosts, with some keys changed.
+pub fn hostile_fleet(changes: &[&str]) -> Scenario {
+    custom(&format!("{HOSTILE}{HOSTILE_CLASSES}"), &[&["topology.hosts=5"], changes].concat())
+}
+
 /// Scenarios on which what must always hold is looked at: the built-in ones cut short, and hostile ones.
 pub fn scenarios() -> Vec<(&'static str, Scenario)> {
     let short = ["requests=20000"];
@@ -139,6 +165,19 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         ("nic-rings", builtin("nic-rings", &short)),
         ("noisy-neighbour", builtin("noisy-neighbour", &short)),
         ("fleet-4096", builtin("fleet-4096", &with(&["topology.hosts=3", "topology.vfs_per_adapter=8"]))),
+        (
+            "mixed-fleet",
+            builtin(
+                "mixed-fleet",
+                &with(&[
+                    "topology.hosts=3",
+                    "hosts.training.count=1",
+                    "hosts.dense.topology.vfs_per_adapter=8",
+                    "hosts.dense.topology.adapters_per_host=2",
+                    "tenants.training.arrivals.link_load=0.9",
+                ]),
+            ),
+        ),
         ("dense-1024", builtin("dense-1024", &with(&["topology.vfs_per_adapter=64"]))),
         ("a queue of one", default(&["scheduler.vf_queue_entries=1", "link.generation=1", "link.lanes=2"])),
         ("one walker", default(&["iommu.walkers.count=1", "iommu.walkers.queue_entries=1"])),
@@ -161,6 +200,12 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
             hostile(&["iommu.walk_caches.l2.entries=2", "iommu.walk_caches.l3.entries=3"]),
         ),
         ("hostile, nested", hostile(&["iommu.stages=2", "iommu.host_page_size=4k"])),
+        ("hostile, an IOMMU an adapter", hostile(&["topology.iommus_per_host=2"])),
+        (
+            "hostile, IOMMUs of two and one",
+            hostile(&["topology.adapters_per_host=3", "topology.iommus_per_host=2"]),
+        ),
+        ("hostile, hosts of three classes", hostile_fleet(&[])),
         ("hostile, for a time", hostile(&["duration_us=2000"])),
     ]);
     all
@@ -297,6 +342,7 @@ pub type VfPlace = (u32, u32, u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dma {
     pub vf: VfPlace,
+    pub iommu: u64,
     pub sequence: u64,
     pub iova: u64,
     pub length: u64,
@@ -332,7 +378,7 @@ impl Dma {
 pub fn log(outcome: &Outcome) -> Vec<Dma> {
     let requests = &outcome.requests;
     let number = |name| numbers(requests, name);
-    let [host, adapter, vf] = ["host", "adapter", "vf"].map(number);
+    let [host, iommu, adapter, vf] = ["host", "iommu", "adapter", "vf"].map(number);
     let [sequence, iova, length] = ["sequence", "iova", "length"].map(number);
     let [intended, issued] = ["intended_ps", "issued_ps"].map(number);
     let [translated, completed] = ["translated_ps", "completed_ps"].map(number);
@@ -350,6 +396,7 @@ pub fn log(outcome: &Outcome) -> Vec<Dma> {
             assert_eq!((pa[at].is_some(), fault[at].is_some(), fault_iova[at].is_some()), whole, "row {at}");
             Dma {
                 vf: (host[at] as u32, adapter[at] as u32, vf[at] as u32),
+                iommu: iommu[at],
                 sequence: sequence[at],
                 iova: iova[at],
                 length: length[at],

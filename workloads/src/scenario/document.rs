@@ -163,7 +163,7 @@ impl Document {
         text
     }
 
-    /// A path as dotted text, in which tenant classes go by their names.
+    /// A path as dotted text, in which classes go by their names.
     pub fn dotted(&self, path: &[String]) -> String {
         let mut node = Some(&self.root);
         let mut words = Vec::with_capacity(path.len());

@@ -1,7 +1,8 @@
 //! Scenarios: what is simulated, as a user writes it.
 //!
 //! A scenario is TOML. [`Scenario::parse`], or a [`Template`] for many readings, reads it through four rooms:
-//! `document` (text to a tree that remembers lines), `overrides` (`--set` changes the tree),
+//! `document` (text to a tree that remembers lines), `overrides` (`--set` changes the tree; then `hosts` gives
+//! classes of hosts what they leave out),
 //! `deserialize` (the tree to specifications, by serde, with errors that know their key and line) and
 //! the `validate` of each specification. Invariant: printing a scenario and parsing the print gives
 //! the same scenario.
@@ -10,6 +11,7 @@ mod class;
 mod deserialize;
 mod document;
 mod error;
+mod hosts;
 mod overrides;
 mod parse;
 mod pattern;
@@ -21,6 +23,7 @@ mod validate;
 
 pub use class::*;
 pub use error::*;
+pub use hosts::*;
 pub use overrides::*;
 use parse::is_name;
 pub(crate) use parse::nearest;

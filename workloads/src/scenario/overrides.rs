@@ -8,7 +8,8 @@ use super::{ArrivalKind, PatternKind, ScenarioError};
 /// One `--set key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// Dotted path; a tenant class goes by its index or its name: `tenants.0.count`, `tenants.rings.count`.
+    /// Dotted path; a class of tenants or hosts goes by its index or its name: `tenants.0.count`,
+    /// `tenants.rings.count`.
     pub key: String,
     /// The value, as TOML writes it; what is no TOML value is text.
     pub value: String,
@@ -49,11 +50,14 @@ impl std::fmt::Display for Override {
 }
 
 /// Pairs of keys of which one section may hold only one, by the path of the section; `*` is any class.
-const EXCLUSIVE: [(&[&str], [&str; 2]); 5] = [
+const EXCLUSIVE: [(&[&str], [&str; 2]); 8] = [
     (&[], ["requests", "duration_us"]),
     (&["iommu", "walkers"], ["memory_ns", "walk_ns"]),
     (&["iommu", "walkers"], ["memory_ns", "empirical_ns"]),
     (&["iommu", "walkers"], ["walk_ns", "empirical_ns"]),
+    (&["hosts", "*", "iommu", "walkers"], ["memory_ns", "walk_ns"]),
+    (&["hosts", "*", "iommu", "walkers"], ["memory_ns", "empirical_ns"]),
+    (&["hosts", "*", "iommu", "walkers"], ["walk_ns", "empirical_ns"]),
     (&["tenants", "*", "arrivals"], ["mops_per_vf", "link_load"]),
 ];
 
@@ -63,6 +67,13 @@ const KINDS: [(&[&str], KeysOfKind); 2] = [
     (&["tenants", "*", "arrivals"], ArrivalKind::keys_of),
     (&["tenants", "*", "pattern"], PatternKind::keys_of),
 ];
+
+/// Whether the section at `path` may hold only one of two keys.
+pub(super) fn exclude_each_other(path: &[String], one: &str, other: &str) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let is_pair = |pair: [&str; 2]| pair == [one, other] || pair == [other, one];
+    EXCLUSIVE.iter().any(|(template, pair)| is_pair(*pair) && matches(&path, template))
+}
 
 fn matches(path: &[&str], template: &[&str]) -> bool {
     path.len() == template.len()

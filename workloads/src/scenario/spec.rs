@@ -8,7 +8,7 @@ use portcullis_engine::topology::TopologySpec;
 use portcullis_engine::translation::{IommuSpec, WalkersSpec};
 use serde::{Deserialize, Serialize};
 
-use super::TenantClass;
+use super::{HostClassSpec, TenantClass};
 
 /// What is simulated: the machine, the tenants, and for how long.
 ///
@@ -62,9 +62,25 @@ pub struct Scenario {
     /// What is recorded beside the totals.
     #[serde(default)]
     pub report: ReportSpec,
+    /// Classes of hosts; without them all hosts are alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostClassSpec>,
     /// Classes of tenants; at least one.
     #[serde(default)]
     pub tenants: Vec<TenantClass>,
+}
+
+/// What each gets of `total`: what is given, and the one that is not gets what the others leave. `None` if
+/// that does not come out.
+fn share_out(given: &[Option<u32>], total: u32) -> Option<Vec<u32>> {
+    let sum: u64 = given.iter().flatten().copied().map(u64::from).sum();
+    let open = given.iter().filter(|count| count.is_none()).count();
+    let rest = u64::from(total).checked_sub(sum)?;
+    if open > 1 || (open == 0 && rest != 0) {
+        return None;
+    }
+    let rest = u32::try_from(rest).ok()?;
+    Some(given.iter().map(|count| count.unwrap_or(rest)).collect())
 }
 
 fn default_seed() -> u64 {
@@ -72,7 +88,7 @@ fn default_seed() -> u64 {
 }
 
 impl Scenario {
-    /// The hardware it asks for.
+    /// The hardware it asks for where all hosts are alike.
     #[must_use]
     pub fn machine(&self) -> MachineSpec {
         MachineSpec {
@@ -89,21 +105,31 @@ impl Scenario {
     /// count out gets what the others leave. `None` if that does not come out.
     #[must_use]
     pub fn class_counts(&self) -> Option<Vec<u32>> {
-        let given: u64 = self.tenants.iter().filter_map(|class| class.count).map(u64::from).sum();
-        let open = self.tenants.iter().filter(|class| class.count.is_none()).count();
-        let rest = u64::from(self.topology.vfs_per_adapter).checked_sub(given)?;
-        if open > 1 || (open == 0 && rest != 0) {
-            return None;
-        }
-        let rest = u32::try_from(rest).ok()?;
-        Some(self.tenants.iter().map(|class| class.count.unwrap_or(rest)).collect())
+        let given: Vec<_> = self.tenants.iter().map(|class| class.count).collect();
+        share_out(&given, self.topology.vfs_per_adapter)
+    }
+
+    /// The same, on every adapter of the hosts of a class.
+    #[must_use]
+    pub fn class_counts_on(&self, hosts: &HostClassSpec) -> Option<Vec<u32>> {
+        share_out(&hosts.given_counts(&self.tenants), hosts.topology.vfs_per_adapter)
+    }
+
+    /// Hosts of each class of hosts, in their order: the class that leaves its count out gets what the others
+    /// leave. `None` if that does not come out.
+    #[must_use]
+    pub fn host_counts(&self) -> Option<Vec<u32>> {
+        let given: Vec<_> = self.hosts.iter().map(|class| class.count).collect();
+        share_out(&given, self.topology.hosts)
     }
 
     /// Writes down the defaults that depend on other keys, so that a print shows them.
     pub(super) fn fill_in(&mut self) {
-        let walkers = &mut self.iommu.walkers;
-        if walkers.walk_ns.is_none() && walkers.empirical_ns.is_none() {
-            walkers.memory_ns.get_or_insert(WalkersSpec::MEMORY_NS_DEFAULT);
+        let of_classes = self.hosts.iter_mut().map(|class| &mut class.iommu.walkers);
+        for walkers in of_classes.chain([&mut self.iommu.walkers]) {
+            if walkers.walk_ns.is_none() && walkers.empirical_ns.is_none() {
+                walkers.memory_ns.get_or_insert(WalkersSpec::MEMORY_NS_DEFAULT);
+            }
         }
         for class in &mut self.tenants {
             class.arrivals.fill_in();
@@ -133,6 +159,7 @@ impl Scenario {
             memory: MemorySpec::default(),
             engine: BatchSpec::default(),
             report: ReportSpec::default(),
+            hosts: vec![HostClassSpec::with_every_key()],
             tenants: vec![TenantClass::with_every_key()],
         }
     }

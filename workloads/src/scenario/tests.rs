@@ -72,7 +72,7 @@ mod builtin_scenarios {
 
     #[test]
     fn all_parse_and_say_what_the_list_says() {
-        assert_eq!(builtins().len(), 6);
+        assert_eq!(builtins().len(), 7);
         for listed in builtins() {
             let scenario = Scenario::parse(listed.name, listed.toml, &[]).expect(listed.name);
             assert_eq!(scenario.name, listed.name);
@@ -252,6 +252,174 @@ mod overriding {
             &["`topology.hosts` is -1", "whole number"],
         );
         assert_error(small(&["topology.hosts=0"]), "--set topology.hosts=0", &["`topology.hosts` is 0"]);
+    }
+}
+
+mod classes_of_hosts {
+    use super::*;
+
+    const MIXED: &str = r#"
+name = "mixed"
+requests = 1000
+[topology]
+hosts = 10
+adapters_per_host = 2
+vfs_per_adapter = 4
+[iommu.walkers]
+count = 3
+memory_ns = 50
+[iommu.iotlb]
+entries = 64
+ways = 4
+[[hosts]]
+name = "big"
+count = 3
+tenants = { rings = 5, rest = "rest" }
+topology = { vfs_per_adapter = 16, iommus_per_host = 2 }
+[hosts.iommu]
+walkers.walk_ns = 100
+iotlb.entries = 512
+[[hosts]]
+name = "small"
+link.generation = 3
+[[tenants]]
+name = "rings"
+count = 3
+arrivals = { mops_per_vf = 1.0 }
+[[tenants]]
+name = "rest"
+arrivals = { mops_per_vf = 1.0 }
+"#;
+
+    fn mixed(changes: &[&str]) -> Result<Scenario, ScenarioError> {
+        parse(MIXED, changes)
+    }
+
+    #[test]
+    fn take_over_what_they_do_not_set() {
+        let scenario = mixed(&[]).expect("valid");
+        assert_eq!(scenario.host_counts(), Some(vec![3, 7]));
+        let [big, small] = &scenario.hosts[..] else { panic!("two classes") };
+        let topology = &big.machine(3).topology;
+        assert_eq!((topology.hosts, topology.adapters_per_host, topology.iommus_per_host), (3, 2, 2));
+        assert_eq!((big.iommu.iotlb.entries, big.iommu.iotlb.ways()), (512, 4));
+        // Of two keys that exclude each other, the class's own stands.
+        let walkers = &big.iommu.walkers;
+        assert_eq!((walkers.count, walkers.memory_ns, walkers.walk_ns), (3, None, Some(100.0)));
+        assert_eq!(scenario.class_counts_on(big), Some(vec![5, 11]));
+        assert_eq!(scenario.class_counts_on(small), Some(vec![3, 1]));
+        assert_eq!(small.iommu, scenario.iommu);
+        assert_eq!((small.link.generation, small.link.lanes), (3, scenario.link.lanes));
+        // Where the section stands in the file does not matter.
+        let (machine, classes) = MIXED.split_once("[[hosts]]").expect("classes");
+        let (_, topology) = machine.split_once("[topology]").expect("a machine");
+        let turned = format!("name = 'mixed'\nrequests = 1000\n[[hosts]]{classes}[topology]{topology}");
+        assert_eq!(parse(&turned, &[]).expect("valid"), scenario);
+        let printed = scenario.to_toml();
+        assert_eq!(Scenario::parse("printed", &printed, &[]).expect(&printed), scenario);
+    }
+
+    #[test]
+    fn are_set_from_the_command_line() {
+        let scenario = mixed(&[
+            "hosts.small.iommu.iotlb.entries=256",
+            "hosts.0.count=4",
+            "iommu.walkers.count=9",
+            "hosts.small.tenants.rings=4",
+            "hosts.big.iommu.walkers.memory_ns=70",
+        ])
+        .expect("valid");
+        assert_eq!([0, 1].map(|at: usize| scenario.hosts[at].iommu.iotlb.entries), [512, 256]);
+        assert_eq!([0, 1].map(|at: usize| scenario.hosts[at].iommu.walkers.count), [9, 9]);
+        assert_eq!(scenario.host_counts(), Some(vec![4, 6]));
+        assert_eq!(scenario.class_counts_on(&scenario.hosts[1]), Some(vec![4, 0]));
+        assert_eq!(scenario.hosts[0].iommu.walkers.walk_ns, None);
+    }
+
+    #[test]
+    fn mistakes_name_key_and_place() {
+        let line = |text: &str| MIXED[..MIXED.find(text).expect(text)].matches('\n').count() + 1;
+        let at = |text: &str| format!("small.toml:{}", line(text));
+        let edit = |old: &str, new: &str| parse(&MIXED.replacen(old, new, 1), &[]);
+        let words = &["unknown key `hosts.big.iommu.iotlb.entires`", "mean `hosts.big.iommu.iotlb.entries`?"];
+        assert_error(edit("iotlb.entries = 512", "iotlb.entires = 512"), &at("iotlb.entries = 512"), words);
+        let words = &["unknown key `hosts.small.links`", "mean `hosts.small.link`?"];
+        assert_error(edit("link.generation = 3", "links.generation = 3"), &at("link.generation"), words);
+        let words = &["unknown key `hosts.big.topology.hosts`", "mean `topology.hosts`?"];
+        assert_error(mixed(&["hosts.big.topology.hosts=2"]), "--set hosts.big.topology.hosts=2", words);
+        assert_error(mixed(&["hosts.bgi.count=2"]), "--set hosts.bgi.count=2", &["`hosts.bgi`", "\"big\""]);
+        // A mistake in what is taken over stands where it was made, once.
+        let words = &["unknown key `iommu.iotlb.weighs`", "`iommu.iotlb.ways`"];
+        assert_error(edit("ways = 4", "weighs = 4"), &at("ways = 4"), words);
+        assert_error(
+            edit("entries = 512", "entries = 510"),
+            &at("iotlb.entries = 512"),
+            &["`hosts.big.iommu.iotlb"],
+        );
+        let words = &["`hosts.big.topology.iommus_per_host` is 3", "2 adapters"];
+        let three = "--set hosts.big.topology.iommus_per_host=3";
+        assert_error(mixed(&["hosts.big.topology.iommus_per_host=3"]), three, words);
+        let both = mixed(&["hosts.big.iommu.walkers.walk_ns=1", "hosts.big.iommu.walkers.memory_ns=2"]);
+        assert_error(
+            both,
+            "--set hosts.big.iommu.walkers.memory_ns=2",
+            &["`hosts.big.iommu.walkers", "exclude"],
+        );
+        assert_error(
+            edit("name = \"small\"", "name = \"big\""),
+            &at("name = \"small\""),
+            &["`hosts.1.name`"],
+        );
+    }
+
+    #[test]
+    fn counts_come_out() {
+        let refuse = |changes: &[&str], words: &[&str]| {
+            // A sum that does not come out stands where the total does, a wrong count where it is given.
+            let place =
+                if words[0].contains("topology.") { "small.toml:" } else { "--set hosts.big.tenants." };
+            let message = mixed(changes).expect_err("an error").to_string();
+            assert!(
+                message.starts_with(place) && words.iter().all(|word| message.contains(word)),
+                "{message}"
+            );
+        };
+        refuse(&["hosts.small.count=6"], &["`topology.hosts` is 10", "add up to 9"]);
+        refuse(&["hosts.big.count=11"], &["`topology.hosts` is 10", "add up to 11"]);
+        let rest = mixed(&["hosts.big.tenants.rings=rest"]);
+        let line = MIXED[..MIXED.find("tenants = {").expect("there")].matches('\n').count() + 1;
+        assert_error(
+            rest,
+            &format!("small.toml:{line}"),
+            &["`hosts.big.tenants.rest` is \"rest\"", "only one"],
+        );
+        refuse(&["hosts.big.tenants.rings=17"], &["`hosts.big.topology.vfs_per_adapter` is 16", "17"]);
+        refuse(&["hosts.big.tenants.rest=3"], &["`hosts.big.topology.vfs_per_adapter` is 16", "8"]);
+        refuse(
+            &["hosts.big.tenants.ring=1"],
+            &["`hosts.big.tenants.ring`", "mean `hosts.big.tenants.rings`?"],
+        );
+        refuse(&["hosts.big.tenants.rings=all"], &["`hosts.big.tenants.rings` is \"all\"", "\"rest\""]);
+        refuse(&["hosts.big.tenants.rings=4294967296"], &["`hosts.big.tenants.rings`", "32 bits"]);
+        refuse(&["tenants.rings.count=5"], &["`hosts.small.topology.vfs_per_adapter` is 4", "5"]);
+        let open = MIXED.replacen("name = \"big\"\ncount = 3\n", "name = \"big\"\n", 1);
+        let line = open[..open.find("[[hosts]]\nname = \"small\"").expect("there")].matches('\n').count() + 1;
+        assert_error(
+            parse(&open, &[]),
+            &format!("small.toml:{line}"),
+            &["`hosts.small.count` is missing", "only one"],
+        );
+        // The counts of the tenant classes need not fit where no host asks for them.
+        let own = ["hosts.small.tenants.rest=rest", "tenants.rings.count=5"];
+        assert!(mixed(&own).is_ok());
+        let many =
+            ["hosts.big.topology.vfs_per_adapter=2048", "topology.hosts=60000", "hosts.big.count=59000"];
+        // A fleet is as large as its classes make it.
+        let few = ["topology.vfs_per_adapter=2048", "topology.hosts=600", "hosts.big.count=599"];
+        let small = ["hosts.small.topology.vfs_per_adapter=4", "hosts.big.topology.vfs_per_adapter=16"];
+        assert!(mixed(&[&few[..], &small].concat()).is_ok());
+        let message = mixed(&many).expect_err("too many").to_string();
+        assert!(message.contains("`hosts` ask for ") && message.contains("1048576"), "{message}");
     }
 }
 
