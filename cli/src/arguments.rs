@@ -231,8 +231,12 @@ pub struct OutputArguments {
 /// `portcullis scenarios`.
 #[derive(Debug, Args)]
 pub struct ScenariosArguments {
-    /// The scenario to print as TOML
+    /// The scenario, or machine, to print as TOML
     pub name: Option<String>,
+
+    /// List or print machines, in place of scenarios
+    #[arg(long)]
+    pub machines: bool,
 }
 
 /// `portcullis completions`.

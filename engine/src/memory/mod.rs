@@ -9,6 +9,8 @@ mod components;
 mod retirement;
 mod spec;
 mod systems;
+#[cfg(test)]
+mod tests;
 
 pub use components::*;
 pub use retirement::*;

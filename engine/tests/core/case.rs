@@ -131,6 +131,7 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             read_ns,
             write_ns,
             unsupported_request_ns,
+            ..MemorySpec::default()
         },
     );
     let faults = (1u32..4, grid_ns(0..200))

@@ -1,7 +1,8 @@
 //! Scenarios: what is simulated, as a user writes it.
 //!
-//! A scenario is TOML. [`Scenario::parse`], or a [`Template`] for many readings, reads it through four rooms:
-//! `document` (text to a tree that remembers lines), `overrides` (`--set` changes the tree),
+//! A scenario is TOML. [`Scenario::parse`], or a [`Template`] for many readings, reads it through five rooms:
+//! `document` (text to a tree that remembers lines), `overrides` (`--set` changes the tree), `layers` (a
+//! machine's values below those of the scenario),
 //! `deserialize` (the tree to specifications, by serde, with errors that know their key and line) and
 //! the `validate` of each specification. Invariant: printing a scenario and parsing the print gives
 //! the same scenario.
@@ -10,6 +11,7 @@ mod class;
 mod deserialize;
 mod document;
 mod error;
+mod layers;
 mod overrides;
 mod parse;
 mod pattern;

@@ -49,9 +49,10 @@ impl std::fmt::Display for Override {
 }
 
 /// Pairs of keys of which one section may hold only one, by the path of the section; `*` is any class.
-const EXCLUSIVE: [(&[&str], [&str; 2]); 3] = [
+const EXCLUSIVE: [(&[&str], [&str; 2]); 4] = [
     (&[], ["requests", "duration_us"]),
     (&["iommu", "walkers"], ["memory_ns", "walk_ns"]),
+    (&["memory"], ["read_ns", "base_read_ns"]),
     (&["tenants", "*", "arrivals"], ["mops_per_vf", "link_load"]),
 ];
 
@@ -61,6 +62,15 @@ const KINDS: [(&[&str], KeysOfKind); 2] = [
     (&["tenants", "*", "arrivals"], ArrivalKind::keys_of),
     (&["tenants", "*", "pattern"], PatternKind::keys_of),
 ];
+
+/// The key that excludes `key` in the section at `path`.
+pub(super) fn rival(path: &[&str], key: &str) -> Option<&'static str> {
+    EXCLUSIVE.iter().filter(|(template, _)| matches(path, template)).find_map(|(_, [one, other])| match key {
+        _ if key == *one => Some(*other),
+        _ if key == *other => Some(*one),
+        _ => None,
+    })
+}
 
 fn matches(path: &[&str], template: &[&str]) -> bool {
     path.len() == template.len()
@@ -112,11 +122,8 @@ impl Document {
         })?;
         *slot = node;
         let Value::Table(entries) = &mut section.value else { return Ok(()) };
-        for (template, [one, other]) in EXCLUSIVE {
-            if matches(sections, template) && (*last == one || *last == other) {
-                let rival = if *last == one { other } else { one };
-                entries.retain(|(key, node)| key != rival || matches!(node.place, Place::Override(_)));
-            }
+        if let Some(rival) = rival(sections, last) {
+            entries.retain(|(key, node)| key != rival || matches!(node.place, Place::Override(_)));
         }
         for (template, keys_of) in KINDS {
             if let Some(keys) = kind.as_deref().and_then(keys_of)
@@ -131,7 +138,7 @@ impl Document {
     }
 
     /// Finds two keys of one section that exclude each other.
-    fn check_exclusive(&self) -> Result<(), ScenarioError> {
+    pub(super) fn check_exclusive(&self) -> Result<(), ScenarioError> {
         for (template, pair) in EXCLUSIVE {
             let mut sections = vec![(Vec::new(), &self.root)];
             for segment in template {

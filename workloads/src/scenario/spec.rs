@@ -1,5 +1,6 @@
 //! The scenario itself.
 
+use portcullis_engine::error::SpecError;
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
@@ -34,6 +35,10 @@ pub struct Scenario {
     /// Which translations the owner map judges: `full`, `sample` or `off`. Default `full`.
     #[serde(default)]
     pub audit: Audit,
+    /// The machine whose values stand in for keys that are left out: a name or a file. It is gone once the
+    /// scenario is read, as they stand in their places then. No default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// How many of everything there are.
     #[serde(default)]
     pub topology: TopologySpec,
@@ -95,8 +100,13 @@ impl Scenario {
         Some(self.tenants.iter().map(|class| class.count.unwrap_or(rest)).collect())
     }
 
-    /// Writes down the defaults that depend on other keys, so that a print shows them.
-    pub(super) fn fill_in(&mut self) {
+    /// Writes down the values that depend on other keys, so that a print shows them.
+    ///
+    /// # Errors
+    /// A value from which none follows.
+    pub(super) fn fill_in(&mut self) -> Result<(), SpecError> {
+        self.machine = None;
+        self.memory.derive_read_ns(&self.link, self.iommu.iotlb.hit_ns)?;
         let walkers = &mut self.iommu.walkers;
         if walkers.walk_ns.is_none() {
             walkers.memory_ns.get_or_insert(WalkersSpec::MEMORY_NS_DEFAULT);
@@ -105,6 +115,7 @@ impl Scenario {
             class.arrivals.fill_in();
             class.pattern.fill_in(class.memory.pages);
         }
+        Ok(())
     }
 
     /// A scenario in which every key is present, if not together buildable.
@@ -112,6 +123,7 @@ impl Scenario {
         let mut iommu = IommuSpec::default();
         iommu.walkers.memory_ns = Some(1.0);
         iommu.walkers.walk_ns = Some(1.0);
+        let memory = MemorySpec { base_read_ns: Some(1.0), ..MemorySpec::default() };
         Self {
             name: String::from("every-key"),
             question: String::new(),
@@ -119,12 +131,13 @@ impl Scenario {
             duration_us: Some(1.0),
             seed: default_seed(),
             audit: Audit::default(),
+            machine: Some(String::new()),
             topology: TopologySpec::default(),
             scheduler: SchedulerSpec::default(),
             link: LinkSpec::default(),
             device: DeviceSpec::default(),
             iommu,
-            memory: MemorySpec::default(),
+            memory,
             engine: BatchSpec::default(),
             report: ReportSpec::default(),
             tenants: vec![TenantClass::with_every_key()],
