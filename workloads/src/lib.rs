@@ -6,6 +6,7 @@
 //! - [`source`]: the requests of one VF, drawn from streams that depend on nothing but the seed;
 //! - [`plan`]: from a scenario to what the engine runs;
 //! - [`sweep`]: one scenario at many points, by axes of keys and values;
+//! - [`validation`]: closed forms and measurements, and the scenarios that reproduce them;
 //! - [`events`]: traces for a replay, read from CSV.
 
 pub mod builtins;
@@ -15,6 +16,7 @@ pub mod plan;
 pub mod scenario;
 pub mod source;
 pub mod sweep;
+pub mod validation;
 
 pub use builtins::{Builtin, builtin, builtins};
 pub use events::{CsvEvents, EventError};

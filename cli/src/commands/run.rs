@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use portcullis_engine::simulation::Simulation;
 use portcullis_reports::run_tables;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 
 use crate::arguments::{RunArguments, overrides};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::report::{About, Report};
 use crate::simulate::{Task, simulate};
-use crate::{host, human, interrupt, scenario, stdout, summary};
+use crate::{host, human, interrupt, scenario, stdout, summary, threads};
 
 /// How often a request to stop is looked for while the world is built.
 const INTERRUPT_CHECK: Duration = Duration::from_millis(50);
@@ -29,7 +29,8 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     interrupt::install()?;
     let overrides = overrides(&arguments.settings, arguments.seed, arguments.audit)?;
     let scenario = scenario::load(&arguments.scenario, &overrides)?;
-    let pool = Arc::new(thread_pool(arguments.threads)?);
+    let threads = arguments.threads.unwrap_or_else(host::default_threads);
+    let pool = Arc::new(threads::pool(threads, "simulate")?);
 
     let about = About {
         command: "run",
@@ -59,16 +60,6 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let text = if arguments.output.json { summary::json(summary) } else { summary::of_run(&summary, &path) };
     stdout::write(text.as_bytes())?;
     breach.map_or(Ok(()), |breach| Err(Failure::failed(breach)))
-}
-
-/// Threads of this run's own.
-fn thread_pool(threads: Option<usize>) -> Result<ThreadPool, Failure> {
-    let threads = threads.unwrap_or_else(host::default_threads);
-    ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("simulate-{index}"))
-        .build()
-        .map_err(|error| Failure::failed(format_args!("cannot start {threads} threads: {error}")))
 }
 
 /// Builds the world on a thread aside: a large one takes a while, and Ctrl-C must not wait for it.
