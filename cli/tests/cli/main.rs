@@ -8,3 +8,4 @@ mod run;
 mod scenarios;
 mod support;
 mod sweep;
+mod validate;

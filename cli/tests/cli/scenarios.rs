@@ -2,8 +2,8 @@
 
 use crate::support::{SHORT, Workplace, json_without_wall};
 
-const BUILT_IN: [&str; 6] =
-    ["default", "gpu-copy-2m", "nic-rings", "noisy-neighbour", "fleet-4096", "dense-1024"];
+const BUILT_IN: [&str; 7] =
+    ["default", "gpu-copy-2m", "nic-rings", "noisy-neighbour", "fleet-4096", "dense-1024", "window-sweep"];
 
 #[test]
 fn the_list_has_a_line_with_a_question_for_each() {

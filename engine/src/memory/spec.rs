@@ -22,11 +22,19 @@ pub struct MemorySpec {
     pub write_ns: f64,
     /// From a read's fault to its unsupported-request completion at the root port, in nanoseconds. Default 20 (modelled).
     pub unsupported_request_ns: f64,
+    /// The last-level cache that the data lies in, or not; off by default.
+    pub llc: LlcSpec,
 }
 
 impl Default for MemorySpec {
     fn default() -> Self {
-        Self { read_ns: 150.0, base_read_ns: None, write_ns: 100.0, unsupported_request_ns: 20.0 }
+        Self {
+            read_ns: 150.0,
+            base_read_ns: None,
+            write_ns: 100.0,
+            unsupported_request_ns: 20.0,
+            llc: LlcSpec::default(),
+        }
     }
 }
 
@@ -70,6 +78,51 @@ impl MemorySpec {
         }
         SpecError::in_range("memory.read_ns", self.read_ns, 0.0, 1e6)?;
         SpecError::in_range("memory.write_ns", self.write_ns, 0.0, 1e6)?;
-        SpecError::in_range("memory.unsupported_request_ns", self.unsupported_request_ns, 0.0, 1e6)
+        SpecError::in_range("memory.unsupported_request_ns", self.unsupported_request_ns, 0.0, 1e6)?;
+        self.llc.validate()
+    }
+}
+
+/// `[memory.llc]`: the last-level cache of a host, as its devices' DMAs meet it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LlcSpec {
+    /// Bytes it holds, a multiple of 64 x `ways`; 0 for none: every read then takes `read_ns`. Default 0.
+    pub bytes: u64,
+    /// Lines a set. Default 16 (modelled).
+    pub ways: u32,
+    /// What a read takes longer whose data is not all cached, in nanoseconds. Default 60 (modelled).
+    pub miss_ns: f64,
+}
+
+impl Default for LlcSpec {
+    fn default() -> Self {
+        Self { bytes: 0, ways: 16, miss_ns: 60.0 }
+    }
+}
+
+impl LlcSpec {
+    /// Bytes of a line.
+    pub const LINE_BYTES: u64 = 64;
+
+    /// Sets; none where there is no cache.
+    #[must_use]
+    pub fn sets(&self) -> u32 {
+        (self.bytes / (Self::LINE_BYTES * u64::from(self.ways))) as u32
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be built.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        SpecError::in_range("memory.llc.bytes", self.bytes, 0, 1 << 34)?;
+        SpecError::in_range("memory.llc.ways", self.ways, 1, 64)?;
+        let set_bytes = Self::LINE_BYTES * u64::from(self.ways);
+        if !self.bytes.is_multiple_of(set_bytes) {
+            let problem = format!("is {}, which is no multiple of a set's {set_bytes} bytes", self.bytes);
+            return Err(SpecError::new("memory.llc.bytes", problem));
+        }
+        SpecError::in_range("memory.llc.miss_ns", self.miss_ns, 0.0, 1e6)
     }
 }

@@ -5,6 +5,7 @@ use core::hint::select_unpredictable;
 use bevy_ecs::prelude::*;
 
 use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, Return};
+use super::llc::LastLevelCache;
 use super::retirement::{Retired, Retirement};
 use crate::gate::{Refunds, Tag, Uplink, VfQueue};
 use crate::merge::merge;
@@ -12,7 +13,7 @@ use crate::request::{Intent, Op, Sequence};
 use crate::schedule::Progress;
 use crate::topology::columns_mut;
 use crate::traffic::{Batch, insertion_sort};
-use crate::translation::{LookedUp, LookupBound, Translation};
+use crate::translation::{ContextEntry, LookedUp, LookupBound, Translation};
 use crate::units::Picoseconds;
 
 /// What was translated of one adapter's requests, in lists that are each all but in the order of time,
@@ -78,22 +79,35 @@ impl Sorted {
 #[derive(Default)]
 pub struct Sorting(Vec<Sorted>);
 
+/// What a DMA takes longer for its data, whose lines it touches.
+fn data_wait(
+    llc: &mut LastLevelCache,
+    intent: &Intent,
+    contexts: &[ContextEntry],
+    blocked: bool,
+) -> Picoseconds {
+    let Some(context) = contexts[intent.vf as usize].0.filter(|_| !blocked) else { return Picoseconds::ZERO };
+    let transfer = intent.transfer;
+    let cached = llc.touch(context.domain, intent.iova, u64::from(transfer.length_bytes));
+    if cached || transfer.op == Op::Write { Picoseconds::ZERO } else { llc.miss }
+}
+
 /// Completes writes at once and reads in the order in which their data is ready.
 pub fn complete(
-    iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows)>,
+    iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows, Option<&mut LastLevelCache>)>,
     mut adapters: Query<(&mut Uplink, &mut Downlink, &mut Retirement, &mut Refunds<Tag>)>,
-    mut vfs: Query<&mut VfQueue>,
+    mut vfs: Query<(&mut VfQueue, &ContextEntry)>,
     mut requests: Query<(&Intent, &Sequence, &Translation, &mut Completed)>,
     batch: Res<Batch>,
     mut sorting: Local<Sorting>,
     mut progress: ResMut<Progress>,
 ) {
-    let (looked_up, bound, memory, mut done) = iommu.into_inner();
+    let (looked_up, bound, memory, mut done, llc) = iommu.into_inner();
     let (memory, done) = (*memory, &mut done.0);
     let (mut uplinks, mut downlinks, mut retirements, mut tags) = columns_mut!(adapters);
     let (uplinks, downlinks) = (uplinks.bypass_change_detection(), downlinks.bypass_change_detection());
     let (retirements, tags) = (retirements.bypass_change_detection(), tags.bypass_change_detection());
-    let mut queues = columns_mut!(vfs);
+    let (mut queues, contexts) = columns_mut!(vfs);
     let queues = queues.bypass_change_detection();
     let (intents, sequence, translations, mut completed) = columns_mut!(requests);
     let rows = batch.rows as usize;
@@ -106,11 +120,20 @@ pub fn complete(
     for (sorted, downlink) in sorting.iter_mut().zip(&mut *downlinks) {
         sorted.start(&downlink.pending, looked_up.len());
     }
-    for &row in looked_up {
+    let mut sort = |row: u32, longer: Picoseconds| {
         let (intent, translation) = (&intents[row as usize], &translations[row as usize]);
         let op = intent.transfer.op;
-        let ready = translation.known_at + memory.latency(op, translation.fault.is_some());
+        let ready = translation.known_at + memory.latency(op, translation.fault.is_some()) + longer;
         sorting[intent.adapter as usize].push(op, Return { ready, row });
+    };
+    match llc {
+        None => looked_up.iter().for_each(|row| sort(*row, Picoseconds::ZERO)),
+        Some(mut llc) => {
+            for &row in looked_up {
+                let fault = translations[row as usize].fault.is_some();
+                sort(row, data_wait(&mut llc, &intents[row as usize], contexts, fault));
+            }
+        }
     }
 
     let overtaken_from = bound.0.saturating_add(memory.least_read());

@@ -12,7 +12,7 @@ use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
 use crate::ids::{HostIndex, Iova, PhysAddr, RequesterId, VfIndex};
 use crate::link::{RateLimits, WireTimes};
-use crate::memory::{CompletedRows, Downlink, MemoryTimes, Retirement};
+use crate::memory::{CompletedRows, Downlink, LastLevelCache, MemoryTimes, Retirement};
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, NextIntended, TrafficSource, spawn_rows};
@@ -93,7 +93,7 @@ pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
 fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
     let spec = &plan.machine.iommu;
     let seed = mix64(plan.seed ^ mix64(u64::from(host.0) + 1));
-    world.spawn((
+    let mut iommu = world.spawn((
         (
             Iommu,
             DidAllocator::new(DOMAIN_IDS),
@@ -116,6 +116,9 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
             CompletedRows::default(),
         ),
     ));
+    if let Some(llc) = LastLevelCache::new(&plan.machine.memory.llc) {
+        iommu.insert(llc);
+    }
 }
 
 /// Spawns the adapters, whose sources are `kinds`.
@@ -201,6 +204,12 @@ fn spawn_tenants(
         for (number, buffer) in buffers.iter().enumerate() {
             let seed = mix64(plan.seed ^ mix64(u64::from(host.0) << 32 | u64::from(vf)) ^ number as u64);
             map_buffer(world, domain, buffer, part, seed, memory, vf);
+            if plan.machine.memory.llc.bytes > 0 {
+                let mut llc = world.query::<&mut LastLevelCache>();
+                let mut llc = llc.single_mut(world).expect("one IOMMU");
+                let bytes = buffer.pages * buffer.page_size.bytes();
+                llc.warm(context.domain, Iova(buffer.iova.0 + part), bytes);
+            }
         }
         let feedback = source.feedback();
         let kinds = &mut kinds[adapter as usize];

@@ -38,3 +38,16 @@ fn a_verdict_is_that_of_its_tolerance() {
     assert!(!judged(Tolerance::AtMost(1.0), f64::NAN).passed);
     assert_eq!(judged(Tolerance::Relative(0.125), 2.5).error, 0.25);
 }
+
+/// A scenario of a row takes the machine's values but for what the row is about.
+#[test]
+fn rows_of_hardware_run_on_their_machine() {
+    let checks = Section::Throughput.checks().into_iter().chain(Section::Latency.checks());
+    for check in checks {
+        let walk_ns = if check.what.starts_with("Haswell") { 228.0 } else { 290.0 };
+        for run in &check.runs {
+            assert_eq!(run.iommu.walkers.walk_ns, Some(walk_ns), "{}", check.what);
+            assert_eq!((run.iommu.iotlb.entries, run.device.outstanding), (118, 31), "{}", check.what);
+        }
+    }
+}
