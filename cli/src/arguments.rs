@@ -233,6 +233,10 @@ pub struct OutputArguments {
 }
 
 const VALIDATE_AFTER_HELP: &str = "\
+Examples:
+  portcullis validate
+  portcullis validate --section 3 --section 4 --json
+
 Sections: 1 closed forms, 2 PCIe efficiency, 3 latency and 4 throughput under IOTLB misses.
 A row is calibrated where parameters were fitted to that very curve, predicted elsewhere.
 Sources and how to read the table: docs/validation.md.
@@ -244,7 +248,7 @@ Exit codes: 0 every row is within its tolerance, 1 a row is not, 2 bad input, 13
 #[command(after_help = VALIDATE_AFTER_HELP)]
 pub struct ValidateArguments {
     /// Only this section; may be given several times [default: all]
-    #[arg(long = "section", value_name = "N", value_parser = section)]
+    #[arg(long = "section", value_name = "N", value_parser = section, allow_negative_numbers = true)]
     pub sections: Vec<Section>,
 
     /// Print one JSON object on stdout, and nothing else there

@@ -90,5 +90,5 @@ fn a_sweep_runs_over_windows_and_machines() {
         "swept",
     ];
     let outcome: Value = serde_json::from_str(&place.succeed(&sweep)).expect("JSON");
-    assert_eq!(outcome["points"], 6, "{outcome}");
+    assert_eq!(outcome["points_done"], 6, "{outcome}");
 }
