@@ -4,7 +4,7 @@ use core::hint::select_unpredictable;
 
 use bevy_ecs::prelude::*;
 
-use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, Return};
+use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, PostedWrites, Return};
 use super::llc::LastLevelCache;
 use super::retirement::{Retired, Retirement};
 use crate::gate::{Refunds, Tag, Uplink, VfQueue};
@@ -96,7 +96,7 @@ fn data_wait(
 pub fn complete(
     iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows, Option<&mut LastLevelCache>)>,
     mut adapters: Query<(&mut Uplink, &mut Downlink, &mut Retirement, &mut Refunds<Tag>)>,
-    mut vfs: Query<(&mut VfQueue, &ContextEntry)>,
+    mut vfs: Query<(&mut VfQueue, &ContextEntry, &mut PostedWrites)>,
     mut requests: Query<(&Intent, &Sequence, &Translation, &mut Completed)>,
     batch: Res<Batch>,
     mut sorting: Local<Sorting>,
@@ -107,7 +107,8 @@ pub fn complete(
     let (mut uplinks, mut downlinks, mut retirements, mut tags) = columns_mut!(adapters);
     let (uplinks, downlinks) = (uplinks.bypass_change_detection(), downlinks.bypass_change_detection());
     let (retirements, tags) = (retirements.bypass_change_detection(), tags.bypass_change_detection());
-    let (mut queues, contexts) = columns_mut!(vfs);
+    let (mut queues, contexts, mut posted) = columns_mut!(vfs);
+    let posted = posted.bypass_change_detection();
     let queues = queues.bypass_change_detection();
     let (intents, sequence, translations, mut completed) = columns_mut!(requests);
     let rows = batch.rows as usize;
@@ -126,13 +127,20 @@ pub fn complete(
         let ready = translation.known_at + memory.latency(op, translation.fault.is_some()) + longer;
         sorting[intent.adapter as usize].push(op, Return { ready, row });
     };
-    match llc {
-        None => looked_up.iter().for_each(|row| sort(*row, Picoseconds::ZERO)),
-        Some(mut llc) => {
-            for &row in looked_up {
-                let fault = translations[row as usize].fault.is_some();
-                sort(row, data_wait(&mut llc, &intents[row as usize], contexts, fault));
-            }
+    if llc.is_none() && !memory.writes_in_order {
+        looked_up.iter().for_each(|row| sort(*row, Picoseconds::ZERO));
+    } else {
+        let mut llc = llc.map(Mut::into_inner);
+        for &row in looked_up {
+            let (intent, translation) = (&intents[row as usize], &translations[row as usize]);
+            let fault = translation.fault.is_some();
+            let data = llc.as_mut().map(|llc| data_wait(llc, intent, contexts, fault)).unwrap_or_default();
+            let turn = if memory.writes_in_order {
+                posted[intent.vf as usize].turn_wait(intent.transfer.op, translation.known_at)
+            } else {
+                Picoseconds::ZERO
+            };
+            sort(row, data + turn);
         }
     }
 

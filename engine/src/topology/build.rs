@@ -12,7 +12,7 @@ use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
 use crate::ids::{HostIndex, Iova, PhysAddr, RequesterId, VfIndex};
 use crate::link::{RateLimits, WireTimes};
-use crate::memory::{CompletedRows, Downlink, LastLevelCache, MemoryTimes, Retirement};
+use crate::memory::{CompletedRows, Downlink, LastLevelCache, MemoryTimes, PostedWrites, Retirement};
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, NextIntended, TrafficSource, spawn_rows};
@@ -103,7 +103,7 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
                 walks: WalkCosts::new(spec),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
             },
-            MemoryTimes::new(&plan.machine.memory),
+            MemoryTimes::new(&plan.machine.memory, plan.machine.device.write_order),
             AuditPolicy(plan.audit),
             FaultQueue::new(&spec.faults),
         ),
@@ -225,6 +225,7 @@ fn spawn_tenants(
             TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
             VfQueue::new(queue_entries, plan.machine.scheduler.vf_outstanding, feedback),
             (VfBooks::default(), VfIncidents::default()),
+            PostedWrites::default(),
         ));
     }
     kinds

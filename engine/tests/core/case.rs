@@ -4,7 +4,7 @@
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::ids::Iova;
-use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire};
+use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire, WriteOrder};
 use portcullis_engine::memory::{LlcSpec, MemorySpec};
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
 use portcullis_engine::request::Op;
@@ -116,10 +116,12 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
         prop::bool::weighted(0.2),
         prop_oneof![2 => Just(0u32), 1 => 1u32..6],
         prop::bool::weighted(0.4),
+        any::<bool>(),
     )
-        .prop_map(|(read_tags, limited, outstanding, in_order)| DeviceSpec {
+        .prop_map(|(read_tags, limited, outstanding, in_order, ordered)| DeviceSpec {
             outstanding,
             retire: if in_order { Retire::InOrder } else { Retire::OutOfOrder },
+            write_order: if ordered { WriteOrder::InOrder } else { WriteOrder::Relaxed },
             read_tags,
             max_read_mops: if limited { 3.125 } else { 0.0 },
             max_write_mops: if limited { 1.5625 } else { 0.0 },

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use portcullis_engine::domain::{Leaf, LeafSize};
 use portcullis_engine::hash::mix64;
 use portcullis_engine::ids::{DomainId, Iova};
-use portcullis_engine::link::Retire;
+use portcullis_engine::link::{Retire, WriteOrder};
 use portcullis_engine::memory::llc_set;
 use portcullis_engine::request::{Fault, Op};
 use portcullis_engine::topology::DomainScope;
@@ -48,10 +48,11 @@ pub enum Rule {
     WritesBringLinesIn,
     WritesNeedNoData,
     CachedDataAges,
+    WritesStayInOrder,
 }
 
 impl Rule {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -80,6 +81,7 @@ impl Rule {
         Self::WritesBringLinesIn,
         Self::WritesNeedNoData,
         Self::CachedDataAges,
+        Self::WritesStayInOrder,
     ];
 }
 
@@ -163,6 +165,8 @@ struct Translation {
     lookup_number: usize,
     /// What its data takes longer than cached data.
     data_wait: u64,
+    /// Whether its walks and look-ups are over.
+    over: bool,
 }
 
 pub struct Reference<'a> {
@@ -194,6 +198,10 @@ pub struct Reference<'a> {
     fault_server_free: u64,
     /// The last-level cache: domain and number of each line of a set, the last touched last.
     llc: Vec<Vec<(u32, u64)>>,
+    /// Writes of each VF in the order of their look-ups, that may not reach memory yet.
+    posted: Vec<VecDeque<Id>>,
+    /// When the last write of each VF went to memory.
+    last_write: Vec<u64>,
     pub counters: Counters,
 }
 
@@ -256,6 +264,8 @@ impl<'a> Reference<'a> {
             fault_queue: VecDeque::new(),
             fault_server_free: 0,
             llc: vec![Vec::new(); machine.memory.llc.sets() as usize],
+            posted: vec![VecDeque::new(); vfs],
+            last_write: vec![0; vfs],
             counters: Counters::default(),
         };
         reference.write_buffers();
@@ -656,28 +666,26 @@ impl<'a> Reference<'a> {
         if self.fates[id.0][id.1].fault.is_none() {
             self.touch(id);
         }
+        if self.intent(id).op == Op::Write {
+            self.posted[id.0].push_back(id);
+        }
         self.conclude(id);
     }
 
     /// Ends the translation of a DMA, if its look-ups and walks are over.
     fn conclude(&mut self, id: Id) {
-        let Translation { walks_left, known_at, looked_up, lookup_number: lookup, data_wait } =
+        let Translation { walks_left, known_at, looked_up, lookup_number: lookup, data_wait, .. } =
             self.translations[id.0][id.1];
         if walks_left > 0 || !looked_up {
             return;
         }
         let memory = &self.case.machine.memory;
         let op = self.intent(id).op;
-        let fate = &mut self.fates[id.0][id.1];
-        fate.translated = known_at;
-        let blocked = fate.fault.is_some();
+        self.fates[id.0][id.1].translated = known_at;
+        let blocked = self.fates[id.0][id.1].fault.is_some();
+        self.translations[id.0][id.1].over = true;
         if op == Op::Write {
-            fate.completed = known_at + if blocked { 0 } else { ps(memory.write_ns) + data_wait };
-            let in_memory = fate.completed;
-            if !self.holds(Rule::WritesRetireAsTheyLeave) {
-                let adapter = self.adapter_of(id.0);
-                self.at(in_memory, Event::Left { adapter, id });
-            }
+            self.write_memory(id.0);
         }
         if blocked {
             self.at(known_at, Event::FaultKnown { lookup, id });
@@ -686,6 +694,29 @@ impl<'a> Reference<'a> {
             let skips = self.holds(Rule::AFaultSkipsMemory);
             let latency = if blocked && skips { memory.unsupported_request_ns } else { memory.read_ns };
             self.at(known_at + ps(latency) + data_wait, Event::Ready { lookup, id });
+        }
+    }
+
+    /// The writes of a VF whose translation is over reach memory, in their order or each at once.
+    fn write_memory(&mut self, vf: usize) {
+        let order = self.case.machine.device.write_order;
+        let in_order = order == WriteOrder::InOrder && self.holds(Rule::WritesStayInOrder);
+        let over = |reference: &Self, id: &Id| reference.translations[id.0][id.1].over;
+        loop {
+            let waiting = &self.posted[vf];
+            let ready = waiting.iter().position(|id| over(self, id)).filter(|at| *at == 0 || !in_order);
+            let Some(id) = ready.and_then(|at| self.posted[vf].remove(at)) else { return };
+            // Its translation ends now, or it waited for one whose translation does.
+            let Translation { known_at, data_wait, .. } = self.translations[vf][id.1];
+            let turn = if in_order { known_at.max(self.last_write[vf]) } else { known_at };
+            self.last_write[vf] = turn;
+            let blocked = self.fates[vf][id.1].fault.is_some();
+            let wait = if blocked { 0 } else { ps(self.case.machine.memory.write_ns) + data_wait };
+            self.fates[vf][id.1].completed = turn + wait;
+            if !self.holds(Rule::WritesRetireAsTheyLeave) {
+                let adapter = self.adapter_of(vf);
+                self.at(turn + wait, Event::Left { adapter, id });
+            }
         }
     }
 
