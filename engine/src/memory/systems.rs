@@ -79,6 +79,23 @@ impl Sorted {
 #[derive(Default)]
 pub struct Sorting(Vec<Sorted>);
 
+/// Sorts what was looked up by adapter and list; `longer` says what a DMA takes beyond memory's latency, and is
+/// compiled in: mostly that is nothing.
+#[inline(always)]
+fn sort<'a>(
+    sorting: &mut [Sorted],
+    memory: &MemoryTimes,
+    looked_up: impl Iterator<Item = (u32, &'a Intent, &'a Translation)>,
+    mut longer: impl FnMut(&Intent, &Translation) -> Picoseconds,
+) {
+    for (row, intent, translation) in looked_up {
+        let op = intent.transfer.op;
+        let latency = memory.latency(op, translation.fault.is_some());
+        let ready = translation.known_at + latency + longer(intent, translation);
+        sorting[intent.adapter as usize].push(op, Return { ready, row });
+    }
+}
+
 /// What a DMA takes longer for its data, whose lines it touches.
 fn data_wait(
     llc: &mut LastLevelCache,
@@ -121,27 +138,19 @@ pub fn complete(
     for (sorted, downlink) in sorting.iter_mut().zip(&mut *downlinks) {
         sorted.start(&downlink.pending, looked_up.len());
     }
-    let mut sort = |row: u32, longer: Picoseconds| {
-        let (intent, translation) = (&intents[row as usize], &translations[row as usize]);
-        let op = intent.transfer.op;
-        let ready = translation.known_at + memory.latency(op, translation.fault.is_some()) + longer;
-        sorting[intent.adapter as usize].push(op, Return { ready, row });
-    };
+    let looked_up = looked_up.iter().map(|&row| (row, &intents[row as usize], &translations[row as usize]));
     if llc.is_none() && !memory.writes_in_order {
-        looked_up.iter().for_each(|row| sort(*row, Picoseconds::ZERO));
+        sort(sorting, &memory, looked_up, |_, _| Picoseconds::ZERO);
     } else {
         let mut llc = llc.map(Mut::into_inner);
-        for &row in looked_up {
-            let (intent, translation) = (&intents[row as usize], &translations[row as usize]);
+        sort(sorting, &memory, looked_up, |intent, translation| {
             let fault = translation.fault.is_some();
             let data = llc.as_mut().map(|llc| data_wait(llc, intent, contexts, fault)).unwrap_or_default();
-            let turn = if memory.writes_in_order {
-                posted[intent.vf as usize].turn_wait(intent.transfer.op, translation.known_at)
-            } else {
-                Picoseconds::ZERO
-            };
-            sort(row, data + turn);
-        }
+            if !memory.writes_in_order {
+                return data;
+            }
+            data + posted[intent.vf as usize].turn_wait(intent.transfer.op, translation.known_at)
+        });
     }
 
     let overtaken_from = bound.0.saturating_add(memory.least_read());
