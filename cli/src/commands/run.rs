@@ -11,14 +11,14 @@ use portcullis_engine::simulation::{self, Simulation};
 use portcullis_engine::table::Table;
 use portcullis_reports::{Extras, run_tables};
 use portcullis_workloads::Scenario;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 
 use crate::arguments::{RunArguments, overrides};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::report::{About, Report};
 use crate::simulate::{Simulated, Task, simulate};
-use crate::{host, human, interrupt, scenario, stdout, summary};
+use crate::{host, human, interrupt, scenario, stdout, summary, threads};
 
 /// How often a request to stop is looked for while the world is built.
 const INTERRUPT_CHECK: Duration = Duration::from_millis(50);
@@ -33,7 +33,8 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let overrides = overrides(&arguments.settings, arguments.seed, arguments.audit)?;
     let scenario = scenario::load(&arguments.scenario, &overrides)?;
     let alone = classes_alone(&scenario, &arguments.alone)?;
-    let pool = Arc::new(thread_pool(arguments.threads)?);
+    let threads = arguments.threads.unwrap_or_else(host::default_threads);
+    let pool = Arc::new(threads::pool(threads, "simulate")?);
 
     let about = About {
         command: "run",
@@ -129,16 +130,6 @@ fn watched(
             .update(progress.requests_completed, || which.note(task, progress));
         Ok(())
     })
-}
-
-/// Threads of this run's own.
-fn thread_pool(threads: Option<usize>) -> Result<ThreadPool, Failure> {
-    let threads = threads.unwrap_or_else(host::default_threads);
-    ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("simulate-{index}"))
-        .build()
-        .map_err(|error| Failure::failed(format_args!("cannot start {threads} threads: {error}")))
 }
 
 /// Builds the world on a thread aside: a large one takes a while, and Ctrl-C must not wait for it.

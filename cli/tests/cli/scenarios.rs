@@ -2,8 +2,16 @@
 
 use crate::support::{SHORT, Workplace, json_without_wall};
 
-const BUILT_IN: [&str; 7] =
-    ["default", "gpu-copy-2m", "nic-rings", "noisy-neighbour", "fleet-4096", "dense-1024", "mixed-fleet"];
+const BUILT_IN: [&str; 8] = [
+    "default",
+    "gpu-copy-2m",
+    "nic-rings",
+    "noisy-neighbour",
+    "fleet-4096",
+    "dense-1024",
+    "mixed-fleet",
+    "window-sweep",
+];
 
 #[test]
 fn the_list_has_a_line_with_a_question_for_each() {

@@ -6,7 +6,7 @@ use bevy_ecs::component::Component;
 
 use super::spec::MemorySpec;
 use crate::gate::Uplink;
-use crate::link::time_before;
+use crate::link::{WriteOrder, time_before};
 use crate::request::Op;
 use crate::units::Picoseconds;
 
@@ -24,16 +24,19 @@ pub struct MemoryTimes {
     pub write: Picoseconds,
     /// From a read's fault to its status at the root port.
     pub unsupported_request: Picoseconds,
+    /// Whether writes of a VF reach memory in the order in which they were looked up.
+    pub writes_in_order: bool,
 }
 
 impl MemoryTimes {
     /// From a valid specification.
     #[must_use]
-    pub fn new(spec: &MemorySpec) -> Self {
+    pub fn new(spec: &MemorySpec, write_order: WriteOrder) -> Self {
         Self {
             read: Picoseconds::from_ns_f64(spec.read_ns),
             write: Picoseconds::from_ns_f64(spec.write_ns),
             unsupported_request: Picoseconds::from_ns_f64(spec.unsupported_request_ns),
+            writes_in_order: write_order == WriteOrder::InOrder,
         }
     }
 
@@ -51,6 +54,27 @@ impl MemoryTimes {
     #[must_use]
     pub fn least_read(&self) -> Picoseconds {
         self.read.min(self.unsupported_request)
+    }
+}
+
+/// Memory's order among the writes of a VF, on the VF.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct PostedWrites {
+    /// When the last write that was looked up is out of the way of those behind it; zero for relaxed order.
+    pub free_at: Picoseconds,
+}
+
+impl PostedWrites {
+    /// What a request known at `known_at` waits for the writes before it; they all come in the order of their
+    /// look-ups. A blocked write vanishes in its turn.
+    pub fn turn_wait(&mut self, op: Op, known_at: Picoseconds) -> Picoseconds {
+        if op == Op::Read {
+            return Picoseconds::ZERO;
+        }
+        let wait = self.free_at.saturating_sub(known_at);
+        self.free_at = self.free_at.max(known_at);
+        wait
     }
 }
 

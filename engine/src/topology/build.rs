@@ -14,7 +14,9 @@ use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
 use crate::ids::{Iova, PhysAddr, RequesterId, VfIndex};
 use crate::link::{RateLimits, WireTimes};
-use crate::memory::{CompletedRows, Downlink, MemoryTimes, Retirement, Watchers};
+use crate::memory::{
+    CompletedRows, Downlink, LastLevelCache, MemoryTimes, PostedWrites, Retirement, Watchers,
+};
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, TrafficSource, spawn_rows};
@@ -98,7 +100,7 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
     let spec = &machine.iommu;
     let stream = u64::from(place.iommu.0) << 32 | (u64::from(place.host.0) + 1);
     let seed = mix64(plan.seed ^ mix64(stream));
-    world.spawn((
+    let mut iommu = world.spawn((
         (
             Iommu(place.iommu),
             DidAllocator::new(DOMAIN_IDS),
@@ -109,7 +111,7 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
                 walks: WalkCosts::new(spec, seed),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
             },
-            MemoryTimes::new(&machine.memory),
+            MemoryTimes::new(&machine.memory, machine.device.write_order),
             AuditPolicy(plan.audit),
             FaultQueue::new(&spec.faults, plan.warm_up),
         ),
@@ -122,6 +124,9 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
             CompletedRows::default(),
         ),
     ));
+    if let Some(llc) = LastLevelCache::new(&machine.memory.llc) {
+        iommu.insert(llc);
+    }
 }
 
 /// Spawns the adapters, whose sources are `kinds`.
@@ -237,6 +242,12 @@ fn spawn_tenants(
             let seed =
                 mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(vf)) ^ number as u64);
             map_buffer(world, domain, buffer, part, seed, memory, vf);
+            if machine.memory.llc.bytes > 0 {
+                let mut llc = world.query::<&mut LastLevelCache>();
+                let mut llc = llc.single_mut(world).expect("one IOMMU");
+                let bytes = buffer.pages * buffer.page_size.bytes();
+                llc.warm(context.domain, Iova(buffer.iova.0 + part), bytes);
+            }
         }
         let feedback = source.feedback();
         let kinds = &mut kinds[(adapter - place.first_adapter) as usize];
@@ -254,6 +265,7 @@ fn spawn_tenants(
             TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
             VfQueue::new(queue_entries, machine.scheduler.vf_outstanding, feedback.is_some()),
             (VfBooks::default(), VfIncidents::default()),
+            PostedWrites::default(),
         ));
     }
     kinds

@@ -4,8 +4,8 @@
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::ids::{IommuIndex, Iova};
-use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire};
-use portcullis_engine::memory::MemorySpec;
+use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire, WriteOrder};
+use portcullis_engine::memory::{LlcSpec, MemorySpec};
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
@@ -206,21 +206,27 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
         prop::bool::weighted(0.2),
         prop_oneof![2 => Just(0u32), 1 => 1u32..6],
         prop::bool::weighted(0.4),
+        any::<bool>(),
     )
-        .prop_map(|(read_tags, limited, outstanding, in_order)| DeviceSpec {
+        .prop_map(|(read_tags, limited, outstanding, in_order, ordered)| DeviceSpec {
             outstanding,
             retire: if in_order { Retire::InOrder } else { Retire::OutOfOrder },
+            write_order: if ordered { WriteOrder::InOrder } else { WriteOrder::Relaxed },
             read_tags,
             max_read_mops: if limited { 3.125 } else { 0.0 },
             max_write_mops: if limited { 1.5625 } else { 0.0 },
         });
     let scheduler = (1u32..6, prop_oneof![2 => Just(0u32), 1 => 1u32..4])
         .prop_map(|(vf_queue_entries, vf_outstanding)| SchedulerSpec { vf_queue_entries, vf_outstanding });
-    let memory = (grid_ns(0..20), grid_ns(0..20), grid_ns(0..20)).prop_map(
-        |(read_ns, write_ns, unsupported_request_ns)| MemorySpec {
+    let llc = (prop_oneof![Just(0u64), 1u64..20], 1u32..4, grid_ns(0..20))
+        .prop_map(|(sets, ways, miss_ns)| LlcSpec { bytes: sets * 64 * u64::from(ways), ways, miss_ns });
+    let memory = (grid_ns(0..20), grid_ns(0..20), grid_ns(0..20), llc).prop_map(
+        |(read_ns, write_ns, unsupported_request_ns, llc)| MemorySpec {
             read_ns,
+            base_read_ns: None,
             write_ns,
             unsupported_request_ns,
+            llc,
         },
     );
     (topology, scheduler, link, device, iommu(), memory).prop_map(

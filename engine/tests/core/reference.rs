@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use portcullis_engine::domain::{Leaf, LeafSize, Permissions};
 use portcullis_engine::hash::mix64;
-use portcullis_engine::ids::{Iova, PhysAddr};
-use portcullis_engine::link::Retire;
+use portcullis_engine::ids::{DomainId, Iova, PhysAddr};
+use portcullis_engine::link::{Retire, WriteOrder};
+use portcullis_engine::memory::llc_set;
 use portcullis_engine::request::{Fault, Op};
 use portcullis_engine::topology::DomainScope;
 use portcullis_engine::translation::{WalkLatency, leaf_code};
@@ -56,10 +57,15 @@ pub enum Rule {
     DrawsGoByWalkAndAccess,
     CountersStartAfterTheWarmUp,
     TimesAreCutAtTheEndOfTheWarmUp,
+    DataIsCached,
+    WritesBringLinesIn,
+    WritesNeedNoData,
+    CachedDataAges,
+    WritesStayInOrder,
 }
 
 impl Rule {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 42] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -97,6 +103,11 @@ impl Rule {
         Self::DrawsGoByWalkAndAccess,
         Self::CountersStartAfterTheWarmUp,
         Self::TimesAreCutAtTheEndOfTheWarmUp,
+        Self::DataIsCached,
+        Self::WritesBringLinesIn,
+        Self::WritesNeedNoData,
+        Self::CachedDataAges,
+        Self::WritesStayInOrder,
     ];
 }
 
@@ -227,6 +238,10 @@ struct Translation {
     known_at: u64,
     looked_up: bool,
     lookup_number: usize,
+    /// What its data takes longer than cached data.
+    data_wait: u64,
+    /// Whether its walks and look-ups are over.
+    over: bool,
 }
 
 pub struct Reference<'a> {
@@ -261,6 +276,12 @@ pub struct Reference<'a> {
     lookups: usize,
     fault_queue: VecDeque<u64>,
     fault_server_free: u64,
+    /// The last-level cache: domain and number of each line of a set, the last touched last.
+    llc: Vec<Vec<(u32, u64)>>,
+    /// Writes of each VF in the order of their look-ups, that may not reach memory yet.
+    posted: Vec<VecDeque<Id>>,
+    /// When the last write of each VF went to memory.
+    last_write: Vec<u64>,
     pub counters: Counters,
 }
 
@@ -293,7 +314,7 @@ impl<'a> Reference<'a> {
             _ => None,
         };
         let iommu_seed = mix64(case.seed ^ mix64(u64::from(case.iommu) << 32 | 1));
-        Self {
+        let mut reference = Self {
             case,
             broken,
             domains,
@@ -341,7 +362,76 @@ impl<'a> Reference<'a> {
             lookups: 0,
             fault_queue: VecDeque::new(),
             fault_server_free: 0,
+            llc: vec![Vec::new(); machine.memory.llc.sets() as usize],
+            posted: vec![VecDeque::new(); vfs],
+            last_write: vec![0; vfs],
             counters: Counters::default(),
+        };
+        reference.write_buffers();
+        reference
+    }
+
+    /// The host has written all buffers before the run.
+    fn write_buffers(&mut self) {
+        let topology = &self.case.machine.topology;
+        for vf in 0..self.case.traffic.len() {
+            let shared = topology.domain_scope == DomainScope::Adapter;
+            let in_adapter = vf as u64 % u64::from(topology.vfs_per_adapter);
+            let part = if shared { in_adapter << 40 } else { 0 };
+            // Domains are numbered from 1 as they are made, whether the VF is attached or not.
+            let domain = if shared { self.adapter_of(vf) } else { vf } as u32 + 1;
+            for buffer in &self.case.buffers {
+                let bytes = buffer.pages * buffer.page_size.bytes();
+                let llc_bytes = self.case.machine.memory.llc.bytes;
+                let held = bytes.min(llc_bytes);
+                if held > 0 {
+                    self.touch_data(domain, buffer.iova.0 + part + bytes - held, held);
+                }
+            }
+        }
+    }
+
+    /// Touches the lines of some bytes; whether all were cached.
+    fn touch_data(&mut self, domain: u32, first: u64, length: u64) -> bool {
+        let ways = self.case.machine.memory.llc.ways as usize;
+        let sets = self.case.machine.memory.llc.sets();
+        let ages = self.holds(Rule::CachedDataAges);
+        let mut all = true;
+        for line in first / 64..=(first + length - 1) / 64 {
+            let set = &mut self.llc[llc_set(DomainId(domain), line, sets) as usize];
+            let at = set.iter().position(|there| *there == (domain, line));
+            all &= at.is_some();
+            match at {
+                Some(at) if ages => set.push(set[at]),
+                None => set.push((domain, line)),
+                Some(_) => continue,
+            }
+            match at {
+                Some(at) => {
+                    set.remove(at);
+                }
+                None if set.len() > ways => {
+                    set.remove(0);
+                }
+                None => {}
+            }
+        }
+        all
+    }
+
+    /// The DMA, which is translated, touches its data.
+    fn touch(&mut self, id: Id) {
+        let memory = &self.case.machine.memory;
+        let (off, miss) = (memory.llc.bytes == 0, ps(memory.llc.miss_ns));
+        let intent = self.intent(id);
+        let is_write = intent.op == Op::Write;
+        if off || !self.holds(Rule::DataIsCached) || (is_write && !self.holds(Rule::WritesBringLinesIn)) {
+            return;
+        }
+        let domain = self.domains[id.0].as_ref().expect("attached").0;
+        let cached = self.touch_data(domain, intent.iova, u64::from(intent.length_bytes));
+        if !cached && (!is_write || !self.holds(Rule::WritesNeedNoData)) {
+            self.translations[id.0][id.1].data_wait = miss;
         }
     }
 
@@ -700,28 +790,29 @@ impl<'a> Reference<'a> {
 
     fn looked_up(&mut self, id: Id) {
         self.translations[id.0][id.1].looked_up = true;
+        if self.fates[id.0][id.1].fault.is_none() {
+            self.touch(id);
+        }
+        if self.intent(id).op == Op::Write {
+            self.posted[id.0].push_back(id);
+        }
         self.conclude(id);
     }
 
     /// Ends the translation of a DMA, if its look-ups and walks are over.
     fn conclude(&mut self, id: Id) {
-        let Translation { walks_left, known_at, looked_up, lookup_number: lookup } =
+        let Translation { walks_left, known_at, looked_up, lookup_number: lookup, data_wait, .. } =
             self.translations[id.0][id.1];
         if walks_left > 0 || !looked_up {
             return;
         }
         let memory = &self.case.machine.memory;
         let op = self.intent(id).op;
-        let fate = &mut self.fates[id.0][id.1];
-        fate.translated = known_at;
-        let blocked = fate.fault.is_some();
+        self.fates[id.0][id.1].translated = known_at;
+        let blocked = self.fates[id.0][id.1].fault.is_some();
+        self.translations[id.0][id.1].over = true;
         if op == Op::Write {
-            fate.completed = known_at + if blocked { 0 } else { ps(memory.write_ns) };
-            let in_memory = fate.completed;
-            if !self.holds(Rule::WritesRetireAsTheyLeave) {
-                let adapter = self.adapter_of(id.0);
-                self.at(in_memory, Event::Left { adapter, id });
-            }
+            self.write_memory(id.0);
         }
         if blocked {
             self.at(known_at, Event::FaultKnown { lookup, id });
@@ -729,7 +820,30 @@ impl<'a> Reference<'a> {
         if op == Op::Read {
             let skips = self.holds(Rule::AFaultSkipsMemory);
             let latency = if blocked && skips { memory.unsupported_request_ns } else { memory.read_ns };
-            self.at(known_at + ps(latency), Event::Ready { lookup, id });
+            self.at(known_at + ps(latency) + data_wait, Event::Ready { lookup, id });
+        }
+    }
+
+    /// The writes of a VF whose translation is over reach memory, in their order or each at once.
+    fn write_memory(&mut self, vf: usize) {
+        let order = self.case.machine.device.write_order;
+        let in_order = order == WriteOrder::InOrder && self.holds(Rule::WritesStayInOrder);
+        let over = |reference: &Self, id: &Id| reference.translations[id.0][id.1].over;
+        loop {
+            let waiting = &self.posted[vf];
+            let ready = waiting.iter().position(|id| over(self, id)).filter(|at| *at == 0 || !in_order);
+            let Some(id) = ready.and_then(|at| self.posted[vf].remove(at)) else { return };
+            // Its translation ends now, or it waited for one whose translation does.
+            let Translation { known_at, data_wait, .. } = self.translations[vf][id.1];
+            let turn = if in_order { known_at.max(self.last_write[vf]) } else { known_at };
+            self.last_write[vf] = turn;
+            let blocked = self.fates[vf][id.1].fault.is_some();
+            let wait = if blocked { 0 } else { ps(self.case.machine.memory.write_ns) + data_wait };
+            self.fates[vf][id.1].completed = turn + wait;
+            if !self.holds(Rule::WritesRetireAsTheyLeave) {
+                let adapter = self.adapter_of(vf);
+                self.at(turn + wait, Event::Left { adapter, id });
+            }
         }
     }
 

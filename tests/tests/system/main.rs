@@ -14,3 +14,4 @@ mod scenarios;
 mod support;
 mod theory;
 mod tidy;
+mod validation;

@@ -164,3 +164,25 @@ fn in_the_mixed_fleet_old_hosts_are_held_back_and_training_is_not() {
     let [dense, older] = ["dense", "older"].map(mean);
     assert!(older > 1.2 * dense, "{older} {dense}");
 }
+
+/// What do IOTLB misses cost a device that touches N pages at random?
+#[test]
+fn a_window_beyond_the_iotlb_costs_walks_one_at_a_time_and_throughput_many_at_a_time() {
+    let of = |pages: u32, more: &[&str]| {
+        let pages = format!("tenants.device.memory.pages={pages}");
+        summary("window-sweep", &[&["requests=100000", &*pages], more].concat())
+    };
+    let (inside, beyond) = (of(64, &[]), of(4_096, &[]));
+    assert_within("a hit", inside.latency_mean_ns, 432.0, 0.005);
+    assert_within(
+        "a miss",
+        beyond.latency_mean_ns - inside.latency_mean_ns,
+        290.0 * (1.0 - 118.0 / 4_096.0),
+        0.01,
+    );
+    // Open and closed sources saturate alike.
+    let closed = of(4_096, &["tenants.device.arrivals.outstanding=256"]).read_gbps;
+    let open = ["tenants.device.arrivals.kind=constant", "tenants.device.arrivals.link_load=1.2"];
+    assert_within("throughput", of(4_096, &open).read_gbps, closed, 0.01);
+    assert_within("throughput", closed, 64.0 * 8.0 * 6.0 / 290.0, 0.05);
+}

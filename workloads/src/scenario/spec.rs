@@ -1,5 +1,6 @@
 //! The scenario itself.
 
+use portcullis_engine::error::SpecError;
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
@@ -38,6 +39,10 @@ pub struct Scenario {
     /// Which translations the owner map judges: `full`, `sample` or `off`. Default `full`.
     #[serde(default)]
     pub audit: Audit,
+    /// The machine whose values stand in for keys that are left out: a name or a file. It is gone once the
+    /// scenario is read, as they stand in their places then. No default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// How many of everything there are.
     #[serde(default)]
     pub topology: TopologySpec,
@@ -123,8 +128,16 @@ impl Scenario {
         share_out(&given, self.topology.hosts)
     }
 
-    /// Writes down the defaults that depend on other keys, so that a print shows them.
-    pub(super) fn fill_in(&mut self) {
+    /// Writes down the values that depend on other keys, so that a print shows them.
+    ///
+    /// # Errors
+    /// A value from which none follows.
+    pub(super) fn fill_in(&mut self) -> Result<(), SpecError> {
+        self.machine = None;
+        self.memory.derive_read_ns(&self.link, self.iommu.iotlb.hit_ns)?;
+        for class in &mut self.hosts {
+            class.memory.derive_read_ns(&class.link, class.iommu.iotlb.hit_ns)?;
+        }
         let of_classes = self.hosts.iter_mut().map(|class| &mut class.iommu.walkers);
         for walkers in of_classes.chain([&mut self.iommu.walkers]) {
             if walkers.walk_ns.is_none() && walkers.empirical_ns.is_none() {
@@ -135,6 +148,7 @@ impl Scenario {
             class.arrivals.fill_in();
             class.pattern.fill_in(class.memory.pages);
         }
+        Ok(())
     }
 
     /// A scenario in which every key is present, if not together buildable.
@@ -143,6 +157,7 @@ impl Scenario {
         iommu.walkers.memory_ns = Some(1.0);
         iommu.walkers.walk_ns = Some(1.0);
         iommu.walkers.empirical_ns = Some(vec![(1.0, 1.0)]);
+        let memory = MemorySpec { base_read_ns: Some(1.0), ..MemorySpec::default() };
         Self {
             name: String::from("every-key"),
             question: String::new(),
@@ -151,12 +166,13 @@ impl Scenario {
             warmup_us: 0.0,
             seed: default_seed(),
             audit: Audit::default(),
+            machine: Some(String::new()),
             topology: TopologySpec::default(),
             scheduler: SchedulerSpec::default(),
             link: LinkSpec::default(),
             device: DeviceSpec::default(),
             iommu,
-            memory: MemorySpec::default(),
+            memory,
             engine: BatchSpec::default(),
             report: ReportSpec::default(),
             hosts: vec![HostClassSpec::with_every_key()],

@@ -29,10 +29,11 @@ impl Template {
     pub fn scenario(&self, changes: &[Override]) -> Result<Scenario, ScenarioError> {
         let mut document = self.document.clone();
         document.apply(changes)?;
+        document.take_machine()?;
         document.inherit();
         let mut scenario: Scenario = deserialize(&document, &Scenario::known_keys)?;
-        scenario.fill_in();
-        scenario.validate().map_err(|error| ScenarioError::from_spec(&document, &error))?;
+        let whole = scenario.fill_in().and_then(|()| scenario.validate());
+        whole.map_err(|error| ScenarioError::from_spec(&document, &error))?;
         Ok(scenario)
     }
 

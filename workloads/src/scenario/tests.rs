@@ -72,7 +72,7 @@ mod builtin_scenarios {
 
     #[test]
     fn all_parse_and_say_what_the_list_says() {
-        assert_eq!(builtins().len(), 7);
+        assert_eq!(builtins().len(), 8);
         for listed in builtins() {
             let scenario = Scenario::parse(listed.name, listed.toml, &[]).expect(listed.name);
             assert_eq!(scenario.name, listed.name);
@@ -95,6 +95,130 @@ mod builtin_scenarios {
         assert_eq!((dense.topology.vfs(), dense.requests), (1_024, Some(10_000_000)));
         assert_eq!((dense.iommu.iotlb.sets(), dense.iommu.iotlb.ways()), (4_096, 8));
         assert_eq!(dense.tenants[0].memory.pages, 4_096);
+    }
+}
+
+mod machines {
+    use super::*;
+    use crate::{machine, machines};
+
+    /// `SMALL` without the key that excludes a machine's.
+    fn on(machine: &str, changes: &[&str]) -> Result<Scenario, ScenarioError> {
+        let (text, _) = edited("memory_ns = 50", "");
+        parse(&format!("machine = {machine:?}{text}"), changes)
+    }
+
+    #[test]
+    fn all_can_be_built_and_say_what_the_list_says() {
+        for listed in machines() {
+            let scenario = on(listed.name, &[]).expect(listed.name);
+            assert!(scenario.memory.read_ns > 0.0, "{}", listed.name);
+            let text: toml::Table = listed.toml.parse().expect(listed.name);
+            assert_eq!(text["name"].as_str(), Some(listed.name));
+            assert_eq!(text["description"].as_str(), Some(listed.description));
+            // A figure without a source is an assumption, and says so.
+            for line in listed.toml.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')) {
+                let generic = listed.toml.contains("All\n# are modelled");
+                let told = line.contains('#') || line.starts_with("name") || line.starts_with("description");
+                assert!(told || generic, "{}: {line}", listed.name);
+            }
+        }
+        assert_eq!(machine("broadwell").map(|found| found.name), Some("broadwell"));
+        assert_eq!(machine("abacus"), None);
+    }
+
+    #[test]
+    fn its_values_lie_below_those_of_the_scenario() {
+        let scenario = on("broadwell", &[]).expect("a machine");
+        assert_eq!((scenario.link.generation, scenario.link.lanes), (3, 8));
+        assert_eq!((scenario.device.outstanding, scenario.iommu.iotlb.entries), (31, 118));
+        assert_eq!((scenario.iommu.walkers.count, scenario.iommu.walkers.walk_ns), (6, Some(290.0)));
+        // What every machine has.
+        assert_eq!(scenario.iommu.walkers.queue_entries, 1);
+        // What it does not say is the scenario's, or its default.
+        assert_eq!((scenario.topology.vfs_per_adapter, scenario.device.read_tags), (4, 768));
+        let changed = on("broadwell", &["iommu.iotlb.entries=64", "link.lanes=16"]).expect("a machine");
+        assert_eq!((changed.iommu.iotlb.entries, changed.link.lanes, changed.link.generation), (64, 16, 3));
+        let other = on("broadwell", &["machine=haswell"]).expect("another");
+        assert_eq!(other.iommu.walkers.walk_ns, Some(228.0));
+        assert_eq!(small(&["machine=haswell"]).expect("by --set alone").iommu.walkers.count, 5);
+    }
+
+    #[test]
+    fn a_key_of_the_scenario_does_away_with_the_one_it_excludes() {
+        let accesses =
+            small(&["machine=broadwell"]).expect("`memory_ns` stands in the scenario").iommu.walkers;
+        assert_eq!((accesses.memory_ns, accesses.walk_ns), (Some(50.0), None));
+        let memory = on("broadwell", &["memory.read_ns=10"]).expect("`read_ns` by --set").memory;
+        assert_eq!((memory.read_ns, memory.base_read_ns), (10.0, None));
+        let (text, line) =
+            edited("[iommu.walkers]", "[memory]\nread_ns = 5\nbase_read_ns = 500\n[iommu.walkers]");
+        let place = format!("small.toml:{}", line + 2);
+        assert_error(parse(&text, &[]), &place, &["`memory.read_ns` and `memory.base_read_ns` exclude"]);
+    }
+
+    #[test]
+    fn a_lone_read_takes_what_was_measured() {
+        let of = |link: &str, base: &str| on("broadwell", &[link, base]);
+        let slow = of("link.generation=1", "memory.base_read_ns=432").expect("enough").memory.read_ns;
+        let fast = of("link.generation=5", "memory.base_read_ns=432").expect("enough").memory.read_ns;
+        // 108 bytes at 2.0 and at 31.5 Gb/s a lane, of which TLPs get 0.9185.
+        let wire_ns = |lane: f64| 108.0 * 8.0 / (8.0 * lane * 0.9185);
+        assert!((fast - slow - (wire_ns(2.0) - wire_ns(32.0 * 128.0 / 130.0))).abs() < 0.01, "{slow} {fast}");
+        let too_short = of("link.lanes=8", "memory.base_read_ns=200");
+        let place = "--set memory.base_read_ns=200";
+        assert_error(too_short, place, &["`memory.base_read_ns` is 200", "the least", "216.9"]);
+    }
+
+    #[test]
+    fn one_of_your_own_is_a_file() {
+        let directory = std::env::temp_dir().join(format!("portcullis-machines-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let write = |name: &str, text: &str| {
+            let path = directory.join(name);
+            std::fs::write(&path, text).expect("written");
+            path.display().to_string()
+        };
+        let mine = "[link]\ngeneration = 4\nlanes = 16\nmps = 512\nmrrs = 1024\n\
+                    [device]\noutstanding = 64\nretire = \"out_of_order\"\nmax_read_mops = 100\nmax_write_mops = 80\n\
+                    [iommu.iotlb]\nentries = 96\nways = \"full\"\n\
+                    [iommu.walkers]\ncount = 4\nwalk_ns = 350.0\n[memory]\nbase_read_ns = 510.5\n";
+        let path = write("mine.toml", mine);
+        let scenario = on(&path, &[]).expect("by its path");
+        assert_eq!((scenario.link.mps, scenario.device.outstanding), (512, 64));
+        // Beside the scenario's file.
+        let (text, _) = edited("memory_ns = 50", "");
+        let text = format!("machine = \"mine.toml\"{text}");
+        let origin = directory.join("scenario.toml").display().to_string();
+        assert_eq!(Scenario::parse(&origin, &text, &[]).expect("beside it"), scenario);
+
+        let broken = |name: &str, old: &str, new: &str, line: usize, words: &[&str]| {
+            let path = write(name, &mine.replace(old, new));
+            assert_error(on(&path, &[]), &format!("{path}:{line}"), words);
+        };
+        broken("a.toml", "lanes = 16", "lane = 16", 3, &["unknown key `link.lane`", "`link.lanes`"]);
+        broken("b.toml", "entries = 96", "entries = \"many\"", 12, &["`iommu.iotlb.entries`"]);
+        broken("c.toml", "lanes = 16", "lanes = 3", 3, &["`link.lanes` is 3"]);
+        broken("d.toml", "walk_ns = 350.0", "walk_ns = 350.0\nmemory_ns = 3", 17, &["exclude"]);
+        broken("e.toml", "base_read_ns = 510.5", "base_read_ns = 3", 18, &["the least"]);
+        broken("f.toml", "[link]", "requests = 3\n[link]", 1, &["unknown key `requests`"]);
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+
+    #[test]
+    fn what_is_no_machine_is_named() {
+        assert_error(on("brodwell", &[]), "small.toml:1", &["`machine` is \"brodwell\"", "\"broadwell\""]);
+        assert_error(on("abacus", &[]), "small.toml:1", &["there are broadwell, haswell"]);
+        assert_error(on("no/such.toml", &[]), "small.toml:1", &["no/such.toml", "No such file"]);
+        assert_error(small(&["machine=3"]), "--set machine=3", &["`machine` is 3"]);
+    }
+
+    #[test]
+    fn a_print_holds_its_values_and_not_its_name() {
+        let scenario = on("broadwell", &[]).expect("a machine");
+        let printed = scenario.to_toml();
+        assert!(!printed.contains("machine") && printed.contains("entries = 118"), "{printed}");
+        assert_eq!(Scenario::parse("printed", &printed, &[]), Ok(scenario));
     }
 }
 
