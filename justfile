@@ -61,6 +61,11 @@ bench *filter:
 bench-once:
     cargo bench --locked --bench '*' -- --test
 
+# Measures the tables of docs/performance.md and writes them there, in about ten minutes on a machine that does nothing else;
+# `just performance --quick` only sees that it works, `just performance --events FILE` compares caches on a trace of yours.
+performance *arguments:
+    benches/tables/run {{arguments}}
+
 # Everything that must hold before a change lands.
 ci:
     .ci/run

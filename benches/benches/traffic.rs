@@ -18,7 +18,7 @@ use portcullis_benches::measure::{bench_stages, group, run};
 use portcullis_engine::ids::{HostIndex, VfIndex};
 use portcullis_engine::request::Intended;
 use portcullis_engine::schedule::Stage;
-use portcullis_engine::topology::Spans;
+use portcullis_engine::topology::Place;
 use portcullis_engine::traffic::{SortScratch, Staged, order};
 use portcullis_engine::units::Picoseconds;
 
@@ -78,7 +78,7 @@ fn source(criterion: &mut Criterion) {
     }
 }
 
-/// A batch of a host as its sources leave it, about 2,048 requests, and its span of time.
+/// A batch of an IOMMU as its sources leave it, about 2,048 requests, and its span of time.
 struct Batch {
     staged: Staged,
     first: Picoseconds,
@@ -88,7 +88,7 @@ struct Batch {
 impl Batch {
     fn new(scenario: &str, vfs: u32) -> Self {
         let plan = endless_plan(scenario, &[]);
-        let span = Spans::new(&plan).batch;
+        let span = Place::of_host(&plan, HostIndex(0))[0].batch_span(&plan);
         // After a while, so that no source is at its start.
         let first = Picoseconds(20 * span.0);
         let last = first + span;

@@ -90,7 +90,7 @@ fn bench_case(group: &mut Group<'_>, traffic: &Traffic, sets: u32) {
     let entries = sets * WAYS as u32;
     bench_stages(group, "stage", &[Stage::Translate], || {
         let mut plan = endless_plan("dense-1024", traffic.changes);
-        plan.machine.iommu.iotlb.entries = entries;
+        plan.host_classes[0].machine.iommu.iotlb.entries = entries;
         plan
     });
     let iotlb = || {

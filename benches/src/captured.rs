@@ -6,7 +6,7 @@ use portcullis_engine::ids::HostIndex;
 use portcullis_engine::plan::RunPlan;
 use portcullis_engine::request::Intent;
 use portcullis_engine::schedule::{Stage, Stages};
-use portcullis_engine::topology::{Spans, build_host};
+use portcullis_engine::topology::{Place, Spans, build_iommu};
 use portcullis_engine::traffic::Batch;
 use portcullis_engine::translation::{Arrivals, ContextEntry};
 
@@ -58,7 +58,7 @@ impl Captured {
     /// If it has not, or if the traffic ends before.
     #[must_use]
     pub fn new(plan: &RunPlan, requests: usize) -> Self {
-        let mut world = build_host(plan, &Spans::new(plan), HostIndex(0));
+        let mut world = build_iommu(plan, &Spans::new(plan), &Place::of_host(plan, HostIndex(0))[0]);
         world.insert_resource(RequestColumns::default());
         let mut stages = Stages::new();
         stages.flow.add_systems(capture.after(Stage::Arrive).before(Stage::Translate));

@@ -6,6 +6,7 @@
 //! - [`bare_loop`]: what translation costs without an engine: one hand-written loop over such columns;
 //! - [`entity_per_request`], [`boxed_objects`]: the same look-ups with a request laid out otherwise;
 //! - [`functional`]: the engine's IOTLB and page tables driven by the same kind of loop;
+//! - [`lookups`]: look-ups as a file that other cache simulators read, and what goes through it;
 //! - [`trace`]: events for a replay, made up from a seed;
 //! - [`measure`]: how the benches are run.
 //!
@@ -17,6 +18,7 @@ pub mod captured;
 pub mod cases;
 pub mod entity_per_request;
 pub mod functional;
+pub mod lookups;
 pub mod measure;
 pub mod staged_host;
 pub mod trace;

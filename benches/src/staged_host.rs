@@ -12,7 +12,7 @@ use portcullis_engine::account::RequestLog;
 use portcullis_engine::ids::HostIndex;
 use portcullis_engine::plan::RunPlan;
 use portcullis_engine::schedule::{Stage, Stages};
-use portcullis_engine::topology::{Spans, build_host};
+use portcullis_engine::topology::{Place, Spans, build_iommu};
 use portcullis_engine::traffic::Batch;
 
 /// The stages of a batch, schedule by schedule, in the order in which they run.
@@ -65,10 +65,10 @@ pub struct StagedHost {
 }
 
 impl StagedHost {
-    /// Builds the first host of the plan.
+    /// Builds the first IOMMU of the first host of the plan.
     #[must_use]
     pub fn new(plan: &RunPlan) -> Self {
-        let mut world = build_host(plan, &Spans::new(plan), HostIndex(0));
+        let mut world = build_iommu(plan, &Spans::new(plan), &Place::of_host(plan, HostIndex(0))[0]);
         world.insert_resource(StageClock { last: Instant::now(), times: StageTimes::default() });
         let mut stages = Stages::new();
         read_clock_between(&mut stages.begin, &BEGIN);

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use portcullis_reports::sweep::Shard;
 use portcullis_workloads::Override;
+use portcullis_workloads::validation::Section;
 
 use crate::failure::Failure;
 
@@ -33,6 +34,7 @@ Examples:
   portcullis sweep default --axis iommu.iotlb.entries=256..4096:*2
                                                    the same at many points, into one data set
   portcullis replay trace.events.parquet           drive the IOMMU by a recorded trace
+  portcullis validate                              theory and measurements beside the simulation
   portcullis scenarios                             which built-in scenarios there are
 
 Exit codes: 0 success, 1 the run failed, 2 bad input, 130 interrupted.";
@@ -46,6 +48,8 @@ pub enum Command {
     Sweep(SweepArguments),
     /// Drive the IOMMU by a trace of events and write a report
     Replay(ReplayArguments),
+    /// Reproduce closed forms and published measurements, and print them beside the simulation
+    Validate(ValidateArguments),
     /// List the built-in scenarios, or print one as TOML
     Scenarios(ScenariosArguments),
     /// Print a completion script for a shell
@@ -60,6 +64,7 @@ Examples:
   portcullis run fleet-4096 --set requests=100000000 --threads 2
   portcullis run default --set iommu.iotlb.entries=256 --set iommu.iotlb.ways=full --json
   portcullis run my-scenario.toml --audit off --out results/first
+  portcullis run noisy-neighbour --alone           what do the others cost each class?
 
 A scenario to start from: `portcullis scenarios default`; every key: docs/scenarios.md.";
 
@@ -90,6 +95,11 @@ pub struct RunArguments {
     /// Log every DMA, a row each, to requests.parquet
     #[arg(long)]
     pub log_requests: bool,
+
+    /// Simulate also with CLASS alone, the other classes intending nothing, and write its slowdown to
+    /// slowdown.parquet; may be given several times; without =CLASS each class in turn
+    #[arg(long, value_name = "CLASS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub alone: Vec<String>,
 
     /// Where the report goes.
     #[command(flatten)]
@@ -228,11 +238,47 @@ pub struct OutputArguments {
     pub force: bool,
 }
 
+const VALIDATE_AFTER_HELP: &str = "\
+Examples:
+  portcullis validate
+  portcullis validate --section 3 --section 4 --json
+
+Sections: 1 closed forms, 2 PCIe efficiency, 3 latency and 4 throughput under IOTLB misses.
+A row is calibrated where parameters were fitted to that very curve, predicted elsewhere.
+Sources and how to read the table: docs/validation.md.
+
+Exit codes: 0 every row is within its tolerance, 1 a row is not, 2 bad input, 130 interrupted.";
+
+/// `portcullis validate`.
+#[derive(Debug, Args)]
+#[command(after_help = VALIDATE_AFTER_HELP)]
+pub struct ValidateArguments {
+    /// Only this section; may be given several times [default: all]
+    #[arg(long = "section", value_name = "N", value_parser = section, allow_negative_numbers = true)]
+    pub sections: Vec<Section>,
+
+    /// Print one JSON object on stdout, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+
+    /// Runs simulated at once, 1 to 1024, each on one thread [default: all processors]
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
+    pub threads: Option<usize>,
+
+    /// Show no progress bar; there is none either when stderr is no terminal
+    #[arg(long)]
+    pub quiet: bool,
+}
+
 /// `portcullis scenarios`.
 #[derive(Debug, Args)]
 pub struct ScenariosArguments {
-    /// The scenario to print as TOML
+    /// The scenario, or machine, to print as TOML
     pub name: Option<String>,
+
+    /// List or print machines, in place of scenarios
+    #[arg(long)]
+    pub machines: bool,
 }
 
 /// `portcullis completions`.
@@ -293,6 +339,12 @@ fn threads(text: &str) -> Result<usize, String> {
         Ok(threads @ 1..=THREADS_MAX) => Ok(threads),
         _ => Err(format!("it must lie between 1 and {THREADS_MAX}")),
     }
+}
+
+/// The value of `--section`.
+fn section(text: &str) -> Result<Section, String> {
+    let last = Section::ALL.len();
+    text.parse().ok().and_then(Section::of_number).ok_or_else(|| format!("it must lie between 1 and {last}"))
 }
 
 /// What clap has to say about a command line, in one sentence: the message and its tips, without

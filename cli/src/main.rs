@@ -15,7 +15,9 @@ mod simulate;
 mod stdout;
 mod summary;
 mod sweep;
+mod threads;
 mod trace;
+mod validation;
 
 use std::io::{self, Write};
 use std::panic;
@@ -53,6 +55,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Sweep(arguments) => commands::sweep::sweep(&arguments),
         Command::Replay(arguments) => commands::replay::replay(&arguments),
+        Command::Validate(arguments) => commands::validate::validate(&arguments),
         Command::Scenarios(arguments) => commands::scenarios::scenarios(&arguments),
         Command::Completions(arguments) => commands::completions::completions(&arguments),
         Command::Man => commands::man::man(),

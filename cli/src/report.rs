@@ -40,6 +40,8 @@ pub struct About {
     pub trace: Option<String>,
     /// The point of the sweep; none elsewhere.
     pub point: Option<u64>,
+    /// The classes that are also simulated alone.
+    pub alone: Vec<String>,
     /// Seed of every stream.
     pub seed: u64,
     /// Threads that simulate.
@@ -131,6 +133,7 @@ impl Report {
             scenario_toml: about.scenario_toml,
             trace: about.trace,
             point: about.point,
+            alone: about.alone,
             seed: about.seed,
             version: env!("CARGO_PKG_VERSION").into(),
             commit: Some(env!("PORTCULLIS_COMMIT")).filter(|commit| *commit != "unknown").map(Into::into),

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, is_separator};
 
 use portcullis_workloads::sweep::SweepFile;
-use portcullis_workloads::{Builtin, Override, Scenario, builtin, builtins};
+use portcullis_workloads::{Builtin, Machine, Override, Scenario, builtin, builtins, machine, machines};
 
 use crate::failure::Failure;
 
@@ -68,6 +68,16 @@ pub fn source_beside(file: &str, name: &str) -> Result<Source, Failure> {
 /// There is none; the nearest name is suggested.
 pub fn built_in(name: &str) -> Result<&'static Builtin, Failure> {
     builtin(name).ok_or_else(|| unknown(name, ""))
+}
+
+/// The built-in machine of this name.
+///
+/// # Errors
+/// There is none; all are listed.
+pub fn built_in_machine(name: &str) -> Result<&'static Machine, Failure> {
+    let names = || machines().iter().map(|machine| machine.name).collect::<Vec<_>>().join(", ");
+    let unknown = || format!("there is no built-in machine `{name}`; there are {}", names());
+    machine(name).ok_or_else(|| Failure::bad_input(unknown()))
 }
 
 /// Whether a name that is no built-in's means a file.

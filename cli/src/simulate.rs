@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use portcullis_engine::account::SummaryRow;
+use portcullis_engine::account::{Figures, SummaryRow};
 use portcullis_engine::error::SpecError;
 use portcullis_engine::simulation::{Progress, RunResult, Simulation};
-use portcullis_reports::Machine;
+use portcullis_engine::table::Table;
+use portcullis_reports::{Extras, Machine};
 use portcullis_workloads::Scenario;
 use rayon::ThreadPool;
 
 use crate::failure::Failure;
-use crate::report::Report;
 use crate::{host, human, interrupt};
 
 /// What is simulated.
@@ -18,11 +18,22 @@ use crate::{host, human, interrupt};
 pub struct Task {
     /// The scenario, checked.
     pub scenario: Scenario,
+    /// The index of the class that is alone; `None` for all together.
+    pub alone: Option<u32>,
     /// Whether every DMA is logged.
     pub log_requests: bool,
 }
 
 impl Task {
+    /// The tables it leaves beside those that every run leaves.
+    pub fn extras(&self) -> Extras {
+        Extras {
+            requests: self.log_requests,
+            tenant_windows: self.scenario.report.tenant_windows,
+            slowdown: false,
+        }
+    }
+
     /// Builds the world, in parallel in the current rayon pool.
     ///
     /// # Errors
@@ -34,25 +45,37 @@ impl Task {
             let problem = format!("takes about {needed} of memory; this machine has {}", human::bytes(there));
             return Err(SpecError::new("topology", problem));
         }
-        let mut plan = self.scenario.plan();
+        let mut plan = match self.alone {
+            Some(class) => self.scenario.plan_alone(class),
+            None => self.scenario.plan(),
+        };
         plan.log_requests = self.log_requests;
         Simulation::build(plan)
     }
 }
 
-/// Simulates `task` on the threads of `pool` and hands every row to `report`; returns the summary, and
-/// what the owner map found where isolation was broken. The world is built by `build`; `watch` sees
-/// every round.
+/// What a simulation came to.
+pub struct Simulated {
+    /// The whole run in one row.
+    pub summary: SummaryRow,
+    /// What each class got, and each VF, in the order of classes and VFs.
+    pub figures: Vec<Figures>,
+    /// What the owner map found, where isolation was broken.
+    pub breach: Option<String>,
+}
+
+/// Simulates `task` on the threads of `pool` and hands every row to `write`. The world is built by `build`;
+/// `watch` sees every round.
 ///
 /// # Errors
-/// The world cannot be built, the disk fails, the user asked to stop, or `watch` has it end.
+/// The world cannot be built, `write` fails, the user asked to stop, or `watch` has it end.
 pub fn simulate(
     task: &Task,
     pool: &ThreadPool,
-    report: &mut Report,
+    write: &mut dyn FnMut(Vec<Table>) -> Result<(), Failure>,
     build: impl FnOnce(&Task) -> Result<Simulation, Failure>,
     watch: &mut dyn FnMut(&Progress) -> Result<(), Failure>,
-) -> Result<(SummaryRow, Option<String>), Failure> {
+) -> Result<Simulated, Failure> {
     let clock = Instant::now();
     let mut simulation = build(task)?;
     let build_s = clock.elapsed().as_secs_f64();
@@ -61,23 +84,24 @@ pub fn simulate(
     loop {
         interrupt::check()?;
         let progress = pool.install(|| simulation.advance());
-        report.write(simulation.drain_tables())?;
+        write(simulation.drain_tables())?;
         watch(&progress)?;
         if progress.finished {
             break;
         }
     }
-    let RunResult { mut summary, tenants, latency, tables, breach } = pool.install(|| simulation.finish());
+    let RunResult { mut summary, tenants, latency, figures, tables, breach } =
+        pool.install(|| simulation.finish());
     measure(&mut summary, build_s, clock.elapsed().as_secs_f64());
-    report.write(tables)?;
-    report.write([tenants, latency, std::iter::once(summary.clone()).collect()])?;
-    Ok((summary, breach))
+    write(tables)?;
+    write(vec![tenants, latency, std::iter::once(summary.clone()).collect()])?;
+    Ok(Simulated { summary, figures, breach })
 }
 
 /// Fills in what the host took.
 fn measure(summary: &mut SummaryRow, build_s: f64, simulate_s: f64) {
     summary.wall_build_s = build_s;
     summary.wall_simulate_s = simulate_s;
-    summary.wall_dma_per_s = summary.dma_total as f64 / simulate_s;
+    summary.wall_dma_per_s = (summary.dma_total + summary.dma_warmup) as f64 / simulate_s;
     summary.wall_peak_memory_bytes = host::peak_memory_bytes();
 }

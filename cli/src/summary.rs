@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, LineStyle, Table as TextTable, TableStyle};
-use portcullis_engine::account::SummaryRow;
+use portcullis_engine::account::{SlowdownRow, SummaryRow};
 use portcullis_engine::replay::ReplaySummaryRow;
 use portcullis_engine::table::{Column, Field, Row, Table};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -77,9 +77,56 @@ pub fn of_run(row: &SummaryRow, report: &Path) -> String {
     layout(&title, lines)
 }
 
+/// What the others cost each class that also ran alone; nothing where none did.
+pub fn of_slowdowns(rows: &[SlowdownRow]) -> String {
+    let of_classes = || rows.iter().filter(|row| row.vf.is_none());
+    if of_classes().next().is_none() {
+        return String::new();
+    }
+    let mut table = TextTable::new();
+    let header = [
+        "class",
+        "VFs",
+        "slowdown",
+        "of p99",
+        "of service",
+        "latency alone",
+        "together",
+        "p99 alone",
+        "together",
+    ];
+    table.load_style(RULED).set_header(header);
+    table.add_rows(of_classes().map(|row| {
+        [
+            row.class.clone(),
+            count(row.vfs),
+            format!("{:.3}", row.slowdown),
+            format!("{:.3}", row.slowdown_p99),
+            format!("{:.3}", row.slowdown_service),
+            nanoseconds(row.latency_mean_alone_ns),
+            nanoseconds(row.latency_mean_ns),
+            nanoseconds(row.latency_p99_alone_ns as f64),
+            nanoseconds(row.latency_p99_ns as f64),
+        ]
+    }));
+    for column in 1..header.len() {
+        if let Some(numbers) = table.column_mut(column) {
+            numbers.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!(
+        "\nslowdown: mean latency together with the other classes, over that of the class alone\n{}\n",
+        table.trim_fmt()
+    )
+}
+
 /// What the tenants got: time, DMAs, throughput, latency.
 fn run_traffic(row: &SummaryRow, lines: &mut Lines) {
     lines.push(("simulated time", nanoseconds(row.simulated_ns)));
+    if row.warmup_ns > 0.0 {
+        let warm_up = nanoseconds(row.warmup_ns);
+        lines.push(("warm-up", format!("{warm_up}, {} not counted", counted(row.dma_warmup, "DMA"))));
+    }
     lines.push((
         "DMAs",
         format!(

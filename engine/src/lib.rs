@@ -18,6 +18,7 @@ pub mod prefetch;
 pub mod replay;
 pub mod request;
 pub mod ring;
+pub mod rounds;
 pub mod schedule;
 pub mod simulation;
 pub mod table;

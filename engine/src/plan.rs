@@ -9,12 +9,12 @@ use crate::ids::{HostIndex, Iova, VfIndex};
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
-use crate::topology::TopologySpec;
+use crate::topology::{HOSTS_MAX, TopologySpec};
 use crate::traffic::Source;
 use crate::translation::IommuSpec;
 use crate::units::Picoseconds;
 
-/// The hardware of a fleet.
+/// The hardware of hosts that are alike.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MachineSpec {
     /// How many of everything.
@@ -25,7 +25,7 @@ pub struct MachineSpec {
     pub link: LinkSpec,
     /// Limits of each adapter.
     pub device: DeviceSpec,
-    /// The IOMMU of each host.
+    /// Each IOMMU of a host.
     pub iommu: IommuSpec,
     /// The memory of each host.
     pub memory: MemorySpec,
@@ -50,9 +50,10 @@ impl MachineSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchSpec {
-    /// Requests a host emits and translates as one batch. Default 2,048: its columns stay in L2.
+    /// Requests an IOMMU's tenants emit and it translates as one batch. Default 2,048: its columns stay in L2.
     pub batch_requests: u32,
-    /// Requests a host advances by while a thread visits it. Default 131,072: its tables are fetched once a visit.
+    /// Requests an IOMMU advances by, on average over the fleet, while a thread visits it. Default 131,072: its
+    /// tables are fetched once a visit.
     pub visit_requests: u32,
 }
 
@@ -93,13 +94,15 @@ pub struct ReportSpec {
     /// Windows the expected duration is cut into for the time series: a run that takes longer gets more, and
     /// windows in which nothing completes are left out. Default 100.
     pub windows: u32,
+    /// Whether each VF has a row of its own in each of these windows. Default false.
+    pub tenant_windows: bool,
     /// Rows of the timeline a host may write; the rest are counted. Default 10,000.
     pub timeline_rows_per_host: u32,
 }
 
 impl Default for ReportSpec {
     fn default() -> Self {
-        Self { windows: 100, timeline_rows_per_host: 10_000 }
+        Self { windows: 100, tenant_windows: false, timeline_rows_per_host: 10_000 }
     }
 }
 
@@ -160,14 +163,26 @@ pub struct TenantPlan {
 /// Makes the tenant of a VF; a function of its arguments alone.
 pub type Tenants = dyn Fn(HostIndex, VfIndex) -> TenantPlan + Send + Sync;
 
+/// Hosts that are alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostClass {
+    /// What they are called in results.
+    pub name: String,
+    /// Their machine; `topology.hosts` is how many of them there are.
+    pub machine: MachineSpec,
+    /// How many DMAs the tenants of all of them together are expected to intend: how work is cut and shared
+    /// rests on it, no result.
+    pub expected_requests: u64,
+}
+
 /// Everything a run needs.
 pub struct RunPlan {
     /// The scenario's name.
     pub name: String,
     /// The seed of every stream.
     pub seed: u64,
-    /// The hardware.
-    pub machine: MachineSpec,
+    /// The hosts by their classes; they are counted class by class.
+    pub host_classes: Vec<HostClass>,
     /// How the work is cut.
     pub batch: BatchSpec,
     /// Which translations the owner map judges.
@@ -184,15 +199,25 @@ pub struct RunPlan {
     pub expected_requests: u64,
     /// Simulated time until the last is intended, or an estimate where a number is given.
     pub expected_duration: Picoseconds,
+    /// What is intended before this time is simulated and not counted, and the hardware's counters start at it.
+    pub warm_up: Picoseconds,
 }
 
 impl RunPlan {
+    /// Every host, with the index of its class.
+    pub fn hosts(&self) -> impl Iterator<Item = (HostIndex, usize)> {
+        let classes = self.host_classes.iter().enumerate();
+        let classes = classes.flat_map(|(class, of)| (0..of.machine.topology.hosts).map(move |_| class));
+        (0..).map(HostIndex).zip(classes)
+    }
+
     /// Checks every value.
     ///
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
-        self.machine.validate()?;
+        self.host_classes.iter().try_for_each(|class| class.machine.validate())?;
+        SpecError::in_range("topology.hosts", self.hosts().count(), 1, HOSTS_MAX as usize)?;
         self.batch.validate()?;
         self.report.validate()
     }

@@ -80,6 +80,13 @@ impl<T: Copy + Default> OrderedRing<T> {
         (self.items, self.first) = (items.into(), 0);
     }
 
+    /// Forgets every item that is not to be kept.
+    pub fn retain(&mut self, keeps: impl Fn(&T) -> bool) {
+        let mut kept = Self::new(self.items.len());
+        self.iter().filter(|item| keeps(item)).for_each(|item| kept.insert(*item, |_| 0));
+        *self = kept;
+    }
+
     /// Inserts an item behind every one whose key is not greater.
     #[inline]
     pub fn insert<K: Ord>(&mut self, item: T, key: impl Fn(&T) -> K) {
@@ -111,10 +118,13 @@ mod tests {
     proptest! {
         /// The same as a list that is sorted, stably, after every insertion.
         #[test]
-        fn is_a_sorted_list(steps in prop::collection::vec((any::<bool>(), 0_u32..8), 1..300)) {
-            let (mut ring, mut list) = (OrderedRing::new(5), Vec::new());
-            for (number, (inserts, key)) in steps.into_iter().enumerate() {
-                if inserts {
+        fn is_a_sorted_list(steps in prop::collection::vec((0_u32..20, 0_u32..8), 1..300)) {
+            let (mut ring, mut list) = (OrderedRing::new(5), Vec::<(u32, usize)>::new());
+            for (number, (step, key)) in steps.into_iter().enumerate() {
+                if step == 0 {
+                    ring.retain(|item: &(u32, usize)| item.0 != key);
+                    list.retain(|item| item.0 != key);
+                } else if step < 11 {
                     ring.insert((key, number), |item| item.0);
                     list.push((key, number));
                     list.sort_by_key(|item| item.0);

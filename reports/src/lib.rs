@@ -27,7 +27,7 @@ pub use extra::{ExtraColumn, ExtraValue};
 pub use machine::Machine;
 pub use manifest::{MANIFEST_FILE, Manifest};
 pub use read_back::{Cells, StoredTable};
-pub use schema::{ROW_GROUP_ROWS, SCHEMA_VERSION, replay_tables, run_tables, schema_markdown};
+pub use schema::{Extras, ROW_GROUP_ROWS, SCHEMA_VERSION, replay_tables, run_tables, schema_markdown};
 pub use table_file::{FileInfo, Metadata};
 pub use writer::{ReportWriter, WriterThread};
 

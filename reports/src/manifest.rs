@@ -33,6 +33,9 @@ pub struct Manifest {
     /// The point of the sweep; absent elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<u64>,
+    /// The classes that were also simulated alone; absent where none was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alone: Vec<String>,
     /// Seed of every stream.
     pub seed: u64,
     /// Version of Portcullis.

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use portcullis_engine::account::{LatencyRow, RequestRow, SummaryRow, TenantRow, TimelineRow, WindowRow};
+use portcullis_engine::account::{
+    LatencyRow, RequestRow, SlowdownRow, SummaryRow, TenantRow, TenantWindowRow, TimelineRow, WindowRow,
+};
 use portcullis_engine::replay::{RefusedRow, ReplayRequestRow, ReplaySummaryRow};
 use portcullis_engine::table::{Column, Field, Table};
 
@@ -15,9 +17,25 @@ pub const SCHEMA_VERSION: &str = "1";
 /// Rows of every row group but a table's last.
 pub const ROW_GROUP_ROWS: usize = 262_144;
 
-/// The tables of a run, without rows; with `log_requests`, also that of its requests.
+/// Which tables a run leaves beside those that every run leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// A row a DMA.
+    pub requests: bool,
+    /// A row a VF and window.
+    pub tenant_windows: bool,
+    /// A row a class that also ran alone, and a row a VF of it.
+    pub slowdown: bool,
+}
+
+impl Extras {
+    /// Every one.
+    pub const ALL: Self = Self { requests: true, tenant_windows: true, slowdown: true };
+}
+
+/// The tables of a run, without rows.
 #[must_use]
-pub fn run_tables(log_requests: bool) -> Vec<Table> {
+pub fn run_tables(extras: Extras) -> Vec<Table> {
     let mut tables = vec![
         Table::new::<SummaryRow>(),
         Table::new::<TenantRow>(),
@@ -25,7 +43,13 @@ pub fn run_tables(log_requests: bool) -> Vec<Table> {
         Table::new::<TimelineRow>(),
         Table::new::<LatencyRow>(),
     ];
-    if log_requests {
+    if extras.tenant_windows {
+        tables.push(Table::new::<TenantWindowRow>());
+    }
+    if extras.slowdown {
+        tables.push(Table::new::<SlowdownRow>());
+    }
+    if extras.requests {
         tables.push(Table::new::<RequestRow>());
     }
     tables
@@ -45,7 +69,10 @@ pub(crate) fn table_file_name(table: &str) -> String {
 /// Whether a report has a file of this name.
 pub(crate) fn is_report_file(name: &str) -> bool {
     name == MANIFEST_FILE
-        || run_tables(true).iter().chain(&replay_tables()).any(|table| table_file_name(table.name) == name)
+        || run_tables(Extras::ALL)
+            .iter()
+            .chain(&replay_tables())
+            .any(|table| table_file_name(table.name) == name)
 }
 
 /// The Parquet type of a column, as readers show it, and whether cells may be null.
@@ -81,6 +108,7 @@ fn unit_of(name: &str, column: &Column) -> &'static str {
     }
     match (name, column) {
         ("length", _) => "bytes",
+        ("slowdown" | "slowdown_p99" | "slowdown_service", _) => "ratio",
         ("stale" | "stale_total", _) => "pages",
         (_, Column::Text(_) | Column::Name(_) | Column::OptionalName(_) | Column::Bool(_)) => "",
         ("seed" | "host" | "adapter" | "vf" | "requester_id" | "device" | "domain", _) => "",
@@ -93,7 +121,7 @@ fn unit_of(name: &str, column: &Column) -> &'static str {
 #[must_use]
 pub fn schema_markdown() -> String {
     let mut text = String::new();
-    for (command, tables) in [("run", run_tables(true)), ("replay", replay_tables())] {
+    for (command, tables) in [("run", run_tables(Extras::ALL)), ("replay", replay_tables())] {
         let _ = writeln!(text, "## Tables of `{command}`\n");
         for table in tables {
             describe(&mut text, &table);

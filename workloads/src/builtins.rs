@@ -30,6 +30,8 @@ static BUILTINS: &[Builtin] = builtins! {
     "noisy-neighbour": "What does one tenant that thrashes the IOTLB cost its quiet neighbours?",
     "fleet-4096": "How do 4,096 VFs on 64 hosts fare with a hashed IOTLB at 60 % of the link?",
     "dense-1024": "Can one adapter carry 1,024 VFs whose pages far outnumber the IOTLB's entries?",
+    "mixed-fleet": "Which hosts of a mixed fleet does translation hold back: dense, training or old ones?",
+    "window-sweep": "What do IOTLB misses cost a device that touches N pages at random?",
 };
 
 /// Every scenario that is built in, in the order in which they are listed.

@@ -6,3 +6,4 @@ pub mod replay;
 pub mod run;
 pub mod scenarios;
 pub mod sweep;
+pub mod validate;

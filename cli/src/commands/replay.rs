@@ -35,6 +35,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<(), Failure> {
         scenario_toml: settings_toml(&settings),
         trace: Some(name.clone()),
         point: None,
+        alone: Vec::new(),
         seed: settings.seed,
         threads: 1,
     };

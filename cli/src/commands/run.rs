@@ -6,16 +6,19 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use portcullis_engine::simulation::Simulation;
-use portcullis_reports::run_tables;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use portcullis_engine::account::SlowdownRow;
+use portcullis_engine::simulation::{self, Simulation};
+use portcullis_engine::table::Table;
+use portcullis_reports::{Extras, run_tables};
+use portcullis_workloads::Scenario;
+use rayon::ThreadPool;
 
 use crate::arguments::{RunArguments, overrides};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::report::{About, Report};
-use crate::simulate::{Task, simulate};
-use crate::{host, human, interrupt, scenario, stdout, summary};
+use crate::simulate::{Simulated, Task, simulate};
+use crate::{host, human, interrupt, scenario, stdout, summary, threads};
 
 /// How often a request to stop is looked for while the world is built.
 const INTERRUPT_CHECK: Duration = Duration::from_millis(50);
@@ -29,7 +32,9 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     interrupt::install()?;
     let overrides = overrides(&arguments.settings, arguments.seed, arguments.audit)?;
     let scenario = scenario::load(&arguments.scenario, &overrides)?;
-    let pool = Arc::new(thread_pool(arguments.threads)?);
+    let alone = classes_alone(&scenario, &arguments.alone)?;
+    let threads = arguments.threads.unwrap_or_else(host::default_threads);
+    let pool = Arc::new(threads::pool(threads, "simulate")?);
 
     let about = About {
         command: "run",
@@ -37,38 +42,94 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         scenario_toml: scenario.to_toml(),
         trace: None,
         point: None,
+        alone: alone.iter().map(|class| scenario.tenants[*class as usize].name.clone()).collect(),
         seed: scenario.seed,
         threads: pool.current_num_threads(),
     };
-    let mut report = Report::open(about, &arguments.output, run_tables(arguments.log_requests))?;
-    let task = Task { scenario, log_requests: arguments.log_requests };
-    let mut bar: Option<Progress> = None;
-    let (summary, breach) =
-        simulate(&task, &pool, &mut report, |task| build_aside(task.clone(), &pool), &mut |progress| {
-            bar.get_or_insert_with(|| {
-                Progress::new("DMAs", progress.requests_expected, arguments.output.quiet)
-            })
-            .update(progress.requests_completed, || {
-                format!("  simulated {}", human::nanoseconds(progress.simulated.as_ns_f64()))
-            });
-            Ok(())
-        })?;
-    drop(bar);
+    let task = Task { scenario, alone: None, log_requests: arguments.log_requests };
+    let extras = Extras { slowdown: !alone.is_empty(), ..task.extras() };
+    let mut report = Report::open(about, &arguments.output, run_tables(extras))?;
+    let which = Which { run: 1, of: 1 + alone.len(), quiet: arguments.output.quiet };
+    let Simulated { summary, figures, mut breach } =
+        watched(&task, &pool, &mut |tables| report.write(tables), &which)?;
+
+    let mut slowdowns: Vec<SlowdownRow> = Vec::new();
+    for (&class, run) in alone.iter().zip(2..) {
+        let task = Task { alone: Some(class), log_requests: false, ..task.clone() };
+        // Of a class alone only its figures are kept.
+        let found = watched(&task, &pool, &mut |_| Ok(()), &Which { run, ..which })?;
+        let name = &task.scenario.tenants[class as usize].name;
+        let both = figures.iter().zip(&found.figures).filter(|(together, _)| together.class == class);
+        slowdowns.extend(both.map(|(together, alone)| SlowdownRow::new(name.clone(), together, alone)));
+        let of_class = |breach| format!("with the class {name:?} alone, {breach}");
+        breach = breach.or_else(|| found.breach.map(of_class));
+    }
+    report.write([slowdowns.iter().cloned().collect()])?;
 
     let path = report.publish()?;
-    let text = if arguments.output.json { summary::json(summary) } else { summary::of_run(&summary, &path) };
+    let text = match arguments.output.json {
+        true => summary::json(summary),
+        false => summary::of_run(&summary, &path) + &summary::of_slowdowns(&slowdowns),
+    };
     stdout::write(text.as_bytes())?;
     breach.map_or(Ok(()), |breach| Err(Failure::failed(breach)))
 }
 
-/// Threads of this run's own.
-fn thread_pool(threads: Option<usize>) -> Result<ThreadPool, Failure> {
-    let threads = threads.unwrap_or_else(host::default_threads);
-    ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("simulate-{index}"))
-        .build()
-        .map_err(|error| Failure::failed(format_args!("cannot start {threads} threads: {error}")))
+/// The indices of the classes that `--alone` names, each once: every one where it names none.
+fn classes_alone(scenario: &Scenario, names: &[String]) -> Result<Vec<u32>, Failure> {
+    let mut classes = Vec::new();
+    for name in names {
+        if name.is_empty() {
+            classes.extend(0..scenario.tenants.len() as u32);
+        } else {
+            let unknown = |problem| Failure::bad_input(format_args!("`--alone={name}`: {problem}"));
+            classes.push(scenario.class_index(name).map_err(unknown)?);
+        }
+    }
+    classes.sort_unstable();
+    classes.dedup();
+    Ok(classes)
+}
+
+/// Which of how many runs is under way, and whether nobody wants to see it.
+#[derive(Clone, Copy)]
+struct Which {
+    run: usize,
+    of: usize,
+    quiet: bool,
+}
+
+impl Which {
+    /// What stands behind the progress bar.
+    fn note(&self, task: &Task, progress: &simulation::Progress) -> String {
+        let simulated = human::nanoseconds(progress.simulated.as_ns_f64());
+        let run = match task.alone {
+            Some(class) => {
+                format!(
+                    " ({} of {}: {} alone)",
+                    self.run, self.of, task.scenario.tenants[class as usize].name
+                )
+            }
+            None if self.of > 1 => format!(" ({} of {}: all together)", self.run, self.of),
+            None => String::new(),
+        };
+        format!("  simulated {simulated}{run}")
+    }
+}
+
+/// Simulates `task` under a progress bar.
+fn watched(
+    task: &Task,
+    pool: &Arc<ThreadPool>,
+    write: &mut dyn FnMut(Vec<Table>) -> Result<(), Failure>,
+    which: &Which,
+) -> Result<Simulated, Failure> {
+    let mut bar: Option<Progress> = None;
+    simulate(task, pool, write, |task| build_aside(task.clone(), pool), &mut |progress| {
+        bar.get_or_insert_with(|| Progress::new("DMAs", progress.requests_expected, which.quiet))
+            .update(progress.requests_completed, || which.note(task, progress));
+        Ok(())
+    })
 }
 
 /// Builds the world on a thread aside: a large one takes a while, and Ctrl-C must not wait for it.

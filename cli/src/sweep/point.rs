@@ -9,7 +9,7 @@ use rayon::ThreadPool;
 use super::request::point_columns;
 use crate::failure::Failure;
 use crate::report::{About, Report};
-use crate::simulate::{Task, simulate};
+use crate::simulate::{Simulated, Task, simulate};
 
 /// What becomes of a point.
 pub enum Made {
@@ -87,7 +87,9 @@ pub fn make(
 ) -> Result<Made, Failure> {
     let point = plan.point(index).map_err(Failure::bad_input)?;
     let scenario_toml = point.scenario.to_toml();
-    let state = directory.state(Expected { point: index, scenario_toml: &scenario_toml, log_requests })?;
+    let task = Task { scenario: point.scenario.clone(), alone: None, log_requests };
+    let extras = task.extras();
+    let state = directory.state(Expected { point: index, scenario_toml: &scenario_toml, extras })?;
     let path = directory.point_path(index);
     match state {
         PointState::Finished => {
@@ -103,16 +105,16 @@ pub fn make(
         scenario_toml,
         trace: None,
         point: Some(index),
+        alone: Vec::new(),
         seed: point.scenario.seed,
         threads: pool.current_num_threads(),
     };
     let columns = point_columns(plan, &point);
     let output = directory.create_point(index)?;
-    let mut report =
-        Report::open_in(output, about, run_tables(log_requests), &columns, WriterThread::Callers)?;
-    let task = Task { scenario: point.scenario, log_requests };
+    let mut report = Report::open_in(output, about, run_tables(extras), &columns, WriterThread::Callers)?;
     let build = |task: &Task| pool.install(|| task.build()).map_err(Failure::bad_input);
-    let (summary, breach) = simulate(&task, pool, &mut report, build, &mut |_| go_on())?;
+    let mut write = |tables| report.write(tables);
+    let Simulated { summary, breach, .. } = simulate(&task, pool, &mut write, build, &mut |_| go_on())?;
     if let Some(breach) = breach {
         return Err(Failure::failed(breach));
     }

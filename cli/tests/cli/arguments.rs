@@ -81,13 +81,19 @@ fn every_shell_gets_a_script_that_knows_the_options() {
 fn the_manual_page_describes_every_command() {
     let page = Workplace::new().succeed(&["man"]);
     assert!(page.contains(".TH portcullis"), "{page}");
-    for heading in
-        ["NAME", "SYNOPSIS", "\"PORTCULLIS RUN\"", "\"PORTCULLIS SWEEP\"", "\"PORTCULLIS REPLAY\"", "VERSION"]
-    {
+    for heading in [
+        "NAME",
+        "SYNOPSIS",
+        "\"PORTCULLIS RUN\"",
+        "\"PORTCULLIS SWEEP\"",
+        "\"PORTCULLIS REPLAY\"",
+        "\"PORTCULLIS VALIDATE\"",
+        "VERSION",
+    ] {
         assert!(page.lines().any(|line| line == format!(".SH {heading}")), "{heading}: {page}");
     }
     assert!(page.contains("log\\-requests"), "{page}");
-    assert_eq!(page.matches("EXAMPLES\n.nf\n").count(), 4, "{page}");
+    assert_eq!(page.matches("EXAMPLES\n.nf\n").count(), 5, "{page}");
 }
 
 #[test]

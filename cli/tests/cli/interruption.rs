@@ -34,6 +34,15 @@ fn an_interrupted_run_leaves_nothing() {
 }
 
 #[test]
+fn an_interrupted_run_of_classes_alone_leaves_nothing() {
+    let place = Workplace::new();
+    let endless = ["run", "--alone", "--set", "requests=1000000000000", "--out", "new/report"];
+    let mut command = place.portcullis();
+    command.args(endless).stdout(Stdio::piped()).stderr(Stdio::piped());
+    interrupt(&place, command.spawn().expect("the binary starts"), Signal::SIGINT);
+}
+
+#[test]
 fn an_interrupted_replay_leaves_nothing() {
     let place = Workplace::new();
     let mut command = place.portcullis();

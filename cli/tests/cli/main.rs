@@ -1,5 +1,6 @@
 //! The binary as a user meets it: what it prints, what it leaves behind, how it ends.
 
+mod alone;
 mod arguments;
 mod interruption;
 mod output;
@@ -8,3 +9,4 @@ mod run;
 mod scenarios;
 mod support;
 mod sweep;
+mod validate;

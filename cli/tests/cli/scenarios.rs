@@ -2,8 +2,16 @@
 
 use crate::support::{SHORT, Workplace, json_without_wall};
 
-const BUILT_IN: [&str; 6] =
-    ["default", "gpu-copy-2m", "nic-rings", "noisy-neighbour", "fleet-4096", "dense-1024"];
+const BUILT_IN: [&str; 8] = [
+    "default",
+    "gpu-copy-2m",
+    "nic-rings",
+    "noisy-neighbour",
+    "fleet-4096",
+    "dense-1024",
+    "mixed-fleet",
+    "window-sweep",
+];
 
 #[test]
 fn the_list_has_a_line_with_a_question_for_each() {
@@ -90,6 +98,9 @@ fn a_hostile_setting_is_refused() {
     refuse("topology.hosts=0", &["`topology.hosts`"]);
     refuse("topology.hosts=4000000000", &["`topology.hosts`"]);
     refuse("topology.iommus_per_host=2", &["`topology.iommus_per_host`"]);
+    refuse("hosts.old.count=3", &["`hosts`", "list"]);
+    place.refuse(&["run", "mixed-fleet", "--set", "hosts.oldre.count=3"], &["`hosts.oldre`", "\"older\""]);
+    place.refuse(&["run", "mixed-fleet", "--set", "hosts.older.count=3"], &["`topology.hosts` is 16", "9"]);
     refuse("topology=3", &["`topology`"]);
     refuse("iommu.mode=sideways", &["`iommu.mode`", "sideways"]);
     refuse("iommu.iotlb.entries=0", &["`iommu.iotlb.entries`"]);

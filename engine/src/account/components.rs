@@ -9,7 +9,7 @@ use super::rows::TimelineRow;
 use crate::plan::Audit;
 use crate::prefetch::prefetch;
 use crate::request::Op;
-use crate::table::Table;
+use crate::topology::Place;
 use crate::translation::{FaultNote, Lookups};
 use crate::units::Picoseconds;
 
@@ -101,6 +101,8 @@ impl VfBooks {
 /// What is rare in the life of a VF.
 #[derive(Component, Clone, Copy, Debug, Default)]
 pub struct VfIncidents {
+    /// DMAs intended in the warm-up that are over.
+    pub warm_up: u64,
     /// DMAs blocked, by direction.
     pub blocked: [u64; 2],
     /// DMAs blocked, by fault.
@@ -163,6 +165,29 @@ impl Default for ServiceTimes {
     }
 }
 
+/// The part of a run that is simulated and not counted, on the host: what is intended before `until`.
+#[derive(Component, Clone, Copy, Debug, Default)]
+pub struct WarmUp {
+    /// When it ends.
+    pub until: Picoseconds,
+    /// Last completion of what was intended in it.
+    pub last_completed: Picoseconds,
+}
+
+impl WarmUp {
+    /// One that ends at `until`; there is none where that is 0.
+    #[must_use]
+    pub fn new(until: Picoseconds) -> Self {
+        Self { until, last_completed: Picoseconds::ZERO }
+    }
+
+    /// Leaves out a request that was complete at `end`.
+    pub fn leave_out(&mut self, incidents: &mut VfIncidents, end: Picoseconds) {
+        incidents.warm_up += 1;
+        self.last_completed = self.last_completed.max(end);
+    }
+}
+
 /// Translations that the owner map has judged, on the host.
 #[derive(Component, Clone, Copy, Debug, Default)]
 pub struct Audited(pub u64);
@@ -197,6 +222,17 @@ impl Window {
         self.misses += u64::from(over.lookups.misses);
         self.latency_sum_ps += u128::from(over.latency.0);
         self.latency_max = self.latency_max.max(over.latency);
+    }
+
+    /// Adds what another part of the same window counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.translated += other.translated;
+        self.blocked += other.blocked;
+        self.bytes = [self.bytes[0] + other.bytes[0], self.bytes[1] + other.bytes[1]];
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.latency_sum_ps += other.latency_sum_ps;
+        self.latency_max = self.latency_max.max(other.latency_max);
     }
 }
 
@@ -266,26 +302,24 @@ impl Windows {
     }
 }
 
-/// What happened to a host, bounded.
+/// What happened to a host at one of its IOMMUs, bounded.
 #[derive(Component, Clone, Debug)]
 pub struct Timeline {
-    /// Rows not yet taken.
-    pub rows: Table,
-    /// Rows the host may still write.
+    /// The rows, in the order of time.
+    pub rows: Vec<TimelineRow>,
+    /// Rows that still have room: each IOMMU's timeline has as much as its host's.
     pub room: u32,
     /// Rows that did not fit.
     pub dropped: u64,
-    /// The host.
-    pub host: u32,
-    /// VFs an adapter.
-    pub vfs_per_adapter: u32,
+    /// What the world holds.
+    pub place: Place,
 }
 
 impl Timeline {
     /// An empty timeline with room for `room` rows.
     #[must_use]
-    pub fn new(host: u32, vfs_per_adapter: u32, room: u32) -> Self {
-        Self { rows: Table::new::<TimelineRow>(), room, dropped: 0, host, vfs_per_adapter }
+    pub fn new(place: Place, room: u32) -> Self {
+        Self { rows: Vec::new(), room, dropped: 0, place }
     }
 
     /// A fault that was recorded.
@@ -295,11 +329,13 @@ impl Timeline {
             return;
         }
         self.room -= 1;
+        let (adapter, vf) = self.place.name_of(note.vf);
         self.rows.push(TimelineRow {
             time_ps: note.time.0,
-            host: self.host,
-            adapter: note.vf / self.vfs_per_adapter,
-            vf: note.vf % self.vfs_per_adapter,
+            host: self.place.host.0,
+            iommu: self.place.iommu.0,
+            adapter,
+            vf,
             kind: "fault",
             detail: note.fault.name(),
             iova: Some(note.iova.0),

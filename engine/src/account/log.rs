@@ -9,7 +9,7 @@ use crate::link::Issued;
 use crate::memory::Completed;
 use crate::request::{Intent, Sequence};
 use crate::table::Table;
-use crate::topology::columns_mut;
+use crate::topology::{Place, columns_mut};
 use crate::traffic::Live;
 use crate::translation::Translation;
 use crate::units::Picoseconds;
@@ -21,21 +21,19 @@ pub struct RequestLog {
     pub on: bool,
     /// Rows in the order of their look-ups.
     pub rows: VecDeque<u32>,
-    /// Length of a slice of simulated time: the unit in which the hosts' logs are merged.
+    /// Length of a slice of simulated time: the unit in which the worlds' logs are merged.
     pub slice: Picoseconds,
     /// Logged requests by the slice of their look-up, the first first.
     pub slices: VecDeque<(u64, Table)>,
-    /// The host.
-    pub host: u32,
-    /// VFs an adapter.
-    pub vfs_per_adapter: u32,
+    /// What the world holds.
+    pub place: Place,
 }
 
 impl RequestLog {
     /// An empty log.
     #[must_use]
-    pub fn new(on: bool, slice: Picoseconds, host: u32, vfs_per_adapter: u32) -> Self {
-        Self { on, rows: VecDeque::new(), slice, slices: VecDeque::new(), host, vfs_per_adapter }
+    pub fn new(on: bool, slice: Picoseconds, place: Place) -> Self {
+        Self { on, rows: VecDeque::new(), slice, slices: VecDeque::new(), place }
     }
 
     fn slice_at(&mut self, time: Picoseconds) -> &mut Table {
@@ -65,14 +63,15 @@ pub fn log_requests(
         }
         log.rows.pop_front();
         live[at] = Live(false);
-        let Intent { time, iova, transfer, vf, adapter } = intents[at];
+        let Intent { time, iova, transfer, vf, .. } = intents[at];
         let Translation { looked_up_at, known_at, address, lookups, fault, stale } = translations[at];
-        let host = log.host;
-        let vf_of_adapter = vf % log.vfs_per_adapter;
+        let Place { host, iommu, .. } = log.place;
+        let (adapter, vf) = log.place.name_of(vf);
         log.slice_at(looked_up_at).push(RequestRow {
-            host,
+            host: host.0,
+            iommu: iommu.0,
             adapter,
-            vf: vf_of_adapter,
+            vf,
             sequence: sequence[at].0,
             iova: iova.0,
             length: transfer.length_bytes,

@@ -1,9 +1,10 @@
-//! The results of a run, from the books of its hosts.
+//! The results of a run, from the books of its worlds.
 
 use bevy_ecs::prelude::*;
 use histogram::Histogram;
 
-use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies};
+use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, WarmUp};
+use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
 use crate::gate::{Uplink, VfQueue};
@@ -11,9 +12,11 @@ use crate::invalidation::{ControlPlane, StreamBooks};
 use crate::memory::Downlink;
 use crate::request::{Fault, Op};
 use crate::table::Table;
-use crate::topology::{AdapterOfVf, Host, TenantOf, Vf, Vm};
+use crate::topology::{AdapterOfVf, Host, Iommu, Vf, Vm};
 use crate::traffic::TrafficSource;
-use crate::translation::{ContextEntry, FaultQueue, IotlbState, Walkers, replacement::with_iotlb};
+use crate::translation::{
+    ContextEntry, FaultQueue, IotlbState, WalkCaches, Walkers, replacement::with_iotlb,
+};
 use crate::units::Picoseconds;
 
 /// A ratio; 0 where there is nothing to divide by.
@@ -30,7 +33,7 @@ pub fn jain(shares: &[f64]) -> f64 {
     if squares == 0.0 { 1.0 } else { sum * sum / (shares.len() as f64 * squares) }
 }
 
-/// Sums over all hosts, added in the order of hosts and VFs.
+/// Sums over all worlds, added in the order of hosts, IOMMUs and VFs.
 pub struct Totals {
     latencies: [Histogram; 2],
     services: [Histogram; 2],
@@ -46,16 +49,31 @@ pub struct Totals {
     invalidation_busy_ps: u128,
     invalidation_wait_ps: u128,
     exposure_ps: u128,
+    warm_up: Picoseconds,
     last_completed: Picoseconds,
     /// The summary; its ratios and quantiles are set by [`Totals::finish`].
     summary: SummaryRow,
     tenants: Table,
+    classes: Vec<ClassTotals>,
+    of_vfs: Vec<Figures>,
+}
+
+/// What [`Totals`] come to.
+pub struct Results {
+    /// The whole run in one row.
+    pub summary: SummaryRow,
+    /// A row a VF.
+    pub tenants: Table,
+    /// The histograms.
+    pub latency: Table,
+    /// What each class got, and each VF, in the order of classes and VFs.
+    pub figures: Vec<Figures>,
 }
 
 impl Totals {
-    /// Nothing yet.
+    /// Nothing yet, of a run that counts from `warm_up` on.
     #[must_use]
-    pub fn new(scenario: String, seed: u64) -> Self {
+    pub fn new(scenario: String, seed: u64, warm_up: Picoseconds) -> Self {
         Self {
             latencies: [new_histogram(), new_histogram()],
             services: [new_histogram(), new_histogram()],
@@ -71,23 +89,27 @@ impl Totals {
             invalidation_busy_ps: 0,
             invalidation_wait_ps: 0,
             exposure_ps: 0,
+            warm_up,
             last_completed: Picoseconds::ZERO,
-            summary: SummaryRow { scenario, seed, ..SummaryRow::default() },
+            summary: SummaryRow { scenario, seed, warmup_ns: warm_up.as_ns_f64(), ..SummaryRow::default() },
             tenants: Table::new::<TenantRow>(),
+            classes: Vec::new(),
+            of_vfs: Vec::new(),
         }
     }
 
-    /// Adds a host; hosts must come in order.
-    pub fn add_host(&mut self, world: &mut World, classes: &[String]) {
-        self.summary.hosts += 1;
+    /// Adds the world of an IOMMU, with the names of the tenants' classes and of its host's; they must come in the order of hosts and IOMMUs.
+    pub fn add_iommu(&mut self, world: &mut World, classes: &[String], host_class: &str) {
         self.add_hardware(world);
+        let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
+        self.summary.hosts += u32::from(iommu == 0);
+        self.summary.iommus += 1;
         let host = world.query::<&Host>().single(world).expect("one host").0.0;
-        let classes: Vec<String> =
-            world.query::<&Vm>().iter(world).map(|vm| classes[vm.class as usize].clone()).collect();
+        self.classes.resize_with(classes.len(), ClassTotals::default);
+        let class_of_vm: Vec<u32> = world.query::<&Vm>().iter(world).map(|vm| vm.class).collect();
         let mut vfs = world.query::<(
             &Vf,
             &AdapterOfVf,
-            &TenantOf,
             &ContextEntry,
             &VfQueue,
             (&VfBooks, &VfIncidents),
@@ -100,49 +122,67 @@ impl Totals {
         let used = latencies.0.used_buckets();
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
-        for ((vf, adapter, tenant, context, queue, (books, incidents), source), number) in
-            vfs.iter(world).zip(0..)
-        {
+        for ((vf, adapter, context, queue, (books, incidents), source), number) in vfs.iter(world).zip(0..) {
             if adapter.0 != adapter_before {
                 (vf_of_adapter, adapter_before) = (0, adapter.0);
             }
             let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
-            assert_eq!(over, source.emitted, "every request has one outcome");
+            assert_eq!(over + incidents.warm_up, source.emitted, "every request has one outcome");
             let mut of_vf = new_histogram();
             for (op, total) in [Op::Read, Op::Write].into_iter().zip(&mut self.latencies) {
                 let histogram = VfLatencies::histogram(number, op);
                 latencies.0.add_to(histogram, &used, total);
                 latencies.0.add_to(histogram, &used, &mut of_vf);
             }
+            let class = class_of_vm[number as usize];
             let identity = TenantRow {
                 host,
+                iommu,
                 adapter: adapter.0,
                 vf: vf_of_adapter,
                 requester_id: vf.requester_id.0,
                 domain: context.0.map(|context| u64::from(context.domain.0)),
-                class: classes[tenant.vm as usize].clone(),
+                class: classes[class as usize].clone(),
+                host_class: host_class.to_owned(),
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
             let stream = control.0.as_ref().and_then(|control| control.stream(number as u32));
             let mapped = stream.map(|stream| stream.books).unwrap_or_default();
-            self.add_tenant(identity, queue, (books, incidents, &of_vf), source, &mapped);
+            self.add_tenant((class, identity), queue, (books, incidents, &of_vf), source, &mapped);
         }
+    }
+
+    /// Counts rows of the timeline that are left out.
+    pub fn drop_from_timeline(&mut self, rows: u64) {
+        self.summary.timeline_dropped += rows;
     }
 
     fn add_hardware(&mut self, world: &mut World) {
         let summary = &mut self.summary;
         for (uplink, downlink) in world.query::<(&Uplink, &Downlink)>().iter(world) {
-            self.uplink_busy_ps += u128::from(uplink.busy_ps);
-            self.downlink_busy_ps += u128::from(downlink.busy_ps);
+            self.uplink_busy_ps += u128::from(uplink.busy_ps - uplink.warm_up_busy_ps);
+            self.downlink_busy_ps += u128::from(downlink.busy_ps - downlink.warm_up_busy_ps);
         }
-        for (iotlb, walkers, faults) in world.query::<(&IotlbState, &Walkers, &FaultQueue)>().iter(world) {
+        let mut iommus = world.query::<(&IotlbState, &WalkCaches, &Walkers, &FaultQueue)>();
+        for (iotlb, walk_caches, walkers, faults) in iommus.iter(world) {
             let of_iotlb = with_iotlb!(&iotlb.0, |iotlb| iotlb.counters());
             summary.iotlb_evictions += of_iotlb.evictions;
             summary.iotlb_invalidated += of_iotlb.invalidated;
             let counters = walkers.counters();
             summary.walks += counters.walks;
             summary.walks_faulted += counters.faulted;
+            summary.walk_accesses += counters.accesses;
+            let cached = walk_caches.counters();
+            for (level, hits, misses) in [
+                (2, &mut summary.walk_cache_l2_hits, &mut summary.walk_cache_l2_misses),
+                (3, &mut summary.walk_cache_l3_hits, &mut summary.walk_cache_l3_misses),
+                (4, &mut summary.walk_cache_l4_hits, &mut summary.walk_cache_l4_misses),
+                (5, &mut summary.walk_cache_l5_hits, &mut summary.walk_cache_l5_misses),
+            ] {
+                *hits += cached.hits[level - 2];
+                *misses += cached.misses[level - 2];
+            }
             summary.walker_queue_stalls += counters.stalls;
             self.walker_busy_ps += u128::from(counters.busy_ps);
             self.walk_wait_ps += u128::from(counters.wait_ps);
@@ -158,6 +198,8 @@ impl Totals {
             self.invalidation_busy_ps += u128::from(counters.busy_ps);
             self.invalidation_wait_ps += counters.wait_ps;
         }
+        let warm_up = world.query::<&WarmUp>().single(world).expect("one host");
+        self.last_completed = self.last_completed.max(warm_up.last_completed);
         let timeline = world.query::<&Timeline>().single(world).expect("one host");
         summary.timeline_dropped += timeline.dropped;
         let services = world.query::<&ServiceTimes>().single(world).expect("one host");
@@ -170,7 +212,7 @@ impl Totals {
 
     fn add_tenant(
         &mut self,
-        identity: TenantRow,
+        (class, identity): (u32, TenantRow),
         queue: &VfQueue,
         (books, incidents, latencies): (&VfBooks, &VfIncidents, &Histogram),
         source: &TrafficSource,
@@ -180,10 +222,12 @@ impl Totals {
             [Op::Read, Op::Write].map(|op| books.translated[op as usize] + incidents.blocked[op as usize]);
         let over = reads + writes;
         let (first, last) = source.intended.unwrap_or_default();
+        let first = first.max(self.warm_up);
         let active = books.last_completed.saturating_sub(first);
         let bytes: u64 = books.bytes.iter().sum();
         let row = TenantRow {
             dma_total: over,
+            dma_warmup: incidents.warm_up,
             dma_translated: books.translated.iter().sum(),
             dma_blocked: incidents.blocked.iter().sum(),
             dma_reads: reads,
@@ -219,6 +263,8 @@ impl Totals {
         self.summary.breach_total += mapped.breaches;
         self.unmap_wait_ps += mapped.unmap_wait_ps;
         self.exposure_ps += mapped.exposure_ps;
+        self.classes[class as usize].add(books, latencies, over, first);
+        self.of_vfs.push(Figures::of_vf(class, &row));
         let intended_over = last.saturating_sub(first);
         // One request alone says nothing of a tenant's share.
         if intended_over > Picoseconds::ZERO {
@@ -231,6 +277,7 @@ impl Totals {
         let summary = &mut self.summary;
         summary.vfs += 1;
         summary.dma_total += row.dma_total;
+        summary.dma_warmup += row.dma_warmup;
         summary.dma_translated += row.dma_translated;
         summary.dma_blocked += row.dma_blocked;
         summary.dma_reads += row.dma_reads;
@@ -258,16 +305,17 @@ impl Totals {
         self.last_completed = self.last_completed.max(books.last_completed);
     }
 
-    /// The summary, the tenants and the histograms; `adapters` and `walkers` are those of the fleet.
+    /// The results; `adapters` and `walkers` are those of the fleet.
     #[must_use]
-    pub fn finish(self, adapters: u64, walkers: u64) -> (SummaryRow, Table, Table) {
+    pub fn finish(self, adapters: u64, walkers: u64) -> Results {
         let mut all = new_histogram();
         for latencies in &self.latencies {
             all.checked_add_assign(latencies).expect("64 bits suffice");
         }
         let simulated = self.last_completed;
-        let share = |busy: u128, servers: u64| ratio(busy as f64, servers as f64 * simulated.0 as f64);
-        let gbps = |bytes: u64| ratio(bytes as f64 * 8e3, simulated.0 as f64);
+        let counted = simulated.saturating_sub(self.warm_up);
+        let share = |busy: u128, servers: u64| ratio(busy as f64, servers as f64 * counted.0 as f64);
+        let gbps = |bytes: u64| ratio(bytes as f64 * 8e3, counted.0 as f64);
         let summary = &self.summary;
         let lookups = summary.iotlb_hits + summary.iotlb_misses;
         let mean_ns = |sum: u128| ratio(sum as f64 / 1e3, summary.dma_total as f64);
@@ -288,7 +336,7 @@ impl Totals {
             walk_wait_mean_ns: ratio(self.walk_wait_ps as f64 / 1e3, summary.walks as f64),
             walker_stall_ns: self.stall_ps as f64 / 1e3,
             unmap_wait_mean_ns: ratio(self.unmap_wait_ps as f64 / 1e3, summary.unmaps as f64),
-            invalidation_queue_utilisation: share(self.invalidation_busy_ps, u64::from(summary.hosts)),
+            invalidation_queue_utilisation: share(self.invalidation_busy_ps, u64::from(summary.iommus)),
             invalidation_wait_mean_ns: ratio(
                 self.invalidation_wait_ps as f64 / 1e3,
                 summary.invalidations as f64,
@@ -307,7 +355,8 @@ impl Totals {
                     .flat_map(move |op| buckets(measure, op, &histograms[op as usize]))
             })
             .collect();
-        (summary, self.tenants, latency)
+        let of_classes = self.classes.iter().zip(0..).map(|(totals, class)| totals.figures(class));
+        Results { summary, tenants: self.tenants, latency, figures: of_classes.chain(self.of_vfs).collect() }
     }
 }
 

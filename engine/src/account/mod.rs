@@ -5,15 +5,19 @@
 //! so that no order of adding shows in a result.
 
 mod components;
+mod figures;
 mod latencies;
 mod log;
 mod metrics;
 mod rows;
 mod systems;
+mod tenant_windows;
 
 pub use components::*;
+pub use figures::*;
 pub use latencies::*;
 pub use log::*;
 pub use metrics::*;
 pub use rows::*;
 pub use systems::*;
+pub use tenant_windows::*;

@@ -11,12 +11,19 @@ row! {
         seed: u64,
         /// Hosts simulated.
         hosts: u32,
+        /// IOMMUs simulated.
+        iommus: u32,
         /// VFs simulated.
         vfs: u64,
         /// Simulated time from the start to the last completion, ns.
         simulated_ns: f64,
+        /// Simulated time at which counting starts, ns: DMAs intended before it count in no column but `dma_warmup`,
+        /// the hardware's counters start at it, and rates and shares of time are those of the time after it.
+        warmup_ns: f64,
         /// DMAs intended, each with exactly one outcome.
         dma_total: u64,
+        /// DMAs intended in the warm-up, simulated and not counted.
+        dma_warmup: u64,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
@@ -88,6 +95,24 @@ row! {
         walks: u64,
         /// Walks that ended in a fault.
         walks_faulted: u64,
+        /// Memory accesses of all walks.
+        walk_accesses: u64,
+        /// Walks that went on from an entry for 2 MiB of the walk cache of level 2.
+        walk_cache_l2_hits: u64,
+        /// Walks that looked for an entry in the walk cache of level 2 in vain.
+        walk_cache_l2_misses: u64,
+        /// Walks that went on from an entry for 1 GiB of the walk cache of level 3.
+        walk_cache_l3_hits: u64,
+        /// Walks that looked for an entry in the walk cache of level 3 in vain.
+        walk_cache_l3_misses: u64,
+        /// Walks that went on from an entry for 512 GiB of the walk cache of level 4.
+        walk_cache_l4_hits: u64,
+        /// Walks that looked for an entry in the walk cache of level 4 in vain.
+        walk_cache_l4_misses: u64,
+        /// Walks that went on from an entry for 256 TiB of the walk cache of level 5.
+        walk_cache_l5_hits: u64,
+        /// Walks that looked for an entry in the walk cache of level 5 in vain.
+        walk_cache_l5_misses: u64,
         /// Share of simulated time the walkers are busy, mean over all walkers.
         walker_utilisation: f64,
         /// Mean wait of a walk for a walker, ns.
@@ -142,6 +167,8 @@ row! {
     TenantRow => "tenants" {
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.
@@ -152,8 +179,12 @@ row! {
         domain: Option<u64>,
         /// Tenant class.
         class: String,
+        /// Class of the host; `all` where the scenario has no classes of hosts.
+        host_class: String,
         /// DMAs intended.
         dma_total: u64,
+        /// DMAs intended in the warm-up, simulated and not counted.
+        dma_warmup: u64,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
@@ -217,7 +248,7 @@ row! {
 }
 
 row! {
-    /// One host in one window of simulated time; a DMA counts in the window it completes in. Windows in which
+    /// One IOMMU of a host in one window of simulated time; a DMA counts in the window it completes in. Windows in which
     /// none completes are left out.
     WindowRow => "windows" {
         /// Window, counted from 0.
@@ -228,6 +259,10 @@ row! {
         end_ns: f64,
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
+        /// Class of the host; `all` where the scenario has no classes of hosts.
+        host_class: String,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
@@ -248,12 +283,49 @@ row! {
 }
 
 row! {
+    /// One VF in one window of simulated time; a DMA counts in the window it completes in. Windows in which none
+    /// of the VF completes are left out. Only with `report.tenant_windows`.
+    TenantWindowRow => "tenant_windows" {
+        /// Window, counted from 0.
+        window: u64,
+        /// Its start, ns.
+        start_ns: f64,
+        /// Its end, ns.
+        end_ns: f64,
+        /// Host.
+        host: u32,
+        /// Adapter within the host.
+        adapter: u32,
+        /// VF within the adapter.
+        vf: u32,
+        /// DMAs translated and performed.
+        dma_translated: u64,
+        /// DMAs blocked by the IOMMU.
+        dma_blocked: u64,
+        /// Bytes read from host memory.
+        read_bytes: u64,
+        /// Bytes written to host memory.
+        write_bytes: u64,
+        /// IOTLB hits.
+        iotlb_hits: u64,
+        /// IOTLB misses.
+        iotlb_misses: u64,
+        /// Mean latency, ns.
+        latency_mean_ns: f64,
+        /// Greatest latency, ns.
+        latency_max_ns: f64,
+    }
+}
+
+row! {
     /// One thing that happened to a host.
     TimelineRow => "timeline" {
         /// When, ps.
         time_ps: u64,
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.
@@ -266,6 +338,58 @@ row! {
         iova: Option<u64>,
         /// Direction of the DMA concerned.
         op: Option<&'static str>,
+    }
+}
+
+row! {
+    /// One class of tenants, or one of its VFs: together with the other classes, and alone, while these intend
+    /// nothing and everything else is the same. Only with `--alone`.
+    SlowdownRow => "slowdown" {
+        /// Tenant class.
+        class: String,
+        /// Host; absent, as are adapter and VF, in the row of the whole class.
+        host: Option<u64>,
+        /// Adapter within the host.
+        adapter: Option<u64>,
+        /// VF within the adapter.
+        vf: Option<u64>,
+        /// VFs the row is about.
+        vfs: u64,
+        /// Mean latency together, over that alone: 1 where the others cost nothing; 0 where alone nothing counts.
+        slowdown: f64,
+        /// The same of the 99th percentile of the latency.
+        slowdown_p99: f64,
+        /// The same of the mean service time: without the time before the issue.
+        slowdown_service: f64,
+        /// DMAs intended, together.
+        dma_total: u64,
+        /// DMAs intended, alone: as many but for closed loops in a given time, or after a warm-up.
+        dma_total_alone: u64,
+        /// Mean latency from intention to completion, together, ns.
+        latency_mean_ns: f64,
+        /// The same alone, ns.
+        latency_mean_alone_ns: f64,
+        /// Median latency, together, ns (within 1 %).
+        latency_p50_ns: u64,
+        /// The same alone, ns.
+        latency_p50_alone_ns: u64,
+        /// 99th percentile of the latency, together, ns (within 1 %).
+        latency_p99_ns: u64,
+        /// The same alone, ns.
+        latency_p99_alone_ns: u64,
+        /// Greatest latency, together, ns.
+        latency_max_ns: f64,
+        /// The same alone, ns.
+        latency_max_alone_ns: f64,
+        /// Mean service time from issue to completion, together, ns.
+        service_mean_ns: f64,
+        /// The same alone, ns.
+        service_mean_alone_ns: f64,
+        /// Payload moved, together, Gb/s over the span from the first intention of any of the VFs to their last
+        /// completion.
+        throughput_gbps: f64,
+        /// The same alone, Gb/s.
+        throughput_alone_gbps: f64,
     }
 }
 
@@ -290,6 +414,8 @@ row! {
     RequestRow => "requests" {
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.

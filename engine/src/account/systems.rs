@@ -3,10 +3,11 @@
 use bevy_ecs::prelude::*;
 
 use super::components::{
-    AuditPolicy, Audited, Over, ServiceTimes, Verdict, VfBooks, VfIncidents, VfLatencies, Windows,
+    AuditPolicy, Audited, Over, ServiceTimes, Verdict, VfBooks, VfIncidents, VfLatencies, WarmUp, Windows,
 };
 use super::latencies::Place;
 use super::log::RequestLog;
+use super::tenant_windows::TenantWindows;
 use crate::domain::{Owner, OwnerMap};
 use crate::ids::PhysAddr;
 use crate::link::Issued;
@@ -15,6 +16,7 @@ use crate::request::{Intent, Sequence, Transfer};
 use crate::topology::{TenantOf, columns, columns_mut};
 use crate::traffic::{Batch, Live};
 use crate::translation::{LookedUp, Reached, Segment, Translation};
+use crate::units::Picoseconds;
 
 /// The owner map judges every piece that the translations of this batch reached.
 pub fn audit(
@@ -73,15 +75,23 @@ pub fn audit(
 /// Rows that are booked together: what they touch is asked for before the first is booked.
 const BLOCK: usize = 32;
 
-/// Books every request that is over.
+/// Takes out the rows that do not count. Off the way of a run without a warm-up.
+#[cold]
+#[inline(never)]
+fn take_out(rows: &mut Vec<u32>, mut is_left_out: impl FnMut(u32) -> bool) {
+    rows.retain(|row| !is_left_out(*row));
+}
+
+/// Books every request that is over, but for those of the warm-up.
 pub fn account(
     mut done: Single<&mut CompletedRows>,
     mut batch: ResMut<Batch>,
-    host: Single<(&mut Windows, &mut VfLatencies, &mut ServiceTimes, &RequestLog)>,
+    host: Single<(&mut Windows, &mut VfLatencies, &mut ServiceTimes, &mut WarmUp, &RequestLog)>,
+    mut tenant_windows: Single<&mut TenantWindows>,
     mut vfs: Query<(&mut VfBooks, &mut VfIncidents)>,
     mut requests: Query<(&Intent, &Issued, &Translation, &Completed, &mut Live)>,
 ) {
-    let (mut windows, mut latencies, mut services, log) = host.into_inner();
+    let (mut windows, mut latencies, mut services, mut warm_up, log) = host.into_inner();
     let (windows, latencies, services) = (&mut *windows, &mut latencies.0, &mut services.0);
     let (mut books, mut incidents) = columns_mut!(vfs);
     let (books, incidents) = (books.bypass_change_detection(), incidents.bypass_change_detection());
@@ -94,6 +104,18 @@ pub fn account(
     let done = &mut done.0;
     batch.over += done.len() as u64;
     batch.over_since_reuse += done.len() as u64;
+    if warm_up.until > Picoseconds::ZERO {
+        let is_left_out = |row: u32| {
+            let (at, Intent { time, vf, .. }) = (row as usize, intents[row as usize]);
+            let left_out = time < warm_up.until;
+            if left_out {
+                live[at] = lives_on;
+                warm_up.leave_out(&mut incidents[vf as usize], completed[at].0);
+            }
+            left_out
+        };
+        take_out(done, is_left_out);
+    }
     let mut places = [Place::default(); BLOCK];
     for block in done.chunks(BLOCK) {
         for (&row, place) in block.iter().zip(&mut places) {
@@ -120,6 +142,17 @@ pub fn account(
             windows.at(end).add(&over, fault.is_none());
             latencies.count(place);
             services.count(services.place(op as usize, over.service));
+        }
+    }
+    if tenant_windows.are_on() {
+        for &row in &*done {
+            let at = row as usize;
+            let Intent { time, transfer: Transfer { length_bytes, op }, vf, .. } = intents[at];
+            let Translation { lookups, fault, .. } = translations[at];
+            let end = completed[at].0;
+            let over =
+                Over { op, length_bytes, lookups, end, latency: end - time, service: end - issued[at].0 };
+            tenant_windows.count(vf, &over, fault.is_none());
         }
     }
     done.clear();

@@ -131,6 +131,13 @@ impl Leaf {
         Iova(self.base.0 | (self.size.bytes() - 1))
     }
 
+    /// The part of it that a smaller leaf maps at `iova`, which must lie in it.
+    #[must_use]
+    pub const fn part(&self, size: LeafSize, iova: Iova) -> Self {
+        let base = size.base(iova);
+        Self { base, target: self.translate(base), size, permissions: self.permissions }
+    }
+
     /// Where the leaf maps `iova`, which must lie in it.
     #[inline]
     #[must_use]

@@ -7,7 +7,7 @@ use bevy_ecs::component::Component;
 use super::kernel::horizon;
 use super::slots::Slots;
 use crate::fifo::Fifo;
-use crate::link::{RateLimits, WireTimes};
+use crate::link::{Issued, RateLimits, WireTimes, time_before};
 use crate::request::{Op, Transfer};
 use crate::units::Picoseconds;
 
@@ -25,7 +25,7 @@ pub struct VfQueue {
     pub stalled: VecDeque<u32>,
     /// Whether the source still holds requests intended before the batch's horizon.
     pub lagging: bool,
-    /// Requests that found the queue full.
+    /// Requests that found the queue full after the warm-up.
     pub stalls: u64,
     /// The VF's limit of requests under way.
     pub slots: Slots,
@@ -166,6 +166,10 @@ pub struct Uplink {
     pub halt: Halt,
     /// Time the link was busy, summed.
     pub busy_ps: u64,
+    /// When the warm-up ends.
+    pub warm_up: Picoseconds,
+    /// Time the link was busy before that.
+    pub warm_up_busy_ps: u64,
 }
 
 /// The last times at which something was given back, by a running count: what comes back first, a
@@ -250,6 +254,17 @@ impl Uplink {
         self.in_flight.push(Arrival { time, row });
     }
 
+    /// Notes how long the link was busy in the warm-up with the last `sent` requests that left.
+    #[cold]
+    #[inline(never)]
+    pub fn note_warm_up(&mut self, sent: u64, issued: &[Issued]) {
+        let in_flight = self.in_flight.waiting();
+        for Arrival { time, row } in &in_flight[in_flight.len() - sent as usize..] {
+            let end = *time - self.wires.propagation;
+            self.warm_up_busy_ps += time_before(self.warm_up, issued[*row as usize].0, end);
+        }
+    }
+
     /// An idle link, fed by queues of at least `least_queue_entries`.
     #[must_use]
     pub fn new(wires: WireTimes, limits: RateLimits, least_queue_entries: u32, vfs_limited: bool) -> Self {
@@ -275,6 +290,8 @@ impl Uplink {
             reads_sent: 0,
             halt: Halt::Horizon,
             busy_ps: 0,
+            warm_up: Picoseconds::ZERO,
+            warm_up_busy_ps: 0,
         }
     }
 

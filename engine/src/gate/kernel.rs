@@ -254,7 +254,7 @@ impl Gate<'_> {
             queue.waiting += 1;
             return true;
         }
-        queue.stalls += 1;
+        queue.stalls += u64::from(eligible.time >= self.uplink.warm_up);
         let known = if queue.stalled.is_empty() { queue.vacated.pop_front() } else { None };
         match known {
             Some(vacated) => {

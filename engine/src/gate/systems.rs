@@ -38,6 +38,7 @@ pub fn issue_requests(
     let mut columns = Columns { intents, sequence, issued: issued.bypass_change_detection() };
     for (mut uplink, mut candidates, mut retirement, credits, tags, downlink) in &mut adapters {
         let returns_from = downlink.returns_from(&uplink, &memory);
+        let was_free_at = uplink.free_at;
         let mut gate = Gate {
             uplink: &mut uplink,
             candidates: &mut candidates,
@@ -48,7 +49,11 @@ pub fn issue_requests(
             downlink,
             memory: **memory,
         };
-        progress.moved += gate.issue(&mut columns);
+        let sent = gate.issue(&mut columns);
+        progress.moved += sent;
         progress.waits |= uplink.waits_for_returns();
+        if was_free_at < uplink.warm_up {
+            uplink.note_warm_up(sent, columns.issued);
+        }
     }
 }

@@ -122,3 +122,10 @@ impl RateLimits {
 #[derive(bevy_ecs::component::Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Issued(pub Picoseconds);
+
+/// The part of the time from `start` to `end` that lies before `until`, in picoseconds.
+#[inline]
+#[must_use]
+pub fn time_before(until: Picoseconds, start: Picoseconds, end: Picoseconds) -> u64 {
+    (end.min(until) - start.min(until)).0
+}

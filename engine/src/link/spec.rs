@@ -103,6 +103,17 @@ pub enum Retire {
     InOrder,
 }
 
+/// `device.write_order`: whether a write may overtake one of its VF in the IOMMU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteOrder {
+    /// Each reaches memory when it is translated, as with PCIe's relaxed ordering.
+    #[default]
+    Relaxed,
+    /// None reaches memory before those that its VF sent before it, as PCIe's posted writes do without.
+    InOrder,
+}
+
 /// `[device]`: limits of the adapter itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -112,6 +123,9 @@ pub struct DeviceSpec {
     /// Whether requests retire in the order of their issue: `in_order` or `out_of_order`. A read is done
     /// when its data is back, a write when it has left the device. Default `out_of_order`.
     pub retire: Retire,
+    /// Whether a write that waits for a walk holds up later writes of its VF: `in_order`, or `relaxed`.
+    /// Default `relaxed` (PCIe's relaxed ordering, which GPUs and NICs ask for).
+    pub write_order: WriteOrder,
     /// Reads an adapter may have under way; a read without a tag holds up what is behind it.
     /// Default 768 (10-bit tags, PCIe 4.0).
     pub read_tags: u32,
@@ -126,6 +140,7 @@ impl Default for DeviceSpec {
         Self {
             outstanding: 0,
             retire: Retire::OutOfOrder,
+            write_order: WriteOrder::Relaxed,
             read_tags: 768,
             max_read_mops: 0.0,
             max_write_mops: 0.0,

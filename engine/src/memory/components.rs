@@ -6,6 +6,7 @@ use bevy_ecs::component::Component;
 
 use super::spec::MemorySpec;
 use crate::gate::Uplink;
+use crate::link::{WriteOrder, time_before};
 use crate::request::Op;
 use crate::units::Picoseconds;
 
@@ -23,16 +24,19 @@ pub struct MemoryTimes {
     pub write: Picoseconds,
     /// From a read's fault to its status at the root port.
     pub unsupported_request: Picoseconds,
+    /// Whether writes of a VF reach memory in the order in which they were looked up.
+    pub writes_in_order: bool,
 }
 
 impl MemoryTimes {
     /// From a valid specification.
     #[must_use]
-    pub fn new(spec: &MemorySpec) -> Self {
+    pub fn new(spec: &MemorySpec, write_order: WriteOrder) -> Self {
         Self {
             read: Picoseconds::from_ns_f64(spec.read_ns),
             write: Picoseconds::from_ns_f64(spec.write_ns),
             unsupported_request: Picoseconds::from_ns_f64(spec.unsupported_request_ns),
+            writes_in_order: write_order == WriteOrder::InOrder,
         }
     }
 
@@ -50,6 +54,27 @@ impl MemoryTimes {
     #[must_use]
     pub fn least_read(&self) -> Picoseconds {
         self.read.min(self.unsupported_request)
+    }
+}
+
+/// Memory's order among the writes of a VF, on the VF.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct PostedWrites {
+    /// When the last write that was looked up is out of the way of those behind it; zero for relaxed order.
+    pub free_at: Picoseconds,
+}
+
+impl PostedWrites {
+    /// What a request known at `known_at` waits for the writes before it; they all come in the order of their
+    /// look-ups. A blocked write vanishes in its turn.
+    pub fn turn_wait(&mut self, op: Op, known_at: Picoseconds) -> Picoseconds {
+        if op == Op::Read {
+            return Picoseconds::ZERO;
+        }
+        let wait = self.free_at.saturating_sub(known_at);
+        self.free_at = self.free_at.max(known_at);
+        wait
     }
 }
 
@@ -71,9 +96,26 @@ pub struct Downlink {
     pub free_at: Picoseconds,
     /// Time the link was busy, summed.
     pub busy_ps: u64,
+    /// When the warm-up ends.
+    pub warm_up: Picoseconds,
+    /// Time the link was busy before that.
+    pub warm_up_busy_ps: u64,
 }
 
 impl Downlink {
+    /// Notes how long the link will be busy in the warm-up with the completions that it serves next; `wire` is the
+    /// time of a row on the wire.
+    #[cold]
+    #[inline(never)]
+    pub fn note_warm_up(&mut self, served: &[Return], wire: impl Fn(u32) -> Picoseconds) {
+        let mut free_at = self.free_at;
+        for &Return { ready, row } in served {
+            let start = ready.max(free_at);
+            free_at = start + wire(row);
+            self.warm_up_busy_ps += time_before(self.warm_up, start, free_at);
+        }
+    }
+
     /// When the first of the pending completions can be on the link.
     #[must_use]
     pub fn earliest_start(&self) -> Option<Picoseconds> {

@@ -4,7 +4,8 @@ use core::hint::select_unpredictable;
 
 use bevy_ecs::prelude::*;
 
-use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, Return};
+use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, PostedWrites, Return};
+use super::llc::LastLevelCache;
 use super::retirement::{Retired, Retirement};
 use crate::gate::{Refunds, Tag, Uplink, VfQueue};
 use crate::merge::merge;
@@ -12,7 +13,7 @@ use crate::request::{Intent, Op, Sequence};
 use crate::schedule::Progress;
 use crate::topology::columns_mut;
 use crate::traffic::{Batch, insertion_sort};
-use crate::translation::{LookedUp, LookupBound, Translation};
+use crate::translation::{ContextEntry, LookedUp, LookupBound, Translation};
 use crate::units::Picoseconds;
 
 /// What was translated of one adapter's requests, in lists that are each all but in the order of time,
@@ -78,22 +79,53 @@ impl Sorted {
 #[derive(Default)]
 pub struct Sorting(Vec<Sorted>);
 
+/// Sorts what was looked up by adapter and list; `longer` says what a DMA takes beyond memory's latency, and is
+/// compiled in: mostly that is nothing.
+#[inline(always)]
+fn sort<'a>(
+    sorting: &mut [Sorted],
+    memory: &MemoryTimes,
+    looked_up: impl Iterator<Item = (u32, &'a Intent, &'a Translation)>,
+    mut longer: impl FnMut(&Intent, &Translation) -> Picoseconds,
+) {
+    for (row, intent, translation) in looked_up {
+        let op = intent.transfer.op;
+        let latency = memory.latency(op, translation.fault.is_some());
+        let ready = translation.known_at + latency + longer(intent, translation);
+        sorting[intent.adapter as usize].push(op, Return { ready, row });
+    }
+}
+
+/// What a DMA takes longer for its data, whose lines it touches.
+fn data_wait(
+    llc: &mut LastLevelCache,
+    intent: &Intent,
+    contexts: &[ContextEntry],
+    blocked: bool,
+) -> Picoseconds {
+    let Some(context) = contexts[intent.vf as usize].0.filter(|_| !blocked) else { return Picoseconds::ZERO };
+    let transfer = intent.transfer;
+    let cached = llc.touch(context.domain, intent.iova, u64::from(transfer.length_bytes));
+    if cached || transfer.op == Op::Write { Picoseconds::ZERO } else { llc.miss }
+}
+
 /// Completes writes at once and reads in the order in which their data is ready.
 pub fn complete(
-    iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows)>,
+    iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows, Option<&mut LastLevelCache>)>,
     mut adapters: Query<(&mut Uplink, &mut Downlink, &mut Retirement, &mut Refunds<Tag>)>,
-    mut vfs: Query<&mut VfQueue>,
+    mut vfs: Query<(&mut VfQueue, &ContextEntry, &mut PostedWrites)>,
     mut requests: Query<(&Intent, &Sequence, &Translation, &mut Completed)>,
     batch: Res<Batch>,
     mut sorting: Local<Sorting>,
     mut progress: ResMut<Progress>,
 ) {
-    let (looked_up, bound, memory, mut done) = iommu.into_inner();
+    let (looked_up, bound, memory, mut done, llc) = iommu.into_inner();
     let (memory, done) = (*memory, &mut done.0);
     let (mut uplinks, mut downlinks, mut retirements, mut tags) = columns_mut!(adapters);
     let (uplinks, downlinks) = (uplinks.bypass_change_detection(), downlinks.bypass_change_detection());
     let (retirements, tags) = (retirements.bypass_change_detection(), tags.bypass_change_detection());
-    let mut queues = columns_mut!(vfs);
+    let (mut queues, contexts, mut posted) = columns_mut!(vfs);
+    let posted = posted.bypass_change_detection();
     let queues = queues.bypass_change_detection();
     let (intents, sequence, translations, mut completed) = columns_mut!(requests);
     let rows = batch.rows as usize;
@@ -106,11 +138,19 @@ pub fn complete(
     for (sorted, downlink) in sorting.iter_mut().zip(&mut *downlinks) {
         sorted.start(&downlink.pending, looked_up.len());
     }
-    for &row in looked_up {
-        let (intent, translation) = (&intents[row as usize], &translations[row as usize]);
-        let op = intent.transfer.op;
-        let ready = translation.known_at + memory.latency(op, translation.fault.is_some());
-        sorting[intent.adapter as usize].push(op, Return { ready, row });
+    let looked_up = looked_up.iter().map(|&row| (row, &intents[row as usize], &translations[row as usize]));
+    if llc.is_none() && !memory.writes_in_order {
+        sort(sorting, &memory, looked_up, |_, _| Picoseconds::ZERO);
+    } else {
+        let mut llc = llc.map(Mut::into_inner);
+        sort(sorting, &memory, looked_up, |intent, translation| {
+            let fault = translation.fault.is_some();
+            let data = llc.as_mut().map(|llc| data_wait(llc, intent, contexts, fault)).unwrap_or_default();
+            if !memory.writes_in_order {
+                return data;
+            }
+            data + posted[intent.vf as usize].turn_wait(intent.transfer.op, translation.known_at)
+        });
     }
 
     let overtaken_from = bound.0.saturating_add(memory.least_read());
@@ -123,6 +163,12 @@ pub fn complete(
         let reads = sorted.reads();
         let served = reads.partition_point(|pending| pending.ready < overtaken_from);
         let wires = uplink.wires;
+        if downlink.free_at < downlink.warm_up {
+            downlink.note_warm_up(&reads[..served], |row| {
+                let with_data = translations[row as usize].fault.is_none();
+                wires.downstream(intents[row as usize].transfer.length_bytes, with_data)
+            });
+        }
         for &Return { ready, row } in &reads[..served] {
             let at = row as usize;
             let with_data = translations[at].fault.is_none();

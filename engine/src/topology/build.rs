@@ -1,26 +1,30 @@
-//! Builds the world of a host from a plan.
+//! Builds the world of an IOMMU from a plan.
 
 use bevy_ecs::prelude::*;
 
 use super::components::*;
 use super::dense::columns_mut;
+use super::place::Place;
 use super::spec::DomainScope;
 use crate::account::{
-    AuditPolicy, Audited, RequestLog, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, Windows,
+    AuditPolicy, Audited, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
+    VfLatencies, WarmUp, Windows,
 };
 use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
 use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
-use crate::ids::{HostIndex, Iova, PhysAddr, RequesterId, VfIndex};
-use crate::invalidation::{Control, ControlPlane, Stream};
-use crate::link::{RateLimits, WireTimes};
-use crate::memory::{CompletedRows, Downlink, MemoryTimes, Retirement, Watchers};
+use crate::ids::{Iova, PhysAddr, RequesterId, VfIndex};
+use crate::invalidation::{Control, ControlPlane, FramePool, Stream, StreamingPlan};
+use crate::link::{RateLimits, WireTimes, WriteOrder};
+use crate::memory::{
+    CompletedRows, Downlink, LastLevelCache, MemoryTimes, PostedWrites, Retirement, Watchers,
+};
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, TrafficSource, spawn_rows};
 use crate::translation::{
     AnyIotlb, Arrivals, Context, ContextEntry, FaultQueue, IommuMode, IotlbState, LookedUp, LookupBound,
-    LookupClock, Reached, StalledDma, TranslationTimes, WalkCosts, Walkers,
+    LookupClock, Reached, StalledDma, TranslationTimes, WalkCaches, WalkCosts, Walkers,
 };
 use crate::units::Picoseconds;
 
@@ -38,8 +42,6 @@ const DOMAIN_IDS: u32 = 1 << 16;
 /// Simulated time a run takes at its tenants' mean rate, cut into spans of work.
 #[derive(Clone, Copy, Debug)]
 pub struct Spans {
-    /// One batch of a host.
-    pub batch: Picoseconds,
     /// One window of the time series.
     pub window: Picoseconds,
     /// One slice of the request log.
@@ -55,63 +57,69 @@ impl Spans {
     pub fn new(plan: &RunPlan) -> Self {
         let duration = u128::from(plan.expected_duration.0.max(1));
         let requests = u128::from(plan.expected_requests.max(1));
-        let hosts = u128::from(plan.machine.topology.hosts);
-        let of_requests = |count: u128| {
-            Picoseconds(u64::try_from((duration * count / requests).clamp(1, 1 << 62)).expect("clamped"))
-        };
+        let slice = duration * u128::from(LOG_SLICE_REQUESTS) / requests;
         Self {
-            batch: of_requests(u128::from(plan.batch.batch_requests) * hosts),
             window: Picoseconds(plan.expected_duration.0.div_ceil(u64::from(plan.report.windows)).max(1)),
-            log_slice: of_requests(u128::from(LOG_SLICE_REQUESTS)),
+            log_slice: within_a_run(slice),
         }
     }
 }
 
-/// Builds the world of one host: a function of the plan and the host's index alone.
+/// A span of at least a picosecond that can be added to any time of a run.
+pub(super) fn within_a_run(ps: u128) -> Picoseconds {
+    Picoseconds(u64::try_from(ps.clamp(1, 1 << 62)).expect("clamped"))
+}
+
+/// Builds the world of one IOMMU: a function of the plan and the place alone.
 #[must_use]
-pub fn build_host(plan: &RunPlan, spans: &Spans, host: HostIndex) -> World {
+pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     let mut world = World::new();
-    let topology = &plan.machine.topology;
     // A source is asked for a few requests at a time at least.
-    let batch_rows = plan.batch.batch_requests.div_ceil(topology.vfs_per_host());
+    let batch_rows = plan.batch.batch_requests.div_ceil(place.vfs());
     world.insert_resource(Batch::default());
     world.insert_resource(Progress::default());
     let rows_per_vf = (4 * batch_rows).max(16);
-    world.insert_resource(BatchLimits { span: spans.batch, rows_per_vf });
-    spawn_rows(&mut world, (topology.vfs_per_host() * rows_per_vf) as usize);
-    spawn_iommu(&mut world, plan, host);
-    let mut host_memory = HostMemory { owners: OwnerMap::default(), next_frame: TENANT_MEMORY >> 12 };
-    let (kinds, streams) = spawn_tenants(&mut world, plan, host, &mut host_memory);
-    start_streams(&mut world, plan, streams, &mut host_memory);
-    spawn_adapters(&mut world, plan, &kinds);
+    world.insert_resource(BatchLimits { span: place.batch_span(plan), rows_per_vf });
+    spawn_rows(&mut world, (place.vfs() * rows_per_vf) as usize);
+    spawn_iommu(&mut world, plan, place);
+    let frames = Frames { next: place.first_frame };
+    let mut host_memory = HostMemory { owners: OwnerMap::default(), frames };
+    let (kinds, streams) = spawn_tenants(&mut world, plan, place, &mut host_memory);
+    start_streams(&mut world, plan, place, streams, &mut host_memory);
+    spawn_adapters(&mut world, plan, place, &kinds);
     world.spawn((
-        Host(host),
+        Host(place.host),
         host_memory.owners,
-        Timeline::new(host.0, topology.vfs_per_adapter, plan.report.timeline_rows_per_host),
-        RequestLog::new(plan.log_requests, spans.log_slice, host.0, topology.vfs_per_adapter),
+        Timeline::new(*place, plan.report.timeline_rows_per_host),
+        RequestLog::new(plan.log_requests, spans.log_slice, *place),
         Windows::new(spans.window),
-        (VfLatencies::new(topology.vfs_per_host()), ServiceTimes::default(), Audited::default()),
+        (VfLatencies::new(place.vfs()), ServiceTimes::default(), Audited::default()),
+        WarmUp::new(plan.warm_up),
+        TenantWindows::new(spans.window, if plan.report.tenant_windows { place.vfs() } else { 0 }),
     ));
     world
 }
 
-fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
-    let spec = &plan.machine.iommu;
-    let seed = mix64(plan.seed ^ mix64(u64::from(host.0) + 1));
-    world.spawn((
+fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
+    let machine = place.machine(plan);
+    let spec = &machine.iommu;
+    let stream = u64::from(place.iommu.0) << 32 | (u64::from(place.host.0) + 1);
+    let seed = mix64(plan.seed ^ mix64(stream));
+    let mut iommu = world.spawn((
         (
-            Iommu,
+            Iommu(place.iommu),
             DidAllocator::new(DOMAIN_IDS),
             IotlbState(AnyIotlb::new(&spec.iotlb, seed)),
-            Walkers::new(&spec.walkers),
+            WalkCaches::new(spec, seed),
+            Walkers::new(&spec.walkers, plan.warm_up),
             TranslationTimes {
-                walks: WalkCosts::new(spec),
+                walks: WalkCosts::new(spec, seed),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
                 mode: spec.mode,
             },
-            MemoryTimes::new(&plan.machine.memory),
+            MemoryTimes::new(&machine.memory, machine.device.write_order),
             AuditPolicy(plan.audit),
-            FaultQueue::new(&spec.faults),
+            FaultQueue::new(&spec.faults, plan.warm_up),
         ),
         (
             ControlPlane::default(),
@@ -124,20 +132,24 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, host: HostIndex) {
             CompletedRows::default(),
         ),
     ));
+    if let Some(llc) = LastLevelCache::new(&machine.memory.llc) {
+        iommu.insert(llc);
+    }
 }
 
 /// Spawns the adapters, whose sources are `kinds`.
-fn spawn_adapters(world: &mut World, plan: &RunPlan, kinds: &[SourceKinds]) {
-    let machine = &plan.machine;
-    let vfs = machine.topology.vfs_per_adapter;
-    let adapters: Vec<_> = (0..machine.topology.adapters_per_host)
+fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[SourceKinds]) {
+    let machine = place.machine(plan);
+    let vfs = place.vfs_per_adapter;
+    let adapters: Vec<_> = (0..place.adapters)
         .map(|adapter| {
             (
-                Adapter(adapter),
+                Adapter(place.first_adapter + adapter),
                 AdapterVfs { first: adapter * vfs, end: (adapter + 1) * vfs },
                 Uplink {
                     queues_never_fill: kinds[adapter as usize].all_hold_back,
                     streams: kinds[adapter as usize].any_streams,
+                    warm_up: plan.warm_up,
                     ..Uplink::new(
                         WireTimes::new(&machine.link),
                         RateLimits::new(&machine.device),
@@ -145,7 +157,7 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, kinds: &[SourceKinds]) {
                         machine.scheduler.vf_outstanding > 0,
                     )
                 },
-                Downlink::default(),
+                Downlink { warm_up: plan.warm_up, ..Downlink::default() },
                 Candidates::default(),
                 Retirement::new(
                     machine.device.retire,
@@ -164,18 +176,57 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, kinds: &[SourceKinds]) {
     world.spawn_batch(adapters);
 }
 
-/// Frames of a host and who owns them.
+/// The frames of a host that are free.
+pub(super) struct Frames {
+    /// The first of them.
+    pub next: u64,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self { next: TENANT_MEMORY >> 12 }
+    }
+}
+
+impl Frames {
+    /// A run of frames for a buffer, aligned to its pages; returns the first and how many bytes there are.
+    pub fn take(&mut self, buffer: &BufferPlan) -> (PhysAddr, u64) {
+        let bytes = buffer.pages * buffer.page_size.bytes();
+        (self.take_run(buffer.page_size, buffer.pages), bytes)
+    }
+
+    fn take_run(&mut self, page_size: LeafSize, pages: u64) -> PhysAddr {
+        let first = (self.next << 12).next_multiple_of(page_size.bytes());
+        self.next = (first + pages * page_size.bytes()) >> 12;
+        PhysAddr(first)
+    }
+
+    /// The frames that streaming mappings take and give back: by page size, those of all buffers and one to spare
+    /// for each VF.
+    pub fn take_pool<'a>(&mut self, streams: impl Iterator<Item = &'a StreamingPlan> + Clone) -> FramePool {
+        let mut pool = FramePool::default();
+        for size in LeafSize::ALL {
+            let of_size = streams.clone().filter(|stream| stream.page_size == size);
+            let frames: u32 = of_size.map(|stream| stream.buffers + 1).sum();
+            if frames > 0 {
+                pool.add_run(size, self.take_run(size, frames.into()), frames);
+            }
+        }
+        pool
+    }
+}
+
+/// Frames of a host, as far as they are behind one of its IOMMUs, and who owns them.
 struct HostMemory {
     owners: OwnerMap,
-    next_frame: u64,
+    frames: Frames,
 }
 
 impl HostMemory {
-    /// A run of frames for a VM, or for nobody, aligned to `alignment_bytes`.
-    fn take(&mut self, bytes: u64, alignment_bytes: u64, owner: Option<Owner>) -> PhysAddr {
-        let first = PhysAddr((self.next_frame << 12).next_multiple_of(alignment_bytes));
-        self.next_frame = (first.0 + bytes) >> 12;
-        self.owners.give(first, bytes >> 12, owner);
+    /// A run of frames for a buffer of a VM.
+    fn take(&mut self, buffer: &BufferPlan, vm: u32) -> PhysAddr {
+        let (first, bytes) = self.frames.take(buffer);
+        self.owners.give(first, bytes >> 12, Some(Owner(vm)));
         first
     }
 }
@@ -194,40 +245,50 @@ struct SourceKinds {
 fn spawn_tenants(
     world: &mut World,
     plan: &RunPlan,
-    host: HostIndex,
+    place: &Place,
     memory: &mut HostMemory,
 ) -> (Vec<SourceKinds>, Vec<Option<Stream>>) {
-    let topology = &plan.machine.topology;
     let none =
         SourceKinds { any_feeds_back: false, any_streams: false, all_feed_back: true, all_hold_back: true };
     let mut streams = Vec::new();
-    let mut kinds = vec![none; topology.adapters_per_host as usize];
-    let queue_entries = plan.machine.scheduler.vf_queue_entries;
+    let mut kinds = vec![none; place.adapters as usize];
+    let machine = place.machine(plan);
+    let queue_entries = machine.scheduler.vf_queue_entries;
     let mut domains: Vec<(Entity, Context)> = Vec::new();
-    for vf in 0..topology.vfs_per_host() {
-        let adapter = vf / topology.vfs_per_adapter;
-        let TenantPlan { class, attached, buffers, streaming, source } = (plan.tenants)(host, VfIndex(vf));
-        let shared = topology.domain_scope == DomainScope::Adapter;
-        if !shared || vf % topology.vfs_per_adapter == 0 {
+    // Tenants, seeds and requester IDs go by the indices within the host, so that they do not depend on how
+    // many IOMMUs it has.
+    for vf in place.first_vf()..place.first_vf() + place.vfs() {
+        let (adapter, vf_of_adapter) = (vf / place.vfs_per_adapter, vf % place.vfs_per_adapter);
+        let TenantPlan { class, attached, buffers, streaming, source } =
+            (plan.tenants)(place.host, VfIndex(vf));
+        let shared = machine.topology.domain_scope == DomainScope::Adapter;
+        if !shared || vf_of_adapter == 0 {
             domains.push(spawn_domain(world, domains.len() as u32));
         }
         let (domain, context) = *domains.last().expect("just spawned");
-        let first_vf = adapter * topology.vfs_per_adapter;
-        let part = if shared { u64::from(vf - first_vf) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
+        let first_vf = vf - vf_of_adapter;
+        let part = if shared { u64::from(vf_of_adapter) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
         world.spawn(Vm { class });
         for (number, buffer) in buffers.iter().enumerate() {
-            let seed = mix64(plan.seed ^ mix64(u64::from(host.0) << 32 | u64::from(vf)) ^ number as u64);
+            let seed =
+                mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(vf)) ^ number as u64);
             map_buffer(world, domain, buffer, part, seed, memory, vf);
+            if machine.memory.llc.bytes > 0 {
+                let mut llc = world.query::<&mut LastLevelCache>();
+                let mut llc = llc.single_mut(world).expect("one IOMMU");
+                let bytes = buffer.pages * buffer.page_size.bytes();
+                llc.warm(context.domain, Iova(buffer.iova.0 + part), bytes);
+            }
         }
         let feedback = source.feedback();
-        let kinds = &mut kinds[adapter as usize];
+        let kinds = &mut kinds[(adapter - place.first_adapter) as usize];
         kinds.any_feeds_back |= feedback.is_some();
         kinds.any_streams |= streaming.is_some();
         kinds.all_feed_back &= feedback.is_some();
         kinds.all_hold_back &= source.outstanding().is_some_and(|most| most <= queue_entries);
-        let sharing = if shared { first_vf..first_vf + topology.vfs_per_adapter } else { vf..vf + 1 };
+        let sharing = if shared { first_vf..first_vf + place.vfs_per_adapter } else { vf..vf + 1 };
         world.spawn((
-            Vf { requester_id: RequesterId(adapter << 16 | (FIRST_VF_FUNCTION + (vf - first_vf))) },
+            Vf { requester_id: RequesterId(adapter << 16 | (FIRST_VF_FUNCTION + vf_of_adapter)) },
             AdapterOfVf(adapter),
             TenantOf {
                 vm: vf,
@@ -241,13 +302,14 @@ fn spawn_tenants(
             TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
             VfQueue {
                 streams: streaming.is_some(),
-                ..VfQueue::new(queue_entries, plan.machine.scheduler.vf_outstanding, feedback.is_some())
+                ..VfQueue::new(queue_entries, machine.scheduler.vf_outstanding, feedback.is_some())
             },
             (VfBooks::default(), VfIncidents::default()),
+            PostedWrites::default(),
         ));
         streams.push(streaming.map(|mut streaming| {
             streaming.iova.0 += part;
-            let seed = mix64(plan.seed ^ mix64(u64::from(host.0) << 32 | u64::from(vf)) ^ LATE);
+            let seed = mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(vf)) ^ LATE);
             Stream::new(streaming, context.table, seed)
         }));
     }
@@ -255,24 +317,30 @@ fn spawn_tenants(
 }
 
 /// Sets up the control plane, if any VF has streaming mappings, and maps the first buffers.
-fn start_streams(world: &mut World, plan: &RunPlan, streams: Vec<Option<Stream>>, memory: &mut HostMemory) {
+fn start_streams(
+    world: &mut World,
+    plan: &RunPlan,
+    place: &Place,
+    streams: Vec<Option<Stream>>,
+    memory: &mut HostMemory,
+) {
     if streams.iter().all(Option::is_none) {
         return;
     }
-    let spec = &plan.machine.iommu;
+    let spec = &place.machine(plan).iommu;
+    let machine = place.machine(plan);
+    assert!(
+        plan.warm_up == Picoseconds::ZERO
+            && spec.stages == 1
+            && machine.memory.llc.bytes == 0
+            && machine.device.write_order == WriteOrder::Relaxed,
+        "streaming mappings go with neither a warm-up, two stages, a last-level cache nor ordered writes"
+    );
     let translates = spec.mode == IommuMode::Translate;
     let domains = world.query::<&Domain>().iter(world).map(|domain| domain.id).collect();
     let mut control = Control::new(&spec.invalidation, translates, streams, domains);
-    for size in LeafSize::ALL {
-        // One to spare for each VF.
-        let of_size = control.streams.iter().flatten().filter(|stream| stream.plan.page_size == size);
-        let frames: u32 = of_size.map(|stream| stream.plan.buffers + 1).sum();
-        if frames > 0 {
-            // The frames are nobody's as far as lasting mappings are concerned.
-            let first = memory.take(u64::from(frames) * size.bytes(), size.bytes(), None);
-            control.frames.add_run(size, first, frames);
-        }
-    }
+    // The frames are nobody's as far as lasting mappings are concerned.
+    control.frames = memory.frames.take_pool(control.streams.iter().flatten().map(|stream| &stream.plan));
     let mut tables = world.query::<&mut PageTable>();
     let mut tables = tables.query_mut(&mut *world);
     let mut tables = columns_mut!(tables);
@@ -289,7 +357,7 @@ fn spawn_domain(world: &mut World, table: u32) -> (Entity, Context) {
         .single_mut(world)
         .expect("one IOMMU")
         .allocate()
-        .expect("VFs a host are fewer than domain IDs");
+        .expect("VFs an IOMMU are fewer than domain IDs");
     let entity = world.spawn((Domain { id }, PageTable::new())).id();
     (entity, Context { domain: id, table })
 }
@@ -306,7 +374,7 @@ fn map_buffer(
 ) {
     let bytes = buffer.page_size.bytes();
     let base = Iova(buffer.iova.0 + part);
-    let first = memory.take(buffer.pages * bytes, bytes, Some(Owner(vm)));
+    let first = memory.take(buffer, vm);
     world.spawn(Mapping {
         domain,
         iova: base,

@@ -2,21 +2,21 @@
 
 use bevy_ecs::component::Component;
 
-use crate::ids::{HostIndex, RequesterId};
+use crate::ids::{HostIndex, IommuIndex, RequesterId};
 
 /// A host.
 #[derive(Component, Clone, Copy, Debug)]
 pub struct Host(pub HostIndex);
 
-/// An IOMMU; it serves every adapter of its host.
+/// An IOMMU; it serves the adapters of its world.
 #[derive(Component, Clone, Copy, Debug)]
-pub struct Iommu;
+pub struct Iommu(pub IommuIndex);
 
 /// An adapter, by its index within the host.
 #[derive(Component, Clone, Copy, Debug)]
 pub struct Adapter(pub u32);
 
-/// The VFs of an adapter, by their indices within the host.
+/// The VFs of an adapter, by their indices within the world.
 #[derive(Component, Clone, Copy, Debug)]
 pub struct AdapterVfs {
     /// The first.

@@ -3,6 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::SpecError;
+use crate::ids::IommuIndex;
+
+/// Most hosts a fleet can have.
+pub const HOSTS_MAX: u32 = 65_536;
+
+/// Most VFs a fleet can have.
+pub const VFS_MAX: u64 = 1 << 20;
 
 /// Most adapters a host can have.
 pub const ADAPTERS_MAX: usize = 64;
@@ -24,9 +31,9 @@ pub enum DomainScope {
 pub struct TopologySpec {
     /// Hosts in the fleet. Default 1.
     pub hosts: u32,
-    /// IOMMUs a host; only 1 can be built today. Default 1.
+    /// IOMMUs a host, each with its share of the adapters. Default 1.
     pub iommus_per_host: u32,
-    /// Adapters (GPUs) a host, all behind its IOMMU. Default 1.
+    /// Adapters (GPUs) a host, divided among its IOMMUs. Default 1.
     pub adapters_per_host: u32,
     /// Virtual functions an adapter. Default 31 (Intel Flex: 31, Xe SR-IOV documentation).
     pub vfs_per_adapter: u32,
@@ -53,6 +60,22 @@ impl TopologySpec {
         self.adapters_per_host * self.vfs_per_adapter
     }
 
+    /// The adapters behind an IOMMU, by their indices within the host: as many behind each, the first ones
+    /// take what is left over.
+    #[must_use]
+    pub fn adapters_behind(&self, iommu: IommuIndex) -> core::ops::Range<u32> {
+        let (each, left) =
+            (self.adapters_per_host / self.iommus_per_host, self.adapters_per_host % self.iommus_per_host);
+        let first = |iommu: u32| iommu * each + iommu.min(left);
+        first(iommu.0)..first(iommu.0 + 1)
+    }
+
+    /// VFs behind the IOMMU that has most of them.
+    #[must_use]
+    pub fn vfs_per_iommu(&self) -> u32 {
+        self.adapters_per_host.div_ceil(self.iommus_per_host) * self.vfs_per_adapter
+    }
+
     /// VFs in the fleet.
     #[must_use]
     pub fn vfs(&self) -> u64 {
@@ -64,28 +87,32 @@ impl TopologySpec {
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
-        SpecError::in_range("topology.hosts", self.hosts, 1, 65_536)?;
-        if self.iommus_per_host != 1 {
+        SpecError::in_range("topology.hosts", self.hosts, 1, HOSTS_MAX)?;
+        SpecError::in_range("topology.adapters_per_host", self.adapters_per_host, 1, ADAPTERS_MAX as u32)?;
+        SpecError::in_range("topology.iommus_per_host", self.iommus_per_host, 1, ADAPTERS_MAX as u32)?;
+        if self.iommus_per_host > self.adapters_per_host {
             return Err(SpecError::new(
                 "topology.iommus_per_host",
-                format!("is {}; several IOMMUs a host cannot be built yet, only 1", self.iommus_per_host),
-            ));
-        }
-        SpecError::in_range("topology.adapters_per_host", self.adapters_per_host, 1, ADAPTERS_MAX as u32)?;
-        SpecError::in_range("topology.vfs_per_adapter", self.vfs_per_adapter, 1, 2_048)?;
-        if self.vfs_per_host() >= 1 << 16 {
-            return Err(SpecError::new(
-                "topology.vfs_per_adapter",
                 format!(
-                    "makes {} VFs a host; domain IDs have 16 bits, so at most 65535 can be told apart",
-                    self.vfs_per_host()
+                    "is {}, but a host has {} adapters (`topology.adapters_per_host`); each IOMMU needs one behind it",
+                    self.iommus_per_host, self.adapters_per_host
                 ),
             ));
         }
-        if self.vfs() > 1 << 20 {
+        SpecError::in_range("topology.vfs_per_adapter", self.vfs_per_adapter, 1, 2_048)?;
+        if self.vfs_per_iommu() >= 1 << 16 {
+            return Err(SpecError::new(
+                "topology.vfs_per_adapter",
+                format!(
+                    "makes {} VFs an IOMMU; domain IDs have 16 bits, so at most 65535 can be told apart",
+                    self.vfs_per_iommu()
+                ),
+            ));
+        }
+        if self.vfs() > VFS_MAX {
             return Err(SpecError::new(
                 "topology",
-                format!("asks for {} VFs in all; at most 1048576 can be built", self.vfs()),
+                format!("asks for {} VFs in all; at most {VFS_MAX} can be built", self.vfs()),
             ));
         }
         Ok(())

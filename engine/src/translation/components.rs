@@ -19,10 +19,10 @@ pub struct IotlbState(pub AnyIotlb);
 pub struct ContextEntry(pub Option<Context>);
 
 /// Costs of the ordered pass, on the IOMMU.
-#[derive(Component, Clone, Copy, Debug)]
+#[derive(Component, Clone, Debug)]
 pub struct TranslationTimes {
     /// What walks cost.
-    pub walks: super::walkers::WalkCosts,
+    pub walks: super::walk_costs::WalkCosts,
     /// What a look-up costs.
     pub hit: Picoseconds,
     /// Whether there is anything to look up.

@@ -19,22 +19,25 @@ pub struct FaultQueue {
     last_consumed: Picoseconds,
     entries: usize,
     service: Picoseconds,
-    /// Records queued since the start.
+    /// When the warm-up ends.
+    counted_from: Picoseconds,
+    /// Records queued since the warm-up.
     pub recorded: u64,
-    /// Records lost since the start.
+    /// Records lost since the warm-up.
     pub lost: u64,
 }
 
 impl FaultQueue {
-    /// An empty queue.
+    /// An empty queue, whose counters start at the end of the warm-up.
     #[must_use]
-    pub fn new(spec: &FaultQueueSpec) -> Self {
+    pub fn new(spec: &FaultQueueSpec, warm_up: Picoseconds) -> Self {
         Self {
             notes: Vec::new(),
             consumed_at: VecDeque::new(),
             last_consumed: Picoseconds::ZERO,
             entries: spec.queue_entries as usize,
             service: Picoseconds::from_ns_f64(spec.service_ns),
+            counted_from: warm_up,
             recorded: 0,
             lost: 0,
         }
@@ -47,7 +50,8 @@ impl FaultQueue {
     }
 
     /// Records, in the order of time, every fault before `until`; nothing earlier may be noted later.
-    /// Faults of one instant are recorded in the order of their look-ups.
+    /// Faults of one instant are recorded in the order of their look-ups. `recorded` is told of those that
+    /// count.
     pub fn record_until(&mut self, until: Picoseconds, mut recorded: impl FnMut(&FaultNote)) {
         if self.notes.is_empty() {
             return;
@@ -58,14 +62,17 @@ impl FaultQueue {
             while self.consumed_at.front().is_some_and(|consumed| *consumed <= note.time) {
                 self.consumed_at.pop_front();
             }
+            let counts = note.time >= self.counted_from;
             if self.consumed_at.len() == self.entries {
-                self.lost += 1;
+                self.lost += u64::from(counts);
                 continue;
             }
             self.last_consumed = self.last_consumed.max(note.time) + self.service;
             self.consumed_at.push_back(self.last_consumed);
-            self.recorded += 1;
-            recorded(&note);
+            if counts {
+                self.recorded += 1;
+                recorded(&note);
+            }
         }
     }
 }

@@ -214,7 +214,12 @@ impl<P: Replacement> Iotlb<P> {
         }
     }
 
-    /// What was counted since the start.
+    /// Forgets what was counted so far.
+    pub fn start_counting(&mut self) {
+        self.counters = IotlbCounters::default();
+    }
+
+    /// What was counted since the start, or since [`Self::start_counting`].
     #[must_use]
     pub fn counters(&self) -> IotlbCounters {
         self.counters

@@ -3,7 +3,8 @@
 use super::components::{Arrived, ContextEntry, Translation};
 use super::iotlb::{Iotlb, Tag, Target};
 use super::replacement::Replacement;
-use super::walkers::{WalkCosts, Walkers};
+use super::walk_costs::{Miss, Walks};
+use super::walkers::Walkers;
 use crate::domain::{Leaf, LeafSize, PageTable};
 use crate::ids::{DomainId, Iova, PhysAddr};
 use crate::request::{Fault, Op};
@@ -108,7 +109,7 @@ pub struct Answer<'a> {
 }
 
 /// The parts of an IOMMU that the ordered pass works on.
-pub struct OrderedPass<'a, P> {
+pub struct OrderedPass<'a, P, W> {
     /// The cache.
     pub iotlb: &'a mut Iotlb<P>,
     /// The walkers.
@@ -117,23 +118,35 @@ pub struct OrderedPass<'a, P> {
     pub contexts: &'a [ContextEntry],
     /// The page tables, by index.
     pub tables: &'a mut [PageTable],
-    /// What walks cost.
-    pub walk_costs: WalkCosts,
+    /// How walks go.
+    pub walks: W,
     /// What a look-up costs.
     pub hit: Picoseconds,
     /// The pieces of the last DMA, where it has several and was not blocked; empty otherwise.
     pub pieces: Vec<Segment>,
 }
 
-impl<P: Replacement> OrderedPass<'_, P> {
+impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
     /// Ends every walk due at or before `now`: fills come before look-ups of the same instant.
     #[inline(never)]
     pub fn end_walks(&mut self, now: Picoseconds) {
         while let Some(walk) = self.walkers.pop_ended(now) {
             if let Some(target) = walk.fills {
                 self.iotlb.fill_tag(&walk.tag, target);
+            } else if self.walkers.is_end_of_warm_up(walk.end) {
+                return self.end_warm_up(now);
             }
         }
+    }
+
+    /// Counts anew, and goes on with the walks due at or before `now`.
+    #[cold]
+    #[inline(never)]
+    fn end_warm_up(&mut self, now: Picoseconds) {
+        self.walkers.end_warm_up();
+        self.iotlb.start_counting();
+        self.walks.start_counting();
+        self.end_walks(now);
     }
 
     /// Looks up every leaf of a DMA that reaches the IOMMU at `now`, in order, up to the first fault.
@@ -292,7 +305,8 @@ impl<P: Replacement> OrderedPass<'_, P> {
     #[inline(always)]
     fn walk(&mut self, now: Picoseconds, context: Context, at: Iova, op: Op, page: &Tag) -> Walk {
         // The table is read here, at the look-up's place in the order, not when the walk ends.
-        let found = self.tables[context.table as usize].lookup(at);
+        let mapped = self.tables[context.table as usize].lookup(at);
+        let found = mapped.map(|leaf| self.walks.cached_part(leaf, at));
         let result = found.ok_or(Fault::NotMapped).and_then(|leaf| check(leaf, op));
         // What distinguishes walks within a domain: the leaf, or the 4 KiB page that no leaf maps.
         let tag = match found {
@@ -307,10 +321,12 @@ impl<P: Replacement> OrderedPass<'_, P> {
         if taken_up > now {
             self.end_walks(taken_up);
         }
-        let cost = self.walk_costs.of(found.map(|leaf| leaf.size));
         let fills = result.ok().map(|leaf| Target::new(&leaf));
-        let end = self.walkers.start(taken_up, tag, fills, cost);
-        Walk { result, end, joined: false, taken_up }
+        let size = mapped.map(|leaf| leaf.size);
+        let miss = Miss { now: taken_up, domain: context.domain, at, size, faults: fills.is_none() };
+        let span = self.walks.span(self.walkers, &miss);
+        self.walkers.start(taken_up, tag, fills, span);
+        Walk { result, end: span.end, joined: false, taken_up }
     }
 }
 

@@ -7,6 +7,7 @@ use super::iotlb::{Tag, Target};
 use super::kernel::{Context, Demand, Lookups, OrderedPass, Segment, check};
 use super::replacement::Replacement;
 use super::spec::IommuMode;
+use super::walk_costs::{Miss, Walks};
 use crate::domain::{Leaf, LeafSize};
 use crate::ids::Iova;
 use crate::invalidation::{Control, Hardware};
@@ -32,9 +33,9 @@ pub struct Served {
 }
 
 /// The ordered pass with control events between.
-pub struct StepwisePass<'a, 'b, P> {
+pub struct StepwisePass<'a, 'b, P, W> {
     /// The IOMMU's parts.
-    pub pass: &'b mut OrderedPass<'a, P>,
+    pub pass: &'b mut OrderedPass<'a, P, W>,
     /// Where control events come from.
     pub control: Option<&'b mut Control>,
     /// Where the look-ups of the next DMA go on.
@@ -45,7 +46,7 @@ pub struct StepwisePass<'a, 'b, P> {
     pub served: Vec<Served>,
 }
 
-impl<P: Replacement> StepwisePass<'_, '_, P> {
+impl<P: Replacement, W: Walks> StepwisePass<'_, '_, P, W> {
     /// Lets everything happen that is due at or before `now`: at one instant walks end first.
     pub fn advance(&mut self, now: Picoseconds) {
         let Some(control) = self.control.as_deref_mut() else { return self.pass.end_walks(now) };
@@ -155,10 +156,13 @@ impl<P: Replacement> StepwisePass<'_, '_, P> {
         if let Some(leaf) = pass.iotlb.lookup(context.domain, at) {
             translation.lookups.hits += 1;
             translation.known_at = translation.known_at.max(now + pass.hit);
-            self.served.push(Served { leaf, unheld: table.lookup(at) != Some(leaf) });
+            let held = table.lookup(at).map(|leaf| pass.walks.cached_part(leaf, at));
+            let unheld = held != Some(leaf);
+            self.served.push(Served { leaf, unheld });
             return check(leaf, op).map_err(Ended::Fault);
         }
-        let found = table.lookup(at);
+        let mapped = table.lookup(at);
+        let found = mapped.map(|leaf| pass.walks.cached_part(leaf, at));
         let result = found.ok_or(Fault::NotMapped).and_then(|leaf| check(leaf, op));
         let tag = match found {
             Some(leaf) => Tag::new(context.domain, at, leaf.size),
@@ -171,9 +175,12 @@ impl<P: Replacement> StepwisePass<'_, '_, P> {
                 if admitted > now {
                     return Err(Ended::Stalled(at, admitted));
                 }
-                let cost = pass.walk_costs.of(found.map(|leaf| leaf.size));
                 let fills = result.ok().map(|leaf| Target::new(&leaf));
-                (pass.walkers.start(now, tag, fills, cost), false)
+                let size = mapped.map(|leaf| leaf.size);
+                let miss = Miss { now, domain: context.domain, at, size, faults: fills.is_none() };
+                let span = pass.walks.span(pass.walkers, &miss);
+                pass.walkers.start(now, tag, fills, span);
+                (span.end, false)
             }
         };
         let Lookups { misses, joined: all_joined, .. } = &mut translation.lookups;

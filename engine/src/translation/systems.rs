@@ -7,13 +7,16 @@ use super::faults::FaultQueue;
 use super::iotlb::Tag;
 use super::kernel::{Demand, OrderedPass, Prepared, Segment};
 use super::replacement::{Replacement, with_iotlb};
+use super::spec::IommuMode;
 use super::stepwise::{Step, StepwisePass};
+use super::walk_cache::WalkCaches;
+use super::walk_costs::{VaryingWalks, Walks};
 use super::walkers::Walkers;
 use crate::account::AuditPolicy;
 use crate::domain::{LeafSize, PageTable};
 use crate::gate::{Credit, Refunds, Uplink};
 use crate::ids::Iova;
-use crate::invalidation::{Access, ControlPlane};
+use crate::invalidation::{Access, Control, ControlPlane};
 use crate::memory::MemoryTimes;
 use crate::request::{Intent, Op, Sequence, Transfer};
 use crate::schedule::Progress;
@@ -45,7 +48,7 @@ struct Notes<'a> {
 #[expect(clippy::type_complexity, clippy::too_many_arguments, reason = "the query is the stage's data flow")]
 pub fn translate(
     iommu: Single<(
-        (&mut IotlbState, &mut Walkers, &TranslationTimes, &AuditPolicy),
+        (&mut IotlbState, &mut WalkCaches, &mut Walkers, &TranslationTimes, &AuditPolicy),
         (&mut ControlPlane, &mut StalledDma, &MemoryTimes),
         &mut Arrivals,
         &mut FaultQueue,
@@ -63,7 +66,7 @@ pub fn translate(
     mut progress: ResMut<Progress>,
 ) {
     let (
-        (mut iotlb, mut walkers, times, audit),
+        (mut iotlb, mut walk_caches, mut walkers, times, audit),
         (mut control, mut stalled, memory),
         mut arrivals,
         mut faults,
@@ -87,47 +90,20 @@ pub fn translate(
     let mut tables = columns_mut!(tables);
     let tables = tables.bypass_change_detection();
     let mut links = Links { uplinks, credits };
+    let TranslationTimes { walks: costs, hit, mode } = times;
+    let to = To { columns: &mut columns, links: &mut links, notes: &mut notes };
+    let between = Between { control: control.get(), stalled: &mut stalled, mode: *mode, memory };
+    let walkers = &mut *walkers;
     with_iotlb!(&mut iotlb.0, |iotlb| {
-        let mut pass = OrderedPass {
-            iotlb,
-            walkers: &mut walkers,
-            contexts,
-            tables,
-            walk_costs: times.walks,
-            hit: times.hit,
-            pieces: Vec::new(),
-        };
-        if arrivals.stepwise {
-            let mut pass = StepwisePass {
-                pass: &mut pass,
-                control: control.get(),
-                stalled: &mut stalled,
-                mode: times.mode,
-                served: Vec::new(),
-            };
-            let known = Known { until: arrivals.until, controls_from: arrivals.controls_from, memory };
-            let mut taken = [0; ADAPTERS_MAX];
-            let to = (&mut columns, &mut links, &mut notes);
-            clock.0 = run_stepwise(&mut pass, &arrivals.ordered, to, known, clock.0, &mut taken);
-            arrivals.ordered.truncate(taken.iter().sum());
-            for (uplink, taken) in links.uplinks.iter_mut().zip(taken) {
-                uplink.in_flight.take(taken);
-                uplink.looked_up_from = clock.0;
-            }
+        let pieces = Vec::new();
+        clock.0 = if let Some(walks) = costs.fixed() {
+            let pass = OrderedPass { iotlb, walkers, contexts, tables, walks, hit: *hit, pieces };
+            pass_over(pass, &mut blocks.0, between, &mut arrivals, to, clock.0)
         } else {
-            clock.0 = run_pass(
-                &mut pass,
-                &mut blocks.0,
-                &arrivals.ordered,
-                &mut columns,
-                &mut links,
-                &mut notes,
-                clock.0,
-            );
-            if arrivals.until == Picoseconds::MAX {
-                pass.end_walks(Picoseconds::MAX);
-            }
-        }
+            let walks = VaryingWalks { costs, caches: &mut walk_caches };
+            let pass = OrderedPass { iotlb, walkers, contexts, tables, walks, hit: *hit, pieces };
+            pass_over(pass, &mut blocks.0, between, &mut arrivals, to, clock.0)
+        };
     });
     let reached = arrivals.until.max(clock.0);
     // Where control events are all that happens, the time they have come to is progress.
@@ -137,6 +113,66 @@ pub fn translate(
     looked_up.last_pass = looked_up.rows.len();
     looked_up.rows.extend(arrivals.ordered.iter().map(|arrived| arrived.row));
     progress.moved += arrivals.ordered.len() as u64;
+}
+
+/// What the ordered pass writes to.
+struct To<'a, 'b> {
+    columns: &'a mut Columns<'b>,
+    links: &'a mut Links<'b>,
+    notes: &'a mut Notes<'b>,
+}
+
+/// What comes between look-ups, where anything does.
+struct Between<'a> {
+    control: Option<&'a mut Control>,
+    stalled: &'a mut StalledDma,
+    mode: IommuMode,
+    memory: &'a MemoryTimes,
+}
+
+/// Looks up the arrivals, and ends every walk behind the last; returns when the last look-up was done.
+#[inline(always)]
+fn pass_over<P: Replacement, W: Walks>(
+    mut pass: OrderedPass<'_, P, W>,
+    blocks: &mut [Block; 3],
+    between: Between<'_>,
+    arrivals: &mut Arrivals,
+    to: To<'_, '_>,
+    clock: Picoseconds,
+) -> Picoseconds {
+    if arrivals.stepwise {
+        return pass_stepwise(pass, between, arrivals, to, clock);
+    }
+    let To { columns, links, notes } = to;
+    let clock = run_pass(&mut pass, blocks, &arrivals.ordered, columns, links, notes, clock);
+    if arrivals.until == Picoseconds::MAX {
+        pass.end_walks(Picoseconds::MAX);
+    }
+    clock
+}
+
+/// The same where something may come between look-ups; takes from the links what it got through.
+#[inline(never)]
+fn pass_stepwise<P: Replacement, W: Walks>(
+    mut pass: OrderedPass<'_, P, W>,
+    between: Between<'_>,
+    arrivals: &mut Arrivals,
+    to: To<'_, '_>,
+    clock: Picoseconds,
+) -> Picoseconds {
+    let Between { control, stalled, mode, memory } = between;
+    let To { columns, links, notes } = to;
+    let mut pass = StepwisePass { pass: &mut pass, control, stalled, mode, served: Vec::new() };
+    let known = Known { until: arrivals.until, controls_from: arrivals.controls_from, memory };
+    let mut taken = [0; ADAPTERS_MAX];
+    let to = (columns, &mut *links, notes);
+    let clock = run_stepwise(&mut pass, &arrivals.ordered, to, known, clock, &mut taken);
+    arrivals.ordered.truncate(taken.iter().sum());
+    for (uplink, taken) in links.uplinks.iter_mut().zip(taken) {
+        uplink.in_flight.take(taken);
+        uplink.looked_up_from = clock;
+    }
+    clock
 }
 
 /// Arrivals that are prepared together. Their lines of the IOTLB, and of what leads to the entries of
@@ -163,8 +199,8 @@ pub struct Blocks([Block; 3]);
 
 /// Reads a block's columns and asks for the cache lines it will want first.
 #[inline(never)]
-fn prepare<P: Replacement>(
-    pass: &OrderedPass<'_, P>,
+fn prepare<P: Replacement, W: Walks>(
+    pass: &OrderedPass<'_, P, W>,
     arrivals: &[Arrived],
     intents: &[Intent],
     block: &mut Block,
@@ -186,7 +222,7 @@ fn prepare<P: Replacement>(
 
 /// Asks for the entries of the IOTLB and of the page tables that a block may want.
 #[inline(never)]
-fn prefetch_entries<P: Replacement>(pass: &OrderedPass<'_, P>, block: &Block) {
+fn prefetch_entries<P: Replacement, W: Walks>(pass: &OrderedPass<'_, P, W>, block: &Block) {
     for dma in block.dmas() {
         let Some(context) = dma.context else { continue };
         pass.iotlb.prefetch_entry(dma.set, dma.hash);
@@ -195,8 +231,8 @@ fn prefetch_entries<P: Replacement>(pass: &OrderedPass<'_, P>, block: &Block) {
 }
 
 /// Looks up one arrival after another; returns when the last look-up was done.
-fn run_pass<P: Replacement>(
-    pass: &mut OrderedPass<'_, P>,
+fn run_pass<P: Replacement, W: Walks>(
+    pass: &mut OrderedPass<'_, P, W>,
     blocks: &mut [Block; 3],
     arrivals: &[Arrived],
     columns: &mut Columns<'_>,
@@ -246,8 +282,8 @@ struct Known<'a> {
 
 /// Looks up one arrival after another, with everything between that happens meanwhile, as far as it is
 /// known; returns when the last look-up was done, and counts by adapter what it got through.
-fn run_stepwise<P: Replacement>(
-    pass: &mut StepwisePass<'_, '_, P>,
+fn run_stepwise<P: Replacement, W: Walks>(
+    pass: &mut StepwisePass<'_, '_, P, W>,
     arrivals: &[Arrived],
     (columns, links, notes): (&mut Columns<'_>, &mut Links<'_>, &mut Notes<'_>),
     known: Known<'_>,
@@ -294,8 +330,8 @@ fn run_stepwise<P: Replacement>(
 }
 
 /// Tells the control plane of a DMA that was looked up; whether its VF has streaming mappings.
-fn note_for_control<P>(
-    pass: &mut StepwisePass<'_, '_, P>,
+fn note_for_control<P, W>(
+    pass: &mut StepwisePass<'_, '_, P, W>,
     translation: &mut Translation,
     (vf, sequence, iova, op): (u32, Sequence, Iova, Op),
     memory: &MemoryTimes,

@@ -4,8 +4,7 @@
 use bevy_ecs::component::Component;
 
 use super::iotlb::{Tag, Target};
-use super::spec::{IommuSpec, WalkersSpec};
-use crate::domain::LeafSize;
+use super::spec::WalkersSpec;
 use crate::ids::{DomainId, Iova};
 use crate::ring::OrderedRing;
 use crate::units::Picoseconds;
@@ -21,13 +20,16 @@ pub struct PendingWalk {
     pub fills: Option<Target>,
 }
 
-/// What the walkers counted.
+/// What the walkers counted since the warm-up. A walk counts if it entered the queue since then, its wait with
+/// it; times of walkers and look-ups count from then on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WalkerCounters {
     /// Walks started.
     pub walks: u64,
     /// Walks that ended in a fault.
     pub faulted: u64,
+    /// Memory accesses of all walks.
+    pub accesses: u64,
     /// Time all walkers were busy, summed.
     pub busy_ps: u64,
     /// Time walks waited for a walker, summed.
@@ -36,36 +38,6 @@ pub struct WalkerCounters {
     pub stalls: u64,
     /// Time look-ups were stalled by a full queue, summed.
     pub stall_ps: u64,
-}
-
-/// How long a walk takes, by what it finds.
-#[derive(Clone, Copy, Debug)]
-pub struct WalkCosts {
-    by_size: [Picoseconds; 3],
-    unmapped: Picoseconds,
-}
-
-impl WalkCosts {
-    /// One access a level down to the leaf, or one time for all. A walk that finds nothing costs as
-    /// much as one to a 4 KiB leaf.
-    #[must_use]
-    pub fn new(spec: &IommuSpec) -> Self {
-        let levels = f64::from(spec.page_table_levels);
-        let walkers = &spec.walkers;
-        let memory_ns = walkers.memory_ns.unwrap_or(WalkersSpec::MEMORY_NS_DEFAULT);
-        let of_levels = |levels: f64| Picoseconds::from_ns_f64(walkers.walk_ns.unwrap_or(levels * memory_ns));
-        Self {
-            by_size: [of_levels(levels), of_levels(levels - 1.0), of_levels(levels - 2.0)],
-            unmapped: of_levels(levels),
-        }
-    }
-
-    /// The cost of a walk that finds a leaf of this size, or none.
-    #[inline]
-    #[must_use]
-    pub fn of(&self, found: Option<LeafSize>) -> Picoseconds {
-        found.map_or(self.unmapped, |size| self.by_size[size as usize])
-    }
 }
 
 /// The walkers, their queue and the walks under way.
@@ -82,30 +54,66 @@ pub struct Walkers {
     pending: OrderedRing<PendingWalk>,
     /// When the first pending walk ends; [`Picoseconds::MAX`] where there is none.
     next_end: Picoseconds,
-    /// How many pending walks have a tag of each hash: mostly none, and then none needs to be looked for.
-    tags: [u32; TAG_HASHES],
+    tags: TagCounts,
+    /// Walks whose time varied, for the numbers that their draws go by.
+    numbered: u64,
+    /// When the last stall by a full queue ends.
+    stalled_until: Picoseconds,
+    /// When the warm-up ends, until it has; [`Picoseconds::MAX`] from then on. Its end waits among the pending
+    /// walks, of no domain and before those that end at that very time: so it has its place in their order, and
+    /// looking for it costs nothing.
+    warm_up: Picoseconds,
     counters: WalkerCounters,
 }
 
 impl Walkers {
-    /// Idle walkers.
+    /// Idle walkers, whose counters start at the end of the warm-up.
     #[must_use]
-    pub fn new(spec: &WalkersSpec) -> Self {
+    pub fn new(spec: &WalkersSpec, warm_up: Picoseconds) -> Self {
         let mut free_at = OrderedRing::new(spec.count as usize);
         (0..spec.count).for_each(|_| free_at.insert(Picoseconds::ZERO, |at| *at));
-        Self {
+        let mut walkers = Self {
             free_at,
             starts: Vec::new(),
             earliest: 0,
             queue_entries: spec.queue_entries as usize,
             pending: OrderedRing::new(spec.count as usize),
             next_end: Picoseconds::MAX,
-            tags: [0; TAG_HASHES],
+            tags: TagCounts::default(),
+            numbered: 0,
+            stalled_until: Picoseconds::ZERO,
+            warm_up: Picoseconds::MAX,
             counters: WalkerCounters::default(),
+        };
+        if warm_up > Picoseconds::ZERO {
+            walkers.warm_up = warm_up;
+            let mark = PendingWalk { end: warm_up, ..PendingWalk::default() };
+            walkers.pending.insert(mark, |walk| walk.end);
+            walkers.next_end = mark.end;
+            walkers.tags.add(&mark.tag);
         }
+        walkers
     }
 
-    /// What was counted since the start.
+    /// Whether what ended at `end`, and fills nothing, was the warm-up.
+    #[inline]
+    #[must_use]
+    pub fn is_end_of_warm_up(&self, end: Picoseconds) -> bool {
+        end == self.warm_up
+    }
+
+    /// Forgets what was counted in the warm-up; no walk has entered the queue since. A walker that is busy beyond then
+    /// is so without a break until it is free, by all the walks that wait for it.
+    pub fn end_warm_up(&mut self) {
+        let warm_up = core::mem::replace(&mut self.warm_up, Picoseconds::MAX);
+        self.counters = WalkerCounters {
+            busy_ps: self.free_at.iter().map(|free_at| free_at.saturating_sub(warm_up).0).sum(),
+            stall_ps: self.stalled_until.saturating_sub(warm_up).0,
+            ..WalkerCounters::default()
+        };
+    }
+
+    /// What was counted since the warm-up.
     #[must_use]
     pub fn counters(&self) -> WalkerCounters {
         self.counters
@@ -114,7 +122,7 @@ impl Walkers {
     /// Walks that wait or are under way.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.pending.len()
+        self.pending.len() - usize::from(self.warm_up < Picoseconds::MAX)
     }
 
     /// When the next pending walk ends.
@@ -133,7 +141,7 @@ impl Walkers {
         }
         self.pending.take_first();
         self.next_end = self.pending.first().map_or(Picoseconds::MAX, |walk| walk.end);
-        self.tags[tag_hash(&walk.tag)] -= 1;
+        self.tags.remove(&walk.tag);
         Some(walk)
     }
 
@@ -141,7 +149,7 @@ impl Walkers {
     #[inline]
     #[must_use]
     pub fn under_way(&self, tag: &Tag) -> Option<Picoseconds> {
-        if self.tags[tag_hash(tag)] == 0 {
+        if !self.tags.may_hold(tag) {
             return None;
         }
         self.pending.iter().find(|walk| walk.tag.is(tag)).map(|walk| walk.end)
@@ -154,9 +162,9 @@ impl Walkers {
             if !walk.tag.overlaps(domain, first, last) {
                 return;
             }
-            tags[tag_hash(&walk.tag)] -= 1;
+            tags.remove(&walk.tag);
             (walk.tag, walk.fills) = (Tag::default(), None);
-            tags[tag_hash(&walk.tag)] += 1;
+            tags.add(&walk.tag);
         });
     }
 
@@ -169,31 +177,39 @@ impl Walkers {
         let vacated = self.starts[self.earliest];
         self.counters.stalls += 1;
         self.counters.stall_ps += (vacated - now).0;
+        self.stalled_until = vacated;
         vacated
     }
 
-    /// Puts a walk of length `cost` into the queue at `now`, an admission time, and returns its end.
+    /// When a walk that is put into the queue at `now` starts: walkers serve the queue in order.
+    #[inline]
+    #[must_use]
+    pub fn next_start(&self, now: Picoseconds) -> Picoseconds {
+        self.free_at.first().map_or(now, |free_at| now.max(*free_at))
+    }
+
+    /// The number of the next walk whose time varies.
+    pub fn next_number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered - 1
+    }
+
+    /// Puts a walk into the queue at `now`, an admission time, that starts at its [`Self::next_start`] and
+    /// holds its walker up to its end.
     #[inline(always)]
-    pub fn start(
-        &mut self,
-        now: Picoseconds,
-        tag: Tag,
-        fills: Option<Target>,
-        cost: Picoseconds,
-    ) -> Picoseconds {
-        let start = self.free_at.first().map_or(now, |free_at| now.max(*free_at));
-        let end = start + cost;
+    pub fn start(&mut self, now: Picoseconds, tag: Tag, fills: Option<Target>, span: WalkSpan) {
+        let WalkSpan { start, end, accesses } = span;
         self.free_at.take_first();
         self.free_at.insert(end, |at| *at);
         self.note_start(start);
         self.pending.insert(PendingWalk { end, tag, fills }, |walk| walk.end);
         self.next_end = self.next_end.min(end);
-        self.tags[tag_hash(&tag)] += 1;
+        self.tags.add(&tag);
         self.counters.walks += 1;
         self.counters.faulted += u64::from(fills.is_none());
-        self.counters.busy_ps += cost.0;
+        self.counters.accesses += u64::from(accesses);
+        self.counters.busy_ps += (end - start).0;
         self.counters.wait_ps += (start - now).0;
-        end
     }
 
     /// Starts do not decrease: the earliest makes room for this one.
@@ -211,10 +227,51 @@ impl Walkers {
     }
 }
 
-/// Hashes that tags of walks are counted by.
+/// How long a walk holds its walker, and what it reads.
+#[derive(Clone, Copy, Debug)]
+pub struct WalkSpan {
+    /// When it starts.
+    pub start: Picoseconds,
+    /// When it ends.
+    pub end: Picoseconds,
+    /// Memory accesses.
+    pub accesses: u32,
+}
+
+/// Hashes that tags are counted by.
 const TAG_HASHES: usize = 1_024;
 
-#[inline]
-fn tag_hash(tag: &Tag) -> usize {
-    tag.hash() as usize % TAG_HASHES
+/// How many of some tags have each hash: mostly none, and then none needs to be looked for.
+pub struct TagCounts([u32; TAG_HASHES]);
+
+impl Default for TagCounts {
+    fn default() -> Self {
+        Self([0; TAG_HASHES])
+    }
+}
+
+impl TagCounts {
+    #[inline]
+    fn count(&mut self, tag: &Tag) -> &mut u32 {
+        &mut self.0[tag.hash() as usize % TAG_HASHES]
+    }
+
+    /// Counts one more.
+    #[inline]
+    pub fn add(&mut self, tag: &Tag) {
+        *self.count(tag) += 1;
+    }
+
+    /// Counts one less, of those that were added.
+    #[inline]
+    pub fn remove(&mut self, tag: &Tag) {
+        *self.count(tag) -= 1;
+    }
+
+    /// Whether this tag may be among them.
+    #[inline]
+    #[must_use]
+    pub fn may_hold(&self, tag: &Tag) -> bool {
+        self.0[tag.hash() as usize % TAG_HASHES] > 0
+    }
 }

@@ -3,17 +3,18 @@
 
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
-use portcullis_engine::ids::Iova;
+use portcullis_engine::ids::{IommuIndex, Iova};
 use portcullis_engine::invalidation::{
     Granularity, InvalidationMode, InvalidationSpec, IovaReuse, StreamingPlan,
 };
-use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire};
-use portcullis_engine::memory::MemorySpec;
+use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire, WriteOrder};
+use portcullis_engine::memory::{LlcSpec, MemorySpec};
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
-    FaultQueueSpec, FullWord, IommuMode, IommuSpec, IotlbIndex, IotlbSpec, WalkersSpec, Ways,
+    FaultQueueSpec, FullWord, IommuMode, IommuSpec, IotlbIndex, IotlbSpec, WalkCacheSpec, WalkCachesSpec,
+    WalkLatency, WalkersSpec, Ways, replacement::ReplacementPolicy,
 };
 use portcullis_engine::units::Picoseconds;
 use proptest::prelude::*;
@@ -55,7 +56,51 @@ pub struct Case {
     pub loops: Vec<Option<Loop>>,
     /// The streaming mappings of the VFs that have some; all of these have a loop.
     pub streams: Vec<Option<StreamingPlan>>,
+    /// When counting starts.
+    pub warm_up_ps: u64,
     pub seed: u64,
+    /// The IOMMU that is meant where the case is one IOMMU of a host.
+    pub iommu: u32,
+    /// And the first VF behind it.
+    pub first_vf: usize,
+}
+
+impl Case {
+    /// What no machine with streaming mappings can have.
+    fn leave_out_what_does_not_go_with_streams(&mut self) {
+        self.warm_up_ps = 0;
+        self.machine.iommu.stages = 1;
+        self.machine.memory.llc.bytes = 0;
+        self.machine.device.write_order = WriteOrder::Relaxed;
+    }
+
+    /// The IOMMUs of the host, each as a case of its own: a host of one IOMMU with the adapters behind it.
+    pub fn iommus(&self) -> Vec<Self> {
+        let topology = &self.machine.topology;
+        let of_iommu = |iommu: u32| {
+            let adapters = topology.adapters_behind(IommuIndex(iommu));
+            let first = |adapter: u32| (adapter * topology.vfs_per_adapter) as usize;
+            let vfs = first(adapters.start)..first(adapters.end);
+            let topology = TopologySpec {
+                iommus_per_host: 1,
+                adapters_per_host: adapters.len() as u32,
+                ..topology.clone()
+            };
+            Self {
+                machine: MachineSpec { topology, ..self.machine.clone() },
+                buffers: self.buffers.clone(),
+                attached: self.attached[vfs.clone()].to_vec(),
+                traffic: self.traffic[vfs.clone()].to_vec(),
+                loops: self.loops[vfs.clone()].to_vec(),
+                first_vf: vfs.start,
+                streams: self.streams[vfs].to_vec(),
+                warm_up_ps: self.warm_up_ps,
+                seed: self.seed,
+                iommu,
+            }
+        };
+        (0..topology.iommus_per_host).map(of_iommu).collect()
+    }
 }
 
 /// The grid of times: what 4 bytes take on the link.
@@ -83,16 +128,38 @@ fn iotlb() -> impl Strategy<Value = IotlbSpec> {
         .prop_filter("can be built", |spec| spec.validate().is_ok())
 }
 
+/// Times of whole walks or of accesses; drawn ones on the grid, so that walks tie, or not.
 fn walkers() -> impl Strategy<Value = WalkersSpec> {
-    let cost = prop_oneof![
-        grid_ns(1..60).prop_map(|ns| (None, Some(ns))),
-        grid_ns(1..20).prop_map(|ns| (Some(ns), None)),
+    let exponential = prop_oneof![2 => Just(WalkLatency::Constant), 1 => Just(WalkLatency::Exponential)];
+    let list = prop::collection::vec((grid_ns(1..12), (1u32..4).prop_map(f64::from)), 1..4);
+    let times = prop_oneof![
+        2 => (grid_ns(1..60), exponential.clone()).prop_map(|(ns, latency)| (latency, None, Some(ns), None)),
+        4 => (grid_ns(1..20), exponential).prop_map(|(ns, latency)| (latency, Some(ns), None, None)),
+        2 => list.prop_map(|list| (WalkLatency::Empirical, None, None, Some(list))),
     ];
-    (1u32..5, 1u32..6, cost).prop_map(|(count, queue_entries, (memory_ns, walk_ns))| WalkersSpec {
-        count,
-        queue_entries,
-        memory_ns,
-        walk_ns,
+    (1u32..5, 1u32..6, times).prop_map(
+        |(count, queue_entries, (latency, memory_ns, walk_ns, empirical_ns))| WalkersSpec {
+            count,
+            queue_entries,
+            latency,
+            memory_ns,
+            walk_ns,
+            empirical_ns,
+        },
+    )
+}
+
+fn walk_cache() -> impl Strategy<Value = WalkCacheSpec> {
+    let shape = prop_oneof![
+        3 => Just((0, Ways::Full(FullWord::Full))),
+        2 => (1u32..5).prop_map(|entries| (entries, Ways::Full(FullWord::Full))),
+        1 => (0u32..2, 0u32..2).prop_map(|(sets, ways)| (1 << (sets + ways), Ways::Count(1 << ways))),
+    ];
+    let policy = prop::sample::select(POLICIES.to_vec());
+    (shape, policy).prop_map(|((entries, ways), replacement)| {
+        // The tree needs a power of two.
+        let entries = if replacement == ReplacementPolicy::Plru && entries == 3 { 4 } else { entries };
+        WalkCacheSpec { entries, ways, replacement }
     })
 }
 
@@ -111,14 +178,57 @@ fn invalidation() -> impl Strategy<Value = InvalidationSpec> {
     )
 }
 
+/// What walks read: levels, stages and walk caches, as far as they can be built with such walkers.
+fn iommu() -> impl Strategy<Value = IommuSpec> {
+    let faults = (1u32..4, grid_ns(0..200))
+        .prop_map(|(queue_entries, service_ns)| FaultQueueSpec { queue_entries, service_ns });
+    let caches = (walk_cache(), walk_cache(), walk_cache(), walk_cache())
+        .prop_map(|(l2, l3, l4, l5)| WalkCachesSpec { l2, l3, l4, l5 });
+    let mode = prop_oneof![
+        8 => Just(IommuMode::Translate),
+        1 => Just(IommuMode::Off),
+        1 => Just(IommuMode::Passthrough),
+    ];
+    let rest = (invalidation(), mode);
+    let host = (prop::bool::weighted(0.3), 3u8..6, prop::sample::select(LeafSize::ALL.to_vec()));
+    (iotlb(), walkers(), faults, 3u8..6, caches, host, rest).prop_map(
+        |(iotlb, walkers, faults, page_table_levels, caches, host, (invalidation, mode))| {
+            let (nested, host_levels, host_page_size) = host;
+            let whole = walkers.walk_ns.is_some();
+            let mut walk_caches = if whole { WalkCachesSpec::default() } else { caches };
+            if page_table_levels < 5 {
+                walk_caches.l5 = WalkCacheSpec::default();
+            }
+            if page_table_levels < 4 {
+                walk_caches.l4 = WalkCacheSpec::default();
+            }
+            let stages = if nested && !whole { 2 } else { 1 };
+            IommuSpec {
+                mode,
+                invalidation,
+                iotlb,
+                walk_caches,
+                walkers,
+                faults,
+                page_table_levels,
+                stages,
+                host_levels,
+                host_page_size,
+            }
+        },
+    )
+}
+
 fn machine() -> impl Strategy<Value = MachineSpec> {
-    let topology = (1u32..4, 1u32..4, any::<bool>()).prop_map(|(adapters, vfs, shared)| TopologySpec {
-        hosts: 1,
-        iommus_per_host: 1,
-        adapters_per_host: adapters,
-        vfs_per_adapter: vfs,
-        domain_scope: if shared { DomainScope::Adapter } else { DomainScope::Vf },
-    });
+    let topology =
+        (1u32..4, 1u32..4, 1u32..4, any::<bool>()).prop_map(|(adapters, iommus, vfs, shared)| TopologySpec {
+            hosts: 1,
+            // A third of the hosts with two adapters or more have one IOMMU.
+            iommus_per_host: iommus.min(adapters),
+            adapters_per_host: adapters,
+            vfs_per_adapter: vfs,
+            domain_scope: if shared { DomainScope::Adapter } else { DomainScope::Vf },
+        });
     let link =
         (grid_ns(0..8), prop_oneof![1u32..5, Just(64u32)]).prop_map(|(propagation_ns, flow_credits)| {
             LinkSpec {
@@ -137,37 +247,30 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
         prop::bool::weighted(0.2),
         prop_oneof![2 => Just(0u32), 1 => 1u32..6],
         prop::bool::weighted(0.4),
+        any::<bool>(),
     )
-        .prop_map(|(read_tags, limited, outstanding, in_order)| DeviceSpec {
+        .prop_map(|(read_tags, limited, outstanding, in_order, ordered)| DeviceSpec {
             outstanding,
             retire: if in_order { Retire::InOrder } else { Retire::OutOfOrder },
+            write_order: if ordered { WriteOrder::InOrder } else { WriteOrder::Relaxed },
             read_tags,
             max_read_mops: if limited { 3.125 } else { 0.0 },
             max_write_mops: if limited { 1.5625 } else { 0.0 },
         });
     let scheduler = (1u32..6, prop_oneof![2 => Just(0u32), 1 => 1u32..4])
         .prop_map(|(vf_queue_entries, vf_outstanding)| SchedulerSpec { vf_queue_entries, vf_outstanding });
-    let memory = (grid_ns(0..20), grid_ns(0..20), grid_ns(0..20)).prop_map(
-        |(read_ns, write_ns, unsupported_request_ns)| MemorySpec {
+    let llc = (prop_oneof![Just(0u64), 1u64..20], 1u32..4, grid_ns(0..20))
+        .prop_map(|(sets, ways, miss_ns)| LlcSpec { bytes: sets * 64 * u64::from(ways), ways, miss_ns });
+    let memory = (grid_ns(0..20), grid_ns(0..20), grid_ns(0..20), llc).prop_map(
+        |(read_ns, write_ns, unsupported_request_ns, llc)| MemorySpec {
             read_ns,
+            base_read_ns: None,
             write_ns,
             unsupported_request_ns,
+            llc,
         },
     );
-    let faults = (1u32..4, grid_ns(0..200))
-        .prop_map(|(queue_entries, service_ns)| FaultQueueSpec { queue_entries, service_ns });
-    let mode = prop_oneof![8 => Just(IommuMode::Translate), 1 => Just(IommuMode::Off), 1 => Just(IommuMode::Passthrough)];
-    let iommu = (iotlb(), walkers(), invalidation(), faults, 3u8..6, mode).prop_map(
-        |(iotlb, walkers, invalidation, faults, page_table_levels, mode)| IommuSpec {
-            mode,
-            iotlb,
-            walkers,
-            invalidation,
-            faults,
-            page_table_levels,
-        },
-    );
-    (topology, scheduler, link, device, iommu, memory).prop_map(
+    (topology, scheduler, link, device, iommu(), memory).prop_map(
         |(topology, scheduler, link, device, iommu, memory)| MachineSpec {
             topology,
             scheduler,
@@ -179,8 +282,9 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
     )
 }
 
-/// Where the buffers of every VF lie; addresses between and behind them are not mapped.
-const BUFFER_BASES: [u64; 3] = [0x10_0000, 0x4000_0000, 0x1_0000_0000];
+/// Where the buffers of every VF lie, that of small pages over the end of a page table; addresses between
+/// and behind them are not mapped.
+const BUFFER_BASES: [u64; 3] = [0x1F_D000, 0x4000_0000, 0x1_0000_0000];
 
 fn buffers() -> impl Strategy<Value = Vec<BufferPlan>> {
     let permissions = prop::sample::select(vec![
@@ -243,8 +347,12 @@ fn closed() -> impl Strategy<Value = Loop> {
 pub const STREAM_BASE: u64 = 0x2_0000_0000;
 
 /// A buffer for each client of a VF's loop, and as many addresses at least; nothing for VFs without a loop.
-fn with_buffers(streams: Vec<Option<StreamingPlan>>, loops: &[Option<Loop>]) -> Vec<Option<StreamingPlan>> {
-    let pairs = streams.into_iter().zip(loops);
+fn with_buffers(
+    streams: Vec<Option<StreamingPlan>>,
+    loops: &[Option<Loop>],
+    any: bool,
+) -> Vec<Option<StreamingPlan>> {
+    let pairs = streams.into_iter().map(|stream| stream.filter(|_| any)).zip(loops);
     pairs
         .map(|(stream, closed)| {
             let (stream, clients) = (stream?, closed.as_ref()?.clients);
@@ -282,30 +390,46 @@ fn streaming() -> impl Strategy<Value = StreamingPlan> {
     )
 }
 
+/// None, or one that ends in the midst of things, on the grid or beside it.
+fn warm_up_ps() -> impl Strategy<Value = u64> {
+    let on_grid = (0u64..120).prop_map(|steps| steps * GRID_NS * 1_000);
+    prop_oneof![2 => Just(0u64), 3 => on_grid, 1 => 0u64..3_000_000]
+}
+
 /// A random case.
 pub fn case() -> impl Strategy<Value = Case> {
-    (machine(), buffers(), any::<u64>(), any::<bool>()).prop_flat_map(|(machine, buffers, seed, loops)| {
+    let seeds = (any::<u64>(), warm_up_ps());
+    (machine(), buffers(), seeds, any::<bool>()).prop_flat_map(|(machine, buffers, seeds, loops)| {
+        let (seed, warm_up_ps) = seeds;
         let vfs = machine.topology.vfs_per_host() as usize;
         let traffic = prop::collection::vec(intents(), vfs);
         let attached = prop::collection::vec(prop::bool::weighted(0.95), vfs);
         let closed = prop::option::weighted(0.7, closed());
         let closed = closed.prop_map(move |closed| closed.filter(|_| loops));
         let loops = prop::collection::vec(closed, vfs);
-        let streams = prop::collection::vec(prop::option::weighted(0.5, streaming()), vfs);
-        (traffic, attached, loops, streams).prop_map(move |(mut traffic, attached, loops, streams)| {
-            let streams = with_buffers(streams, &loops);
+        let streams = prop::collection::vec(prop::option::weighted(0.6, streaming()), vfs);
+        let streams = (streams, prop::bool::weighted(0.6));
+        (traffic, attached, loops, streams).prop_map(move |(mut traffic, attached, loops, (streams, any))| {
+            let streams = with_buffers(streams, &loops, any);
             for (traffic, stream) in traffic.iter_mut().zip(&streams) {
                 stream.iter().for_each(|stream| within_buffers(traffic, stream));
             }
-            Case {
+            let mut case = Case {
                 machine: machine.clone(),
                 buffers: buffers.clone(),
                 attached,
                 traffic,
                 loops,
                 streams,
+                warm_up_ps,
                 seed,
+                iommu: 0,
+                first_vf: 0,
+            };
+            if case.streams.iter().any(Option::is_some) {
+                case.leave_out_what_does_not_go_with_streams();
             }
+            case
         })
     })
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use portcullis_engine::account::{SummaryRow, TenantRow};
 use portcullis_engine::domain::{Domain, Leaf, PageTable};
 use portcullis_engine::ids::HostIndex;
-use portcullis_engine::plan::{Audit, BatchSpec, ReportSpec, RunPlan, TenantPlan};
+use portcullis_engine::plan::{Audit, BatchSpec, HostClass, ReportSpec, RunPlan, TenantPlan};
 use portcullis_engine::request::{Address, Intended, Transfer};
 use portcullis_engine::simulation::Simulation;
 use portcullis_engine::table::{Column, Row, Table};
-use portcullis_engine::topology::{Spans, build_host};
+use portcullis_engine::topology::{Place, Spans, build_iommu};
 use portcullis_engine::traffic::{Source, SourceRows};
 use portcullis_engine::units::Picoseconds;
 
@@ -99,10 +99,14 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     RunPlan {
         name: "case".to_owned(),
         seed: case.seed,
-        machine: case.machine.clone(),
+        host_classes: vec![HostClass {
+            name: "all".to_owned(),
+            machine: case.machine.clone(),
+            expected_requests: requests,
+        }],
         batch: BatchSpec { batch_requests, visit_requests: 100 },
         audit: Audit::Full,
-        report: ReportSpec { windows: 7, timeline_rows_per_host: 1_000 },
+        report: ReportSpec { windows: 7, tenant_windows: true, timeline_rows_per_host: 1_000 },
         log_requests: true,
         classes: vec!["all".to_owned()],
         tenants: Box::new(move |_, vf| TenantPlan {
@@ -115,6 +119,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         expected_requests: requests,
         // A closed loop takes as long as its requests do.
         expected_duration: Picoseconds(last.max(requests * 100_000)),
+        warm_up: Picoseconds(case.warm_up_ps),
     }
 }
 
@@ -126,6 +131,7 @@ pub struct Outcome {
     pub latency: Table,
     pub requests: Table,
     pub windows: Table,
+    pub tenant_windows: Table,
     pub timeline: Table,
 }
 
@@ -146,12 +152,14 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
         latency: result.latency,
         requests: Table::new::<portcullis_engine::account::RequestRow>(),
         windows: Table::new::<portcullis_engine::account::WindowRow>(),
+        tenant_windows: Table::new::<portcullis_engine::account::TenantWindowRow>(),
         timeline: Table::new::<portcullis_engine::account::TimelineRow>(),
     };
     for table in tables {
         match table.name {
             "requests" => outcome.requests.extend(table),
             "windows" => outcome.windows.extend(table),
+            "tenant_windows" => outcome.tenant_windows.extend(table),
             "timeline" => outcome.timeline.extend(table),
             other => panic!("unknown table {other}"),
         }
@@ -159,12 +167,16 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
     outcome
 }
 
-/// The leaves of each domain with its ID, as the control plane built them.
-pub fn domains(case: &Case) -> Vec<(u32, Vec<Leaf>)> {
+/// The leaves of each domain with its ID, as the control plane built them, an IOMMU at a time.
+pub fn domains(case: &Case) -> Vec<Vec<(u32, Vec<Leaf>)>> {
     let plan = plan(case, 1);
-    let mut world = build_host(&plan, &Spans::new(&plan), HostIndex(0));
-    let mut domains = world.query::<(&Domain, &PageTable)>();
-    domains.iter(&world).map(|(domain, table)| (domain.id.0, table.iter().collect())).collect()
+    let of_iommu = |place: &Place| {
+        let mut world = build_iommu(&plan, &Spans::new(&plan), place);
+        let mut domains = world.query::<(&Domain, &PageTable)>();
+        let domains = domains.iter(&world).map(|(domain, table)| (domain.id.0, table.iter().collect()));
+        domains.collect::<Vec<_>>()
+    };
+    Place::of_host(&plan, HostIndex(0)).iter().map(of_iommu).collect()
 }
 
 /// A column of a table by its name, as numbers; absent cells are `u64::MAX`.

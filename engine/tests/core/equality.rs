@@ -8,9 +8,15 @@ use crate::case::{Case, case};
 use crate::engine::{Outcome, domains, numbers, run, tenant_sum};
 use crate::reference::{Counters, Fate, Reference, Rule};
 
-/// What the reference says of a case, with one rule broken or none.
+/// What the reference says of a case, with one rule broken or none: an IOMMU at a time.
 pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters) {
-    Reference::new(case, domains(case), broken).run()
+    let (mut fates, mut counters) = (Vec::new(), Counters::default());
+    for (of_iommu, domains) in case.iommus().iter().zip(domains(case)) {
+        let (more, counted) = Reference::new(of_iommu, domains, broken).run();
+        fates.extend(more);
+        counters.add(&counted);
+    }
+    (fates, counters)
 }
 
 /// Every request's fate as the engine logged it, by VF and sequence.
@@ -54,7 +60,9 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
 /// The first difference between the engine's outcome and the reference's, in words.
 pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Counters)) -> Option<String> {
     let (expected_fates, expected_counters) = expected;
-    let joined: u64 = expected_fates.iter().flatten().map(|fate| fate.joined).sum();
+    let all = || expected_fates.iter().flatten();
+    let counted = || all().filter(|fate| fate.intended >= case.warm_up_ps);
+    let joined: u64 = counted().map(|fate| fate.joined).sum();
     let differing =
         expected_fates.iter().zip(fates(case, outcome)).enumerate().flat_map(|(vf, (there, here))| {
             let pairs = there.iter().map(|fate| Fate { joined: 0, ..*fate }).zip(here).enumerate();
@@ -68,9 +76,36 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     }
     let summary = &outcome.summary;
     let stale_rows: u64 = numbers(&outcome.requests, "stale").iter().sum();
+    let of_time = |share: f64, servers: u32| {
+        let span = all().map(|fate| fate.completed).max().unwrap_or(0).saturating_sub(case.warm_up_ps);
+        // A share of time, back in whole picoseconds.
+        (share * f64::from(servers) * span as f64).round() as u64
+    };
+    let topology = &case.machine.topology;
     let counters = Counters {
+        uplink_busy_ps: of_time(summary.upstream_utilisation, topology.adapters_per_host),
+        downlink_busy_ps: of_time(summary.downstream_utilisation, topology.adapters_per_host),
+        walker_busy_ps: of_time(
+            summary.walker_utilisation,
+            topology.iommus_per_host * case.machine.iommu.walkers.count,
+        ),
+        walk_wait_ps: (summary.walk_wait_mean_ns * 1e3 * summary.walks as f64).round() as u64,
+        stall_ps: (summary.walker_stall_ns * 1e3).round() as u64,
         walks: summary.walks,
         walks_faulted: summary.walks_faulted,
+        walk_accesses: summary.walk_accesses,
+        walk_cache_hits: [
+            summary.walk_cache_l2_hits,
+            summary.walk_cache_l3_hits,
+            summary.walk_cache_l4_hits,
+            summary.walk_cache_l5_hits,
+        ],
+        walk_cache_misses: [
+            summary.walk_cache_l2_misses,
+            summary.walk_cache_l3_misses,
+            summary.walk_cache_l4_misses,
+            summary.walk_cache_l5_misses,
+        ],
         evictions: summary.iotlb_evictions,
         queue_stalls: summary.walker_queue_stalls,
         source_stalls: summary.dma_source_stalled,
@@ -87,6 +122,10 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     };
     if counters != *expected_counters {
         return Some(format!("reference {expected_counters:?}, engine {counters:?}"));
+    }
+    let left_out = (all().count() - counted().count()) as u64;
+    if (summary.dma_total, summary.dma_warmup) != (counted().count() as u64, left_out) {
+        return Some(format!("{} DMAs count, {} do not", summary.dma_total, summary.dma_warmup));
     }
     if tenant_sum(outcome, "iotlb_misses_joined") != joined {
         return Some("misses joined differ".to_owned());

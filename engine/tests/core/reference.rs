@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use portcullis_engine::domain::{Leaf, LeafSize};
+use portcullis_engine::domain::{Leaf, LeafSize, Permissions};
 use portcullis_engine::hash::mix64;
-use portcullis_engine::ids::{Iova, PhysAddr};
+use portcullis_engine::ids::{DomainId, Iova, PhysAddr};
 use portcullis_engine::invalidation::{Granularity, InvalidationMode, IovaReuse, StreamingPlan};
-use portcullis_engine::link::Retire;
+use portcullis_engine::link::{Retire, WriteOrder};
+use portcullis_engine::memory::llc_set;
 use portcullis_engine::request::{Fault, Op};
 use portcullis_engine::topology::DomainScope;
-use portcullis_engine::translation::{IommuMode, leaf_code};
+use portcullis_engine::translation::{IommuMode, WalkLatency, leaf_code};
 
 use crate::case::{Case, Intent, STREAM_BASE};
 use crate::plain_iotlb::{IotlbRule, PlainIotlb};
@@ -44,6 +45,24 @@ pub enum Rule {
     RetireInOrder,
     WritesRetireAsTheyLeave,
     ClientsThink,
+    WalkCachesLookedUpAtTheMiss,
+    DeepestEntryServes,
+    WalkCachesFillAsWalksRead,
+    AnEntryBeingReadIsWaitedFor,
+    WhoWaitsHoldsItsWalker,
+    AFaultFillsNoWalkCache,
+    WalkCachesKnowDomains,
+    HitsCountInWalkCaches,
+    GuestTablesAreTranslated,
+    HostPagesCutLeaves,
+    DrawsGoByWalkAndAccess,
+    CountersStartAfterTheWarmUp,
+    TimesAreCutAtTheEndOfTheWarmUp,
+    DataIsCached,
+    WritesBringLinesIn,
+    WritesNeedNoData,
+    CachedDataAges,
+    WritesStayInOrder,
     UnmapsComeBeforeLookups,
     CommandsAreServedInTurn,
     CommandsWaitForAccesses,
@@ -60,7 +79,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 55] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -85,6 +104,24 @@ impl Rule {
         Self::RetireInOrder,
         Self::WritesRetireAsTheyLeave,
         Self::ClientsThink,
+        Self::WalkCachesLookedUpAtTheMiss,
+        Self::DeepestEntryServes,
+        Self::WalkCachesFillAsWalksRead,
+        Self::AnEntryBeingReadIsWaitedFor,
+        Self::WhoWaitsHoldsItsWalker,
+        Self::AFaultFillsNoWalkCache,
+        Self::WalkCachesKnowDomains,
+        Self::HitsCountInWalkCaches,
+        Self::GuestTablesAreTranslated,
+        Self::HostPagesCutLeaves,
+        Self::DrawsGoByWalkAndAccess,
+        Self::CountersStartAfterTheWarmUp,
+        Self::TimesAreCutAtTheEndOfTheWarmUp,
+        Self::DataIsCached,
+        Self::WritesBringLinesIn,
+        Self::WritesNeedNoData,
+        Self::CachedDataAges,
+        Self::WritesStayInOrder,
         Self::UnmapsComeBeforeLookups,
         Self::CommandsAreServedInTurn,
         Self::CommandsWaitForAccesses,
@@ -117,11 +154,15 @@ pub struct Fate {
     pub stale: bool,
 }
 
-/// What the hardware counted.
+/// What the hardware counted after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub walks: u64,
     pub walks_faulted: u64,
+    pub walk_accesses: u64,
+    /// By level, from 2 on.
+    pub walk_cache_hits: [u64; 4],
+    pub walk_cache_misses: [u64; 4],
     pub evictions: u64,
     pub queue_stalls: u64,
     pub source_stalls: u64,
@@ -135,6 +176,44 @@ pub struct Counters {
     pub invalidated: u64,
     pub exposure_ps: u64,
     pub overrun: u64,
+    pub uplink_busy_ps: u64,
+    pub downlink_busy_ps: u64,
+    pub walker_busy_ps: u64,
+    pub walk_wait_ps: u64,
+    pub stall_ps: u64,
+}
+
+impl Counters {
+    /// Adds what other hardware counted.
+    pub fn add(&mut self, other: &Self) {
+        self.walks += other.walks;
+        self.walks_faulted += other.walks_faulted;
+        self.evictions += other.evictions;
+        self.queue_stalls += other.queue_stalls;
+        self.source_stalls += other.source_stalls;
+        self.faults_recorded += other.faults_recorded;
+        self.faults_lost += other.faults_lost;
+        self.walk_accesses += other.walk_accesses;
+        for (sum, more) in [
+            (&mut self.walk_cache_hits, &other.walk_cache_hits),
+            (&mut self.walk_cache_misses, &other.walk_cache_misses),
+        ] {
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+        self.uplink_busy_ps += other.uplink_busy_ps;
+        self.downlink_busy_ps += other.downlink_busy_ps;
+        self.walker_busy_ps += other.walker_busy_ps;
+        self.walk_wait_ps += other.walk_wait_ps;
+        self.stall_ps += other.stall_ps;
+        self.unmaps += other.unmaps;
+        self.unmap_wait_ps += other.unmap_wait_ps;
+        self.unmap_wait_max_ps = self.unmap_wait_max_ps.max(other.unmap_wait_max_ps);
+        self.invalidations += other.invalidations;
+        self.flushes += other.flushes;
+        self.invalidated += other.invalidated;
+        self.exposure_ps += other.exposure_ps;
+        self.overrun += other.overrun;
+    }
 }
 
 /// A request, by VF and number.
@@ -147,6 +226,7 @@ enum Event {
     Credit { adapter: usize, lookup: usize },
     Issue { vf: usize, origin: u64 },
     Send { adapter: usize },
+    Read { walk: usize },
     WalkEnd { walk: usize },
     AccessEnd { id: Id },
     CommandComplete { command: usize },
@@ -182,8 +262,22 @@ struct Walk {
     domain: u32,
     code: u64,
     leaf: Option<Leaf>,
+    /// The level that holds the leaf, or would.
+    leaf_level: u8,
+    at: u64,
     fills: bool,
-    cost: u64,
+    fills_walk_caches: bool,
+    /// Accesses to come; after some, an entry of a level can be cached.
+    steps: VecDeque<Option<u8>>,
+    accesses: u64,
+    /// Levels whose entries it has still to read for the walk caches.
+    to_fill: BTreeSet<u8>,
+    /// The walk that reads the entry it goes on from, and the level.
+    goes_on_from: Option<(usize, u8)>,
+    /// Walks that wait for an entry of a level that this one reads.
+    waiting: Vec<(u8, usize)>,
+    queued_at: u64,
+    began_at: u64,
     waiters: Vec<Id>,
     over: bool,
     cancelled: bool,
@@ -225,6 +319,10 @@ struct Translation {
     known_at: u64,
     looked_up: bool,
     lookup_number: usize,
+    /// What its data takes longer than cached data.
+    data_wait: u64,
+    /// Whether its walks and look-ups are over.
+    over: bool,
 }
 
 pub struct Reference<'a> {
@@ -262,13 +360,24 @@ pub struct Reference<'a> {
     input: VecDeque<Id>,
     /// Where the look-ups of the DMA at the front of the input go on.
     resume_at: Option<u64>,
+    /// Since when that DMA is stalled.
+    stalled_since: u64,
     iotlb: PlainIotlb,
+    /// By level; regions lie in them as pages do.
+    walk_caches: BTreeMap<u8, PlainIotlb>,
+    latency_seed: u64,
     walks: Vec<Walk>,
     walk_queue: VecDeque<usize>,
     walkers_busy: u32,
     lookups: usize,
     fault_queue: VecDeque<u64>,
     fault_server_free: u64,
+    /// The last-level cache: domain and number of each line of a set, the last touched last.
+    llc: Vec<Vec<(u32, u64)>>,
+    /// Writes of each VF in the order of their look-ups, that may not reach memory yet.
+    posted: Vec<VecDeque<Id>>,
+    /// When the last write of each VF went to memory.
+    last_write: Vec<u64>,
     pub counters: Counters,
 }
 
@@ -311,6 +420,11 @@ fn slots(limit: u32) -> u32 {
     if limit == 0 { u32::MAX } else { limit }
 }
 
+/// What an entry of a level covers around an address, by its number, as the address of a page.
+fn region(at: u64, level: u8) -> Iova {
+    Iova(at >> (12 + 9 * u32::from(level - 1)) << 12)
+}
+
 fn ps(ns: f64) -> u64 {
     (ns * 1_000.0) as u64
 }
@@ -324,8 +438,8 @@ impl<'a> Reference<'a> {
             Some(Rule::HitsCountForReplacement) => Some(IotlbRule::HitsCountForReplacement),
             _ => None,
         };
-        let iommu_seed = mix64(case.seed ^ mix64(1));
-        Self {
+        let iommu_seed = mix64(case.seed ^ mix64(u64::from(case.iommu) << 32 | 1));
+        let mut reference = Self {
             case,
             broken,
             streams: case
@@ -366,19 +480,118 @@ impl<'a> Reference<'a> {
                 .collect(),
             input: VecDeque::new(),
             resume_at: None,
+            stalled_since: 0,
             iotlb: PlainIotlb::new(&machine.iommu.iotlb, iommu_seed, broken_in_iotlb),
+            walk_caches: machine
+                .iommu
+                .walk_caches
+                .levels()
+                .into_iter()
+                .filter(|(_, cache)| cache.entries > 0)
+                .map(|(level, cache)| {
+                    let broken = (broken == Some(Rule::HitsCountInWalkCaches))
+                        .then_some(IotlbRule::HitsCountForReplacement);
+                    (level, PlainIotlb::new(&cache.of_pages(), mix64(iommu_seed ^ u64::from(level)), broken))
+                })
+                .collect(),
+            latency_seed: mix64(iommu_seed ^ 0x5EED_0F3A_1C5A_11E5),
             walks: Vec::new(),
             walk_queue: VecDeque::new(),
             walkers_busy: 0,
             lookups: 0,
             fault_queue: VecDeque::new(),
             fault_server_free: 0,
+            llc: vec![Vec::new(); machine.memory.llc.sets() as usize],
+            posted: vec![VecDeque::new(); vfs],
+            last_write: vec![0; vfs],
             counters: Counters::default(),
+        };
+        reference.write_buffers();
+        reference
+    }
+
+    /// The host has written all buffers before the run.
+    fn write_buffers(&mut self) {
+        let topology = &self.case.machine.topology;
+        for vf in 0..self.case.traffic.len() {
+            let shared = topology.domain_scope == DomainScope::Adapter;
+            let in_adapter = vf as u64 % u64::from(topology.vfs_per_adapter);
+            let part = if shared { in_adapter << 40 } else { 0 };
+            // Domains are numbered from 1 as they are made, whether the VF is attached or not.
+            let domain = if shared { self.adapter_of(vf) } else { vf } as u32 + 1;
+            for buffer in &self.case.buffers {
+                let bytes = buffer.pages * buffer.page_size.bytes();
+                let llc_bytes = self.case.machine.memory.llc.bytes;
+                let held = bytes.min(llc_bytes);
+                if held > 0 {
+                    self.touch_data(domain, buffer.iova.0 + part + bytes - held, held);
+                }
+            }
+        }
+    }
+
+    /// Touches the lines of some bytes; whether all were cached.
+    fn touch_data(&mut self, domain: u32, first: u64, length: u64) -> bool {
+        let ways = self.case.machine.memory.llc.ways as usize;
+        let sets = self.case.machine.memory.llc.sets();
+        let ages = self.holds(Rule::CachedDataAges);
+        let mut all = true;
+        for line in first / 64..=(first + length - 1) / 64 {
+            let set = &mut self.llc[llc_set(DomainId(domain), line, sets) as usize];
+            let at = set.iter().position(|there| *there == (domain, line));
+            all &= at.is_some();
+            match at {
+                Some(at) if ages => set.push(set[at]),
+                None => set.push((domain, line)),
+                Some(_) => continue,
+            }
+            match at {
+                Some(at) => {
+                    set.remove(at);
+                }
+                None if set.len() > ways => {
+                    set.remove(0);
+                }
+                None => {}
+            }
+        }
+        all
+    }
+
+    /// The DMA, which is translated, touches its data.
+    fn touch(&mut self, id: Id) {
+        let memory = &self.case.machine.memory;
+        let off = memory.llc.bytes == 0 || !self.case.attached[id.0];
+        let miss = ps(memory.llc.miss_ns);
+        let intent = self.intent(id);
+        let is_write = intent.op == Op::Write;
+        if off || !self.holds(Rule::DataIsCached) || (is_write && !self.holds(Rule::WritesBringLinesIn)) {
+            return;
+        }
+        let domain = self.domains[self.table_of(id.0)].0;
+        let cached = self.touch_data(domain, intent.iova, u64::from(intent.length_bytes));
+        if !cached && (!is_write || !self.holds(Rule::WritesNeedNoData)) {
+            self.translations[id.0][id.1].data_wait = miss;
         }
     }
 
     fn holds(&self, rule: Rule) -> bool {
         self.broken != Some(rule)
+    }
+
+    /// 1 if what happens at `time` counts.
+    fn counted(&self, time: u64) -> u64 {
+        let counts = time >= self.case.warm_up_ps || !self.holds(Rule::CountersStartAfterTheWarmUp);
+        u64::from(counts)
+    }
+
+    /// The part of the time from `start` to `end` that counts.
+    fn counted_time(&self, start: u64, end: u64) -> u64 {
+        if self.holds(Rule::TimesAreCutAtTheEndOfTheWarmUp) {
+            end.saturating_sub(start.max(self.case.warm_up_ps))
+        } else {
+            self.counted(start) * (end - start)
+        }
     }
 
     fn intent(&self, (vf, number): Id) -> Intent {
@@ -416,7 +629,7 @@ impl<'a> Reference<'a> {
                 }
             }
             Event::Send { .. } => 2,
-            Event::WalkEnd { .. } => {
+            Event::Read { .. } | Event::WalkEnd { .. } => {
                 if self.holds(Rule::WalkEndsBeforeLookups) {
                     4
                 } else {
@@ -455,12 +668,16 @@ impl<'a> Reference<'a> {
                 self.at(intent.intended_ps, Event::Issue { vf, origin });
             }
         }
+        let mut evicted_before = None;
         while let Some(((time, _, event), ())) = self.events.pop_first() {
             assert!(time >= self.now, "time went back");
             self.now = time;
+            if self.counted(time) == 1 {
+                evicted_before.get_or_insert(self.iotlb.evictions);
+            }
             self.handle(event);
         }
-        self.counters.evictions = self.iotlb.evictions;
+        self.counters.evictions = evicted_before.map_or(0, |before| self.iotlb.evictions - before);
         self.counters.invalidated = self.iotlb.invalidated;
         (self.fates, self.counters)
     }
@@ -478,6 +695,7 @@ impl<'a> Reference<'a> {
             }
             Event::Issue { vf, .. } => self.intend(vf),
             Event::Send { adapter } => self.send(adapter),
+            Event::Read { walk } => self.access_over(walk),
             Event::WalkEnd { walk } => self.walk_end(walk),
             Event::AccessEnd { id } => self.access_end(id),
             Event::CommandComplete { command } => self.command_complete(command),
@@ -514,7 +732,7 @@ impl<'a> Reference<'a> {
         self.fates[vf][number].intended = self.now;
         let bounded = self.holds(Rule::VfQueueIsBounded);
         if bounded && self.queued[vf] >= self.case.machine.scheduler.vf_queue_entries {
-            self.counters.source_stalls += 1;
+            self.counters.source_stalls += self.counted(self.now);
             self.stalled[vf].push_back(id);
             return;
         }
@@ -619,6 +837,7 @@ impl<'a> Reference<'a> {
         let on_wire = if op == Op::Write { bytes + 24 * tlps } else { 24 * tlps };
         state.link_free = self.now + wire(on_wire);
         let free = state.link_free;
+        self.counters.uplink_busy_ps += self.counted_time(self.now, free);
         self.fates[id.0][id.1].issued = self.now;
         self.queued[id.0] -= 1;
         if let Some(released) = self.stalled[id.0].pop_front() {
@@ -667,7 +886,11 @@ impl<'a> Reference<'a> {
             }
         }
         let last = intent.iova + u64::from(intent.length_bytes) - 1;
-        let mut at = self.resume_at.take().unwrap_or(intent.iova);
+        let resume_at = self.resume_at.take();
+        if resume_at.is_some() {
+            self.counters.stall_ps += self.counted_time(self.stalled_since, self.now);
+        }
+        let mut at = resume_at.unwrap_or(intent.iova);
         loop {
             let Some(next) = self.look_up(id, at, intent) else {
                 self.resume_at = Some(at);
@@ -688,7 +911,8 @@ impl<'a> Reference<'a> {
         let hit_ps = ps(self.case.machine.iommu.iotlb.hit_ns);
         let table = self.table_of(id.0);
         let domain = self.domains[table].0;
-        let found = self.leaf_at(table, at);
+        let mapped = self.leaf_at(table, at);
+        let found = mapped.map(|leaf| self.cached_part(leaf, at));
         if let Some(leaf) = self.iotlb.lookup(domain, at) {
             self.note_stale(id, table, leaf, found);
             self.fates[id.0][id.1].hits += 1;
@@ -714,12 +938,14 @@ impl<'a> Reference<'a> {
         let full =
             self.walkers_busy == walkers.count && self.walk_queue.len() as u32 >= walkers.queue_entries;
         if full && bounded {
-            self.counters.queue_stalls += 1;
+            self.counters.queue_stalls += self.counted(self.now);
+            self.stalled_since = self.now;
             return None;
         }
         self.fates[id.0][id.1].misses += 1;
         let granted = found.is_some_and(|leaf| leaf.permissions.allow(intent.op));
-        let walk = self.start_walk(domain, code, found, granted);
+        let leaf_level = mapped.map_or(1, |leaf| 1 + leaf.size as u8);
+        let walk = self.start_walk(domain, code, found, granted, (at, leaf_level));
         self.wait_for(id, walk);
         Some(self.checked(id, at, intent, found))
     }
@@ -763,32 +989,30 @@ impl<'a> Reference<'a> {
         self.translations[id.0][id.1].looked_up = true;
         if self.fates[id.0][id.1].fault.is_none() {
             self.accesses.insert(id);
+            self.touch(id);
         } else {
             self.fates[id.0][id.1].stale = false;
+        }
+        if self.intent(id).op == Op::Write {
+            self.posted[id.0].push_back(id);
         }
         self.conclude(id);
     }
 
     /// Ends the translation of a DMA, if its look-ups and walks are over.
     fn conclude(&mut self, id: Id) {
-        let Translation { walks_left, known_at, looked_up, lookup_number: lookup } =
+        let Translation { walks_left, known_at, looked_up, lookup_number: lookup, data_wait, .. } =
             self.translations[id.0][id.1];
         if walks_left > 0 || !looked_up {
             return;
         }
         let memory = &self.case.machine.memory;
         let op = self.intent(id).op;
-        let fate = &mut self.fates[id.0][id.1];
-        fate.translated = known_at;
-        let blocked = fate.fault.is_some();
+        self.fates[id.0][id.1].translated = known_at;
+        let blocked = self.fates[id.0][id.1].fault.is_some();
+        self.translations[id.0][id.1].over = true;
         if op == Op::Write {
-            fate.completed = known_at + if blocked { 0 } else { ps(memory.write_ns) };
-            let in_memory = fate.completed;
-            self.tell_driver(id, in_memory);
-            if !self.holds(Rule::WritesRetireAsTheyLeave) {
-                let adapter = self.adapter_of(id.0);
-                self.at(in_memory, Event::Left { adapter, id });
-            }
+            self.write_memory(id.0);
         }
         if blocked {
             self.at(known_at, Event::FaultKnown { lookup, id });
@@ -799,43 +1023,252 @@ impl<'a> Reference<'a> {
         if op == Op::Read {
             let skips = self.holds(Rule::AFaultSkipsMemory);
             let latency = if blocked && skips { memory.unsupported_request_ns } else { memory.read_ns };
-            self.at(known_at + ps(latency), Event::Ready { lookup, id });
+            self.at(known_at + ps(latency) + data_wait, Event::Ready { lookup, id });
         }
     }
 
-    fn start_walk(&mut self, domain: u32, code: u64, leaf: Option<Leaf>, granted: bool) -> usize {
+    /// The writes of a VF whose translation is over reach memory, in their order or each at once.
+    fn write_memory(&mut self, vf: usize) {
+        let order = self.case.machine.device.write_order;
+        let in_order = order == WriteOrder::InOrder && self.holds(Rule::WritesStayInOrder);
+        let over = |reference: &Self, id: &Id| reference.translations[id.0][id.1].over;
+        loop {
+            let waiting = &self.posted[vf];
+            let ready = waiting.iter().position(|id| over(self, id)).filter(|at| *at == 0 || !in_order);
+            let Some(id) = ready.and_then(|at| self.posted[vf].remove(at)) else { return };
+            // Its translation ends now, or it waited for one whose translation does.
+            let Translation { known_at, data_wait, .. } = self.translations[vf][id.1];
+            let turn = if in_order { known_at.max(self.last_write[vf]) } else { known_at };
+            self.last_write[vf] = turn;
+            let blocked = self.fates[vf][id.1].fault.is_some();
+            let wait = if blocked { 0 } else { ps(self.case.machine.memory.write_ns) + data_wait };
+            self.fates[vf][id.1].completed = turn + wait;
+            self.tell_driver(id, turn + wait);
+            if !self.holds(Rule::WritesRetireAsTheyLeave) {
+                let adapter = self.adapter_of(vf);
+                self.at(turn + wait, Event::Left { adapter, id });
+            }
+        }
+    }
+
+    /// What of a leaf can be cached: with two stages no more than a leaf of the host.
+    fn cached_part(&self, leaf: Leaf, at: u64) -> Leaf {
         let iommu = &self.case.machine.iommu;
-        let levels = f64::from(iommu.page_table_levels) - leaf.map_or(0.0, |leaf| f64::from(leaf.size as u8));
-        let cost = match (iommu.walkers.walk_ns, iommu.walkers.memory_ns) {
-            (Some(ns), _) => ps(ns),
-            (None, memory_ns) => ps(levels * memory_ns.expect("the cases set one")),
-        };
+        let size = iommu.host_page_size;
+        if iommu.stages == 1 || leaf.size <= size || !self.holds(Rule::HostPagesCutLeaves) {
+            return leaf;
+        }
+        let base = at / size.bytes() * size.bytes();
+        let target = PhysAddr(leaf.target.0 + (base - leaf.base.0));
+        Leaf { base: Iova(base), target, size, permissions: leaf.permissions }
+    }
+
+    fn start_walk(
+        &mut self,
+        domain: u32,
+        code: u64,
+        leaf: Option<Leaf>,
+        granted: bool,
+        (at, leaf_level): (u64, u8),
+    ) -> usize {
         let fills = granted || (leaf.is_some() && !self.holds(Rule::AFaultFillsNothing));
+        let fills_walk_caches = granted || !self.holds(Rule::AFaultFillsNoWalkCache);
         let walk = self.walks.len();
+        let queued_at = self.now;
         self.walks.push(Walk {
             domain,
             code,
             leaf,
+            leaf_level,
+            at,
             fills,
-            cost,
+            fills_walk_caches,
+            steps: VecDeque::new(),
+            accesses: 0,
+            to_fill: BTreeSet::new(),
+            goes_on_from: None,
+            waiting: Vec::new(),
+            queued_at,
+            began_at: 0,
             waiters: Vec::new(),
             over: false,
             cancelled: false,
         });
-        self.counters.walks += 1;
-        self.counters.walks_faulted += u64::from(!granted);
+        self.counters.walks += self.counted(self.now);
+        self.counters.walks_faulted += if granted { 0 } else { self.counted(self.now) };
         if !self.holds(Rule::FillAtTheEndOfTheWalk) && fills {
             self.iotlb.fill(domain, leaf.expect("found"));
         }
-        if self.walkers_busy < iommu.walkers.count {
+        if self.holds(Rule::WalkCachesLookedUpAtTheMiss) {
+            self.plan_walk(walk);
+        }
+        if self.walkers_busy < self.case.machine.iommu.walkers.count {
             self.walkers_busy += 1;
-            self.at(self.now + cost, Event::WalkEnd { walk });
+            self.begin_walk(walk);
         } else if self.holds(Rule::WalkersServeInOrder) {
             self.walk_queue.push_back(walk);
         } else {
             self.walk_queue.push_front(walk);
         }
         walk
+    }
+
+    /// Looks up the walk caches, and notes what is left to read.
+    fn plan_walk(&mut self, walk: usize) {
+        let iommu = &self.case.machine.iommu;
+        let (levels, leaf_level) = (iommu.page_table_levels, self.walks[walk].leaf_level);
+        if iommu.walkers.walk_ns.is_some() {
+            // One time for all that it reads.
+            self.walks[walk].steps.push_back(None);
+            let counted = self.counted(self.walks[walk].queued_at);
+            self.counters.walk_accesses += counted * u64::from(levels - leaf_level);
+            return;
+        }
+        let host_levels = iommu.host_levels - iommu.host_page_size as u8;
+        let host_accesses = if iommu.stages == 1 { 0 } else { usize::from(host_levels) };
+        let Walk { at, fills_walk_caches, .. } = self.walks[walk];
+        let domain = self.walk_cache_domain(walk);
+        let mut cached: Vec<u8> = self.walk_caches.keys().copied().collect();
+        if !self.holds(Rule::DeepestEntryServes) {
+            cached.reverse();
+        }
+        let mut first = levels;
+        let mut steps = VecDeque::new();
+        if self.holds(Rule::GuestTablesAreTranslated) {
+            steps.extend(vec![None; host_accesses]);
+        }
+        for level in cached {
+            let there =
+                self.walk_caches.get_mut(&level).expect("it is on").lookup(domain, region(at, level).0);
+            let being_read = self.walks.iter().position(|other| {
+                other.to_fill.contains(&level)
+                    && other.domain == self.walks[walk].domain
+                    && region(other.at, level) == region(at, level)
+            });
+            if there.is_none() && being_read.is_none() {
+                self.counters.walk_cache_misses[usize::from(level - 2)] += self.counted(self.now);
+                continue;
+            }
+            self.counters.walk_cache_hits[usize::from(level - 2)] += self.counted(self.now);
+            if there.is_none() {
+                self.walks[walk].goes_on_from = being_read.map(|other| (other, level));
+            }
+            first = level - 1;
+            steps.clear();
+            break;
+        }
+        for level in (leaf_level..=first.max(leaf_level)).rev() {
+            steps.push_back(None);
+            steps.extend(vec![None; host_accesses]);
+            if level > leaf_level && fills_walk_caches && self.walk_caches.contains_key(&level) {
+                self.walks[walk].to_fill.insert(level);
+                *steps.back_mut().expect("an access") = Some(level);
+            }
+        }
+        self.walks[walk].steps = steps;
+    }
+
+    fn walk_cache_domain(&self, walk: usize) -> u32 {
+        if self.holds(Rule::WalkCachesKnowDomains) { self.walks[walk].domain } else { 0 }
+    }
+
+    /// A walker takes the walk, and goes on from what is cached as soon as it is.
+    fn begin_walk(&mut self, walk: usize) {
+        if !self.holds(Rule::WalkCachesLookedUpAtTheMiss) {
+            self.plan_walk(walk);
+        }
+        let queued_at = self.walks[walk].queued_at;
+        self.walks[walk].began_at = self.now;
+        self.counters.walk_wait_ps += self.counted(queued_at) * (self.now - queued_at);
+        match self.walks[walk].goes_on_from {
+            Some((other, level))
+                if self.walks[other].to_fill.contains(&level)
+                    && self.holds(Rule::AnEntryBeingReadIsWaitedFor) =>
+            {
+                self.walks[other].waiting.push((level, walk));
+                if !self.holds(Rule::WhoWaitsHoldsItsWalker) {
+                    self.walker_is_free();
+                }
+            }
+            _ => self.next_access(walk),
+        }
+    }
+
+    fn next_access(&mut self, walk: usize) {
+        let last = self.walks[walk].steps.len() == 1;
+        let event = if last { Event::WalkEnd { walk } } else { Event::Read { walk } };
+        self.at(self.now + self.access_time(walk), event);
+    }
+
+    /// What the next access of a walk takes, or a whole walk.
+    fn access_time(&self, walk: usize) -> u64 {
+        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+        let walkers = &self.case.machine.iommu.walkers;
+        let ns = walkers.walk_ns.or(walkers.memory_ns).unwrap_or(80.0);
+        let number = if self.holds(Rule::DrawsGoByWalkAndAccess) { walk as u64 } else { 0 };
+        let stream = mix64(self.latency_seed.wrapping_add(number.wrapping_mul(STEP)));
+        let word = mix64(stream.wrapping_add((self.walks[walk].accesses + 1).wrapping_mul(STEP)));
+        match walkers.latency {
+            WalkLatency::Constant => ps(ns),
+            WalkLatency::Exponential => {
+                let uniform = ((word >> 11) + 1) as f64 / 2_f64.powi(53);
+                ((-uniform.ln() * ns * 1_000.0 + 0.5) as u64).max(1)
+            }
+            WalkLatency::Empirical => {
+                let list = walkers.empirical_ns.as_ref().expect("the cases have one");
+                let total: f64 = list.iter().map(|(_, weight)| weight).sum();
+                let mut behind = 0.0;
+                for (ns, weight) in list {
+                    behind += weight;
+                    if (word as f64) < behind / total * 2_f64.powi(64) {
+                        return ps(*ns);
+                    }
+                }
+                ps(list.last().expect("not empty").0)
+            }
+        }
+    }
+
+    /// An access is over that is not the walk's last.
+    fn access_over(&mut self, walk: usize) {
+        self.walks[walk].accesses += 1;
+        self.counters.walk_accesses += self.counted(self.walks[walk].queued_at);
+        if let Some(level) = self.walks[walk].steps.pop_front().expect("an access")
+            && self.holds(Rule::WalkCachesFillAsWalksRead)
+        {
+            self.fill_walk_cache(walk, level);
+        }
+        self.next_access(walk);
+    }
+
+    /// Caches the entry of a level that the walk has read; those that wait for it go on.
+    fn fill_walk_cache(&mut self, walk: usize, level: u8) {
+        let domain = self.walk_cache_domain(walk);
+        self.walks[walk].to_fill.remove(&level);
+        let entry = Leaf {
+            base: region(self.walks[walk].at, level),
+            target: PhysAddr(0),
+            size: LeafSize::Size4K,
+            permissions: Permissions::None,
+        };
+        self.walk_caches.get_mut(&level).expect("it is on").fill(domain, entry);
+        let (go_on, wait) = self.walks[walk].waiting.iter().partition(|(for_level, _)| *for_level == level);
+        self.walks[walk].waiting = wait;
+        let go_on: Vec<(u8, usize)> = go_on;
+        for (_, waiting) in go_on {
+            if !self.holds(Rule::WhoWaitsHoldsItsWalker) {
+                self.walkers_busy += 1;
+            }
+            self.next_access(waiting);
+        }
+    }
+
+    fn walker_is_free(&mut self) {
+        self.walkers_busy -= 1;
+        if let Some(next) = self.walk_queue.pop_front() {
+            self.walkers_busy += 1;
+            self.begin_walk(next);
+        }
     }
 
     fn walk_end(&mut self, walk: usize) {
@@ -845,12 +1278,12 @@ impl<'a> Reference<'a> {
         if fills && self.holds(Rule::FillAtTheEndOfTheWalk) {
             self.iotlb.fill(domain, leaf.expect("only leaves are filled"));
         }
-        self.walkers_busy -= 1;
-        if let Some(next) = self.walk_queue.pop_front() {
-            self.walkers_busy += 1;
-            let cost = self.walks[next].cost;
-            self.at(self.now + cost, Event::WalkEnd { walk: next });
+        self.counters.walk_accesses += self.counted(self.walks[walk].queued_at);
+        while let Some(level) = self.walks[walk].to_fill.first().copied() {
+            self.fill_walk_cache(walk, level);
         }
+        self.counters.walker_busy_ps += self.counted_time(self.walks[walk].began_at, self.now);
+        self.walker_is_free();
         let known = self.now + ps(self.case.machine.iommu.iotlb.hit_ns);
         for id in waiters {
             let translation = &mut self.translations[id.0][id.1];
@@ -891,6 +1324,7 @@ impl<'a> Reference<'a> {
         let on_wire = if with_data { bytes + 20 * bytes.div_ceil(128) } else { 20 };
         let free = self.now + wire(on_wire);
         self.adapters[adapter].downlink_free = free;
+        self.counters.downlink_busy_ps += self.counted_time(self.now, free);
         let completed = free + ps(self.case.machine.link.propagation_ns);
         self.at(completed, Event::Completion { adapter, id });
         self.at(free, Event::DownlinkFree { adapter });
@@ -902,12 +1336,12 @@ impl<'a> Reference<'a> {
             self.fault_queue.pop_front();
         }
         if self.holds(Rule::FaultQueueIsBounded) && self.fault_queue.len() as u32 >= spec.queue_entries {
-            self.counters.faults_lost += 1;
+            self.counters.faults_lost += self.counted(self.now);
             return;
         }
         self.fault_server_free = self.fault_server_free.max(self.now) + ps(spec.service_ns);
         self.fault_queue.push_back(self.fault_server_free);
-        self.counters.faults_recorded += 1;
+        self.counters.faults_recorded += self.counted(self.now);
     }
 
     /// The part of a shared domain that a VF's addresses lie in.
@@ -927,7 +1361,7 @@ impl<'a> Reference<'a> {
 
     fn is_late(&self, (vf, number): Id) -> bool {
         let Some(plan) = &self.case.streams[vf] else { return false };
-        let seed = mix64(self.case.seed ^ mix64(vf as u64) ^ 1 << 63);
+        let seed = mix64(self.case.seed ^ mix64((self.case.first_vf + vf) as u64) ^ 1 << 63);
         let drawn = mix64(seed ^ mix64(number as u64)) as f64 / 2_f64.powi(64);
         number >= plan.late_by as usize && drawn < plan.late_share
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::checksum;
 use crate::directory::foreign_entry;
 use crate::manifest::Manifest;
-use crate::schema::{run_tables, table_file_name};
+use crate::schema::{Extras, run_tables, table_file_name};
 
 /// What is expected of a finished point.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +16,8 @@ pub struct Expected<'a> {
     pub point: u64,
     /// Its scenario in full, as TOML.
     pub scenario_toml: &'a str,
-    /// Whether its requests are logged.
-    pub log_requests: bool,
+    /// Which tables it has beside those that every run has.
+    pub extras: Extras,
 }
 
 /// The state of a point.
@@ -55,7 +55,7 @@ fn check(directory: &Path, expected: Expected<'_>) -> Result<(), String> {
     if manifest.point != Some(expected.point) || manifest.scenario_toml != expected.scenario_toml {
         return Err("its manifest is another point's".into());
     }
-    for table in run_tables(expected.log_requests) {
+    for table in run_tables(expected.extras) {
         let name = table_file_name(table.name);
         let Some(file) = manifest.files.iter().find(|file| file.name == name) else {
             return Err(format!("its manifest lacks `{name}`"));

@@ -2,7 +2,7 @@
 
 use std::{env, fs};
 
-use crate::{run_tables, schema_markdown};
+use crate::{Extras, run_tables, schema_markdown};
 
 use super::repository;
 
@@ -30,7 +30,7 @@ fn schema_md_is_up_to_date() {
 #[test]
 fn every_column_is_described_with_its_type_and_unit() {
     let text = schema_markdown();
-    for table in run_tables(true) {
+    for table in run_tables(Extras::ALL) {
         for field in table.fields {
             assert!(text.contains(&format!("| `{}` |", field.name)), "{}", field.name);
             assert!(!field.meaning.trim().is_empty(), "{}", field.name);

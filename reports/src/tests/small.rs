@@ -44,6 +44,7 @@ fn manifest() -> Manifest {
         scenario_toml: "requests = 10\n".into(),
         trace: None,
         point: None,
+        alone: vec!["quiet".into()],
         seed: u64::MAX,
         version: "0.1.0".into(),
         commit: None,

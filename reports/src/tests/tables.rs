@@ -8,7 +8,7 @@ use portcullis_engine::replay::RefusedRow;
 use portcullis_engine::table::{Column, Table};
 
 use crate::{
-    Cells, ExtraColumn, ExtraValue, FileInfo, Metadata, ROW_GROUP_ROWS, ReportError, ReportWriter,
+    Cells, ExtraColumn, ExtraValue, Extras, FileInfo, Metadata, ROW_GROUP_ROWS, ReportError, ReportWriter,
     StoredTable, WriterThread, replay_tables, run_tables,
 };
 
@@ -73,7 +73,7 @@ fn written(tables: Vec<Table>, batches: Vec<Table>, check: impl FnOnce(&Path, Ve
 
 #[test]
 fn every_table_survives_its_file() {
-    for declared in [run_tables(true), replay_tables()] {
+    for declared in [run_tables(Extras::ALL), replay_tables()] {
         let full: Vec<_> = declared.iter().map(|like| table(like, 0..1_000)).collect();
         written(declared.clone(), full.clone(), |directory, files| {
             assert_eq!(files.len(), full.len());
@@ -98,7 +98,7 @@ fn every_table_survives_its_file() {
 
 #[test]
 fn a_table_without_rows_keeps_its_schema() {
-    for declared in [run_tables(true), replay_tables()] {
+    for declared in [run_tables(Extras::ALL), replay_tables()] {
         written(declared.clone(), declared.clone(), |directory, files| {
             for (table, file) in declared.iter().zip(files) {
                 assert_eq!(file.rows, 0);
@@ -113,7 +113,7 @@ fn a_table_without_rows_keeps_its_schema() {
 
 #[test]
 fn files_carry_seed_scenario_and_meanings() {
-    written(run_tables(false), vec![], |directory, files| {
+    written(run_tables(Extras::default()), vec![], |directory, files| {
         assert_eq!(files.len(), 5, "requests are logged only if asked for");
         for file in files {
             let stored = StoredTable::read(&directory.join(&file.name)).expect("a table");
@@ -236,7 +236,7 @@ fn a_full_disk_is_one_error_that_names_the_file() {
 fn a_directory_that_is_gone_is_an_error_at_the_start() {
     let (root, directory) = output();
     fs::remove_dir_all(root.path()).expect("removed");
-    let error = ReportWriter::start(&directory, &metadata(), run_tables(true), &[], WriterThread::Own)
+    let error = ReportWriter::start(&directory, &metadata(), run_tables(Extras::ALL), &[], WriterThread::Own)
         .expect_err("gone");
     assert!(error.to_string().contains("summary.parquet"), "{error}");
 }
@@ -255,6 +255,7 @@ fn rows_of_the_engine_can_be_written() {
     let timeline: Table = [TimelineRow {
         time_ps: 7,
         host: 0,
+        iommu: 0,
         adapter: 0,
         vf: 3,
         kind: "fault",
@@ -264,7 +265,7 @@ fn rows_of_the_engine_can_be_written() {
     }]
     .into_iter()
     .collect();
-    written(run_tables(false), vec![latency, timeline], |directory, files| {
+    written(run_tables(Extras::default()), vec![latency, timeline], |directory, files| {
         assert_eq!(files.iter().map(|file| file.rows).collect::<Vec<_>>(), [0, 0, 0, 1, 3]);
         let stored = StoredTable::read(&directory.join("timeline.parquet")).expect("a table");
         assert_eq!(stored.column("iova"), Some(&Cells::U64(vec![Some(4096)])));

@@ -1,13 +1,16 @@
 //! What a run reports of itself equals what its log of requests says, counted by other code.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::hash::Hash;
 
 use portcullis_engine::account::SummaryRow;
 use portcullis_engine::table::Table;
+use portcullis_workloads::Scenario;
 
 use crate::support::{
-    Dma, HOSTILE, Outcome, VfPlace, assert_same, custom, log, names, numbers, optional_numbers, run_logged,
-    scenarios, values, vf_places,
+    Dma, HOSTILE, Outcome, VfPlace, assert_same, custom, log, names, numbers, optional_numbers, run,
+    run_logged, scenarios, values, vf_places, warm_scenarios,
 };
 
 /// Columns by their names.
@@ -87,49 +90,76 @@ fn logged() -> impl Iterator<Item = (&'static str, Outcome, Vec<Dma>)> {
     })
 }
 
+/// The same and those that are counted only after a warm-up, with what counts of their logs.
+fn counted() -> impl Iterator<Item = (&'static str, Outcome, Vec<Dma>)> {
+    let warm = warm_scenarios().into_iter().map(|(name, scenario)| {
+        let outcome = run_logged(&scenario);
+        let mut dmas = log(&outcome);
+        let all = dmas.len();
+        dmas.retain(|dma| dma.intended_ps >= warm_up_ps(&outcome));
+        assert!(dmas.len() > all / 10 && dmas.len() < all * 9 / 10, "{name}: {} of {all}", dmas.len());
+        (name, outcome, dmas)
+    });
+    logged().chain(warm)
+}
+
+/// When the counting of a run starts.
+fn warm_up_ps(outcome: &Outcome) -> u64 {
+    (outcome.summary.warmup_ns * 1e3).round() as u64
+}
+
 #[test]
 fn the_summary_says_what_the_log_says() {
-    for (name, outcome, dmas) in logged() {
+    for (name, outcome, dmas) in counted() {
         let summary: Table = std::iter::once(outcome.summary.clone()).collect();
         let mut expected = recount(&dmas);
-        let simulated_ns = dmas.iter().map(|dma| dma.completed_ps).max().expect("DMAs") as f64 / 1e3;
+        let all = log(&outcome);
+        let simulated_ns = all.iter().map(|dma| dma.completed_ps).max().expect("DMAs") as f64 / 1e3;
+        let counted_ns = simulated_ns - outcome.summary.warmup_ns;
         let lookups = expected["iotlb_hits"] + expected["iotlb_misses"];
         expected.extend([
             ("simulated_ns", simulated_ns),
-            ("read_gbps", expected["read_bytes"] * 8.0 / simulated_ns),
-            ("write_gbps", expected["write_bytes"] * 8.0 / simulated_ns),
+            ("dma_warmup", (all.len() - dmas.len()) as f64),
+            ("read_gbps", expected["read_bytes"] * 8.0 / counted_ns),
+            ("write_gbps", expected["write_bytes"] * 8.0 / counted_ns),
             ("iotlb_lookups", lookups),
             ("iotlb_hit_ratio", if lookups == 0.0 { 0.0 } else { expected["iotlb_hits"] / lookups }),
         ]);
         assert_row(name, &summary, 0, &expected);
         assert_quantiles(name, &summary, 0, &dmas);
-        assert_same(&format!("{name}: fairness"), outcome.summary.fairness_jain, fairness(&dmas));
+        let fairness = fairness(&all, warm_up_ps(&outcome));
+        assert_same(&format!("{name}: fairness"), outcome.summary.fairness_jain, fairness);
     }
 }
 
-/// Jain's index of how fast each tenant's requests were done, of how fast it intended them.
-fn fairness(dmas: &[Dma]) -> f64 {
+/// Jain's index of how fast each tenant's requests were done, of how fast it intended them, after the warm-up.
+fn fairness(dmas: &[Dma], warm_up_ps: u64) -> f64 {
     let share = |dmas: &Vec<Dma>| {
-        let first = dmas.first().expect("a DMA").intended_ps as f64;
+        let first = dmas.first().expect("a DMA").intended_ps.max(warm_up_ps) as f64;
         let intended = dmas.last().expect("a DMA").intended_ps as f64 - first;
         let done = dmas.iter().map(|dma| dma.completed_ps).max().expect("a DMA") as f64 - first;
         intended / done
     };
-    let shares: Vec<f64> = by_vf(dmas).values().map(share).collect();
+    let mut by_vf = by_vf(dmas);
+    by_vf.retain(|_, dmas| dmas.last().expect("a DMA").intended_ps >= warm_up_ps);
+    let shares: Vec<f64> = by_vf.values().map(share).collect();
     let (sum, squares) = (shares.iter().sum::<f64>(), shares.iter().map(|share| share * share).sum::<f64>());
     if squares == 0.0 { 1.0 } else { sum * sum / (squares * shares.len() as f64) }
 }
 
 #[test]
 fn each_tenant_is_told_what_the_log_says_of_it() {
-    for (name, outcome, dmas) in logged() {
+    for (name, outcome, dmas) in counted() {
+        let mut all = by_vf(&log(&outcome));
         let mut by_vf = by_vf(&dmas);
         for (row, vf) in vf_places(&outcome.tenants).into_iter().enumerate() {
             let dmas = by_vf.remove(&vf).unwrap_or_default();
+            let all = all.remove(&vf).unwrap_or_default();
             let mut expected = recount(&dmas);
-            if let Some(first) = dmas.first() {
-                let end = dmas.iter().map(|dma| dma.completed_ps).max().expect("a DMA");
-                let span_ns = (end - first.intended_ps) as f64 / 1e3;
+            expected.insert("dma_warmup", (all.len() - dmas.len()) as f64);
+            if let Some(last) = dmas.iter().map(|dma| dma.completed_ps).max() {
+                let first = all[0].intended_ps.max(warm_up_ps(&outcome));
+                let span_ns = (last - first) as f64 / 1e3;
                 let bytes = expected["read_bytes"] + expected["write_bytes"];
                 expected.insert("throughput_gbps", bytes * 8.0 / span_ns);
             }
@@ -143,10 +173,11 @@ fn each_tenant_is_told_what_the_log_says_of_it() {
 
 #[test]
 fn tenants_add_up_to_the_summary() {
-    for (name, outcome, _) in logged() {
+    for (name, outcome, _) in counted() {
         let summary: Table = std::iter::once(outcome.summary.clone()).collect();
         let added = [
             "dma_total",
+            "dma_warmup",
             "dma_translated",
             "dma_blocked",
             "dma_reads",
@@ -185,39 +216,58 @@ fn each_miss_starts_a_walk_or_joins_one() {
     }
 }
 
+/// Holds each row of a table of windows against the DMAs that completed in it, of the same `of` as the row's place.
+fn assert_windows<Of: Copy + Eq + Hash + Ord + Debug>(
+    name: &str,
+    windows: &Table,
+    places: &[Of],
+    dmas: &[Dma],
+    of: impl Fn(&Dma) -> Of,
+) {
+    let number = numbers(windows, "window");
+    let [start, end] = ["start_ns", "end_ns"].map(|column| values(windows, column));
+    let length_ps = ((end[0] - start[0]) * 1e3).round();
+    let mut in_window: HashMap<(u64, Of), Vec<Dma>> = HashMap::new();
+    for dma in dmas {
+        let window = dma.completed_ps / length_ps as u64;
+        in_window.entry((window, of(dma))).or_default().push(*dma);
+    }
+    for row in 0..windows.len() {
+        let what = format!("{name}, window {} of {:?}", number[row], places[row]);
+        assert_same(&what, start[row], number[row] as f64 * length_ps / 1e3);
+        assert_same(&what, end[row], (number[row] + 1) as f64 * length_ps / 1e3);
+        let mut expected = recount(&in_window.remove(&(number[row], places[row])).unwrap_or_default());
+        let kept = [
+            "dma_translated",
+            "dma_blocked",
+            "read_bytes",
+            "write_bytes",
+            "iotlb_hits",
+            "iotlb_misses",
+            "latency_mean_ns",
+            "latency_max_ns",
+        ];
+        expected.retain(|column, _| kept.contains(column));
+        assert_eq!(expected.len(), kept.len());
+        assert_row(&what, windows, row, &expected);
+    }
+    assert!(in_window.is_empty(), "{name}: what completed outside of all windows");
+    let order: Vec<_> = number.iter().zip(places).collect();
+    assert!(order.is_sorted_by(|one, next| one < next), "{name}: windows come in order, one row each");
+}
+
 #[test]
 fn each_window_says_what_the_log_says_of_it() {
-    for (name, outcome, dmas) in logged() {
+    for (name, outcome, dmas) in counted() {
         let windows = &outcome.windows;
-        let [number, host] = ["window", "host"].map(|column| numbers(windows, column));
-        let [start, end] = ["start_ns", "end_ns"].map(|column| values(windows, column));
-        let length_ps = ((end[0] - start[0]) * 1e3).round();
-        let mut in_window: HashMap<(u64, u64), Vec<Dma>> = HashMap::new();
-        for dma in &dmas {
-            let window = dma.completed_ps / length_ps as u64;
-            in_window.entry((window, dma.vf.0.into())).or_default().push(*dma);
-        }
-        for row in 0..windows.len() {
-            let what = format!("{name}, window {} of host {}", number[row], host[row]);
-            assert_same(&what, start[row], number[row] as f64 * length_ps / 1e3);
-            assert_same(&what, end[row], (number[row] + 1) as f64 * length_ps / 1e3);
-            let mut expected = recount(&in_window.remove(&(number[row], host[row])).unwrap_or_default());
-            let kept = [
-                "dma_translated",
-                "dma_blocked",
-                "read_bytes",
-                "write_bytes",
-                "iotlb_hits",
-                "iotlb_misses",
-                "latency_mean_ns",
-                "latency_max_ns",
-            ];
-            expected.retain(|column, _| kept.contains(column));
-            assert_eq!(expected.len(), kept.len());
-            assert_row(&what, windows, row, &expected);
-        }
-        assert!(in_window.is_empty(), "{name}: what completed outside of all windows");
-        assert!(number.is_sorted(), "{name}: windows come in order");
+        let iommus: Vec<(u32, u32)> = numbers(windows, "host")
+            .into_iter()
+            .zip(numbers(windows, "iommu"))
+            .map(|(host, iommu)| (host as u32, iommu as u32))
+            .collect();
+        assert_windows(name, windows, &iommus, &dmas, |dma| (dma.vf.0, dma.iommu as u32));
+        let of_tenants = &outcome.tenant_windows;
+        assert_windows(name, of_tenants, &vf_places(of_tenants), &dmas, |dma| dma.vf);
         let summary = &outcome.summary;
         for (column, total) in
             [("dma_translated", summary.dma_translated), ("dma_blocked", summary.dma_blocked)]
@@ -229,7 +279,7 @@ fn each_window_says_what_the_log_says_of_it() {
 
 #[test]
 fn the_histograms_hold_every_dma_where_it_belongs() {
-    for (name, outcome, dmas) in logged() {
+    for (name, outcome, dmas) in counted() {
         let table = &outcome.latency;
         let (measure, op) = (names(table, "measure"), names(table, "op"));
         let [low, high, count] = ["low_ns", "high_ns", "count"].map(|column| numbers(table, column));
@@ -318,10 +368,11 @@ fn the_hostile_scenario_is_hard_on_everything() {
 }
 
 /// Little's law: requests under way on average = rate x mean time, on a run that is complete. The
-/// left side is an integral over the log, event by event; the right side is the summary's.
+/// left side is an integral over the log, event by event; the right side is the summary's. After a warm-up it
+/// holds of the requests that count, over the time after it.
 #[test]
 fn littles_law_holds() {
-    for (name, outcome, dmas) in logged() {
+    for (name, outcome, dmas) in counted() {
         let summary = &outcome.summary;
         for (what, start, mean_ns) in [
             ("latency", (|dma| dma.intended_ps) as fn(&Dma) -> u64, summary.latency_mean_ns),
@@ -338,9 +389,49 @@ fn littles_law_holds() {
                 (under_way, before) = (under_way + change, time);
             }
             assert_eq!(under_way, 0, "{name}: the run is complete");
-            let mean_under_way = integral as f64 / 1e3 / summary.simulated_ns;
-            let rate_per_ns = summary.dma_total as f64 / summary.simulated_ns;
+            let counted_ns = summary.simulated_ns - summary.warmup_ns;
+            let mean_under_way = integral as f64 / 1e3 / counted_ns;
+            let rate_per_ns = summary.dma_total as f64 / counted_ns;
             assert_same(&format!("{name}: {what}"), mean_under_way, rate_per_ns * mean_ns);
         }
+    }
+}
+
+/// The hardware's counters start at the end of the warm-up, whatever is under way then: those of two parts of a run
+/// add up to those of the whole.
+#[test]
+fn a_warm_up_and_what_comes_after_it_make_the_whole() {
+    for (name, scenario) in scenarios().into_iter().chain(warm_scenarios()) {
+        let whole = run(&Scenario { warmup_us: 0.0, ..scenario.clone() }).summary;
+        let after = |ns: f64| run(&Scenario { warmup_us: ns / 1e3, ..scenario.clone() }).summary;
+        let middle = after(whole.simulated_ns.round() / 3.0);
+        let late = after(whole.simulated_ns.round() * 0.6);
+        let busy = |row: &SummaryRow, share: f64| share * (row.simulated_ns - row.warmup_ns);
+        for (what, of) in [
+            ("DMAs", (|row| row.dma_total as f64) as fn(&SummaryRow) -> f64),
+            ("walks", |row| row.walks as f64),
+            ("evictions", |row| row.iotlb_evictions as f64),
+            ("faults", |row| (row.faults_recorded + row.faults_lost) as f64),
+        ] {
+            let [all, middle, late] = [&whole, &middle, &late].map(of);
+            assert!(all >= middle && middle >= late, "{name}: {what} {all}, {middle}, {late}");
+            assert!(all == 0.0 || late < all, "{name}: {what} of the warm-up");
+        }
+        for (what, of) in [
+            ("to hosts", (|row| row.upstream_utilisation) as fn(&SummaryRow) -> f64),
+            ("from hosts", |row| row.downstream_utilisation),
+            ("walkers", |row| row.walker_utilisation),
+        ] {
+            let [all, middle, late] = [&whole, &middle, &late].map(|row| busy(row, of(row)));
+            // No server is busy for longer than there is time between.
+            assert!(all >= middle && middle >= late, "{name}: {what} {all}, {middle}, {late}");
+            assert!(
+                middle - late <= 0.6 * whole.simulated_ns - whole.simulated_ns / 3.0 + 1.0,
+                "{name}: {what}"
+            );
+            assert!(of(&whole) <= 1.0, "{name}: {what}");
+        }
+        assert_eq!(whole.simulated_ns, late.simulated_ns, "{name}: nothing else changes");
+        assert_eq!(whole.audited_total, late.audited_total, "{name}: isolation is judged from the start");
     }
 }

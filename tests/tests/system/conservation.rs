@@ -4,20 +4,21 @@ use std::collections::{BTreeMap, HashSet};
 
 use portcullis_engine::account::{VfBooks, VfIncidents};
 use portcullis_engine::gate::{Candidates, Uplink, VfQueue};
-use portcullis_engine::ids::HostIndex;
 use portcullis_engine::memory::{Downlink, Retirement};
 use portcullis_engine::request::Intent;
-use portcullis_engine::simulation::HostSimulation;
+use portcullis_engine::simulation::IommuSimulation;
 use portcullis_engine::topology::Spans;
 use portcullis_engine::traffic::{Batch, BatchLimits, Live, TrafficSource};
 use portcullis_workloads::Scenario;
 
-use crate::support::{builtin, log, numbers, run_logged, scenarios, vf_places};
+use crate::support::{builtin, log, numbers, run_logged, scenarios, vf_places, warm_scenarios};
 
 /// Where the requests of a VF are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Whereabouts {
     emitted: u64,
+    /// Over, and not counted.
+    warm_up: u64,
     translated: u64,
     blocked: u64,
     /// Taken from the source before its time has come.
@@ -46,9 +47,9 @@ impl Whereabouts {
     }
 }
 
-/// Where the requests of every VF of a host are. Each live row of the pool must be in one place, and
+/// Where the requests of every VF of a world are. Each live row of the pool must be in one place, and
 /// nothing else may be anywhere.
-fn whereabouts(host: &mut HostSimulation) -> Vec<Whereabouts> {
+fn whereabouts(host: &mut IommuSimulation) -> Vec<Whereabouts> {
     let world = host.world_mut();
     let batch = *world.resource::<Batch>();
     let intents: Vec<Intent> = world.query::<&Intent>().iter(world).copied().collect();
@@ -63,6 +64,7 @@ fn whereabouts(host: &mut HostSimulation) -> Vec<Whereabouts> {
         places.extend(queue.held.iter().map(|held| held.row));
         vfs.push(Whereabouts {
             emitted: source.emitted,
+            warm_up: incidents.warm_up,
             translated: books.translated.iter().sum(),
             blocked: incidents.blocked.iter().sum(),
             stalled: queue.stalled.len() as u64,
@@ -102,24 +104,24 @@ fn whereabouts(host: &mut HostSimulation) -> Vec<Whereabouts> {
     places.sort_unstable();
     assert!(places.iter().copied().eq(rows), "a live row is in two places, in none, or another is in one");
     assert_eq!(vfs.iter().map(|vf| vf.emitted).sum::<u64>(), batch.emitted);
-    assert_eq!(vfs.iter().map(|vf| vf.translated + vf.blocked).sum::<u64>(), batch.over);
+    assert_eq!(vfs.iter().map(|vf| vf.warm_up + vf.translated + vf.blocked).sum::<u64>(), batch.over);
     vfs
 }
 
-/// The hosts of a scenario, cut into small batches.
-fn hosts(scenario: &Scenario, batch_requests: u32) -> Vec<HostSimulation> {
+/// The worlds of a scenario, cut into small batches.
+fn worlds(scenario: &Scenario, batch_requests: u32) -> Vec<IommuSimulation> {
     let mut plan = scenario.plan();
     plan.batch.batch_requests = batch_requests;
     let spans = Spans::new(&plan);
-    (0..plan.machine.topology.hosts).map(|host| HostSimulation::new(&plan, &spans, HostIndex(host))).collect()
+    plan.hosts().flat_map(|(host, _)| IommuSimulation::of_host(&plan, &spans, host)).collect()
 }
 
 #[test]
 fn every_request_is_in_one_place_at_any_time() {
     let (mut seen, mut seen_held_up) = ([0; 6], false);
-    for (name, scenario) in scenarios() {
+    for (name, scenario) in scenarios().into_iter().chain(warm_scenarios()) {
         let mut total = 0;
-        for (number, mut host) in hosts(&scenario, 200).into_iter().enumerate() {
+        for (number, mut host) in worlds(&scenario, 200).into_iter().enumerate() {
             let rows_per_vf = u64::from(host.world_mut().resource::<BatchLimits>().rows_per_vf);
             let mut before = Vec::new();
             let mut batches = 0;
@@ -129,7 +131,7 @@ fn every_request_is_in_one_place_at_any_time() {
                 let now = whereabouts(&mut host);
                 for (vf, place) in now.iter().enumerate() {
                     let label = || format!("{name}, host {number}, VF {vf}, batch {batches}: {place:?}");
-                    let over = place.translated + place.blocked;
+                    let over = place.warm_up + place.translated + place.blocked;
                     assert_eq!(place.emitted, over + place.under_way(), "{}", label());
                     for (seen, now) in seen.iter_mut().zip(place.places()) {
                         *seen = now.max(*seen);
@@ -160,11 +162,11 @@ fn every_request_is_in_one_place_at_any_time() {
 
 #[test]
 fn every_request_that_is_intended_is_over_in_the_end() {
-    for (name, scenario) in scenarios() {
+    for (name, scenario) in scenarios().into_iter().chain(warm_scenarios()) {
         let outcome = run_logged(&scenario);
         let tenants = &outcome.tenants;
-        let [total, translated, blocked, reads, writes] =
-            ["dma_total", "dma_translated", "dma_blocked", "dma_reads", "dma_writes"]
+        let [total, warm_up, translated, blocked, reads, writes] =
+            ["dma_total", "dma_warmup", "dma_translated", "dma_blocked", "dma_reads", "dma_writes"]
                 .map(|column| numbers(tenants, column));
         let mut sequences: BTreeMap<_, Vec<u64>> = BTreeMap::new();
         for dma in log(&outcome) {
@@ -175,12 +177,12 @@ fn every_request_that_is_intended_is_over_in_the_end() {
             assert_eq!(total[row], reads[row] + writes[row], "{name}, {vf:?}");
             let mut logged = sequences.remove(&vf).unwrap_or_default();
             logged.sort_unstable();
-            assert!(logged.into_iter().eq(0..total[row]), "{name}, {vf:?}: one row a request");
+            assert!(logged.into_iter().eq(0..total[row] + warm_up[row]), "{name}, {vf:?}: one row a request");
         }
         assert!(sequences.is_empty(), "{name}: requests of nobody");
-        let sum: u64 = total.iter().sum();
-        assert_eq!(sum, scenario.requests.unwrap_or(sum), "{name}");
-        assert_eq!(sum, outcome.summary.dma_total, "{name}");
+        let [sum, left_out] = [total, warm_up].map(|column| column.iter().sum::<u64>());
+        assert_eq!(sum + left_out, scenario.requests.unwrap_or(sum + left_out), "{name}");
+        assert_eq!((sum, left_out), (outcome.summary.dma_total, outcome.summary.dma_warmup), "{name}");
     }
 }
 
@@ -255,7 +257,7 @@ fn no_more_reads_are_under_way_than_may_be() {
 
 /// Rows of the pool at the end of a run.
 fn pool(scenario: &Scenario) -> usize {
-    let [mut host] = <[_; 1]>::try_from(hosts(scenario, 500)).ok().expect("one host");
+    let [mut host] = <[_; 1]>::try_from(worlds(scenario, 500)).ok().expect("one world");
     while !host.is_finished() {
         host.step();
     }

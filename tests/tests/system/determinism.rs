@@ -6,13 +6,14 @@ use portcullis_engine::table::{Column, Table};
 use portcullis_workloads::Scenario;
 use proptest::prelude::*;
 
-use crate::support::{HOSTILE, Outcome, builtin, custom, numbers, run, run_logged, run_plan};
+use crate::support::{HOSTILE, Outcome, builtin, custom, hostile_fleet, numbers, run, run_logged, run_plan};
 
 /// Runs a scenario with every request logged, on so many threads, in batches and visits of so many
 /// requests.
 fn run_cut(scenario: &Scenario, threads: usize, (batch, visit): (u32, u32)) -> Outcome {
     let mut plan = scenario.plan();
     plan.log_requests = true;
+    plan.report.tenant_windows = true;
     plan.batch.batch_requests = batch;
     plan.batch.visit_requests = visit;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
@@ -41,11 +42,26 @@ fn tables_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
     let fleet = ["requests=5000", "topology.hosts=5", "topology.vfs_per_adapter=4"];
     let narrow = ["requests=5000", "link.generation=1", "link.lanes=4", "scheduler.vf_queue_entries=4"];
     let shared = ["requests=5000", "topology.domain_scope=adapter", "iommu.iotlb.replacement=random"];
+    let several = [
+        "requests=5000",
+        "topology.adapters_per_host=3",
+        "topology.iommus_per_host=2",
+        "tenants.quiet.count=1",
+        "tenants.closed.count=3",
+        "scheduler.vf_outstanding=2",
+        "device.retire=in_order",
+    ];
+    let pair =
+        ["requests=5000", "topology.hosts=1", "topology.iommus_per_host=2", "iommu.iotlb.replacement=random"];
     for (name, scenario) in [
         ("a fleet", builtin("fleet-4096", &fleet)),
         ("stalls and faults", custom(HOSTILE, &["requests=5000", "topology.hosts=5"])),
         ("a shared domain, random replacement", custom(HOSTILE, &shared)),
+        ("several IOMMUs, closed loops, slots", custom(HOSTILE, &several)),
+        ("one host of two IOMMUs, random", custom(HOSTILE, &pair)),
+        ("hosts of three classes", hostile_fleet(&["requests=9000"])),
         ("mixed tenants on a narrow link", builtin("default", &narrow)),
+        ("after a warm-up", custom(HOSTILE, &["requests=5000", "warmup_us=150.0005"])),
     ] {
         let expected = run_cut(&scenario, 1, (2_048, 131_072));
         for threads in [1, 2, 4] {
@@ -59,7 +75,7 @@ fn tables_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
 }
 
 /// Keys of the hostile scenario with values to choose from.
-const CHOICES: [(&str, &[&str]); 23] = [
+const CHOICES: [(&str, &[&str]); 30] = [
     ("topology.hosts", &["1", "3"]),
     ("topology.adapters_per_host", &["1", "2", "3"]),
     ("topology.domain_scope", &["vf", "adapter"]),
@@ -78,9 +94,16 @@ const CHOICES: [(&str, &[&str]); 23] = [
     ("iommu.walkers.count", &["1", "2", "7"]),
     ("iommu.walkers.queue_entries", &["1", "2", "7", "60"]),
     ("iommu.walkers.memory_ns", &["0.001", "20", "200"]),
+    ("iommu.walkers.latency", &["constant", "exponential"]),
+    ("iommu.walk_caches.l2.entries", &["0", "1", "8"]),
+    ("iommu.walk_caches.l3.entries", &["0", "3"]),
+    ("iommu.walk_caches.l3.replacement", &["fifo", "random"]),
+    ("iommu.stages", &["1", "2"]),
+    ("iommu.host_page_size", &["4k", "1g"]),
     ("iommu.faults.service_ns", &["0", "3000"]),
     ("memory.read_ns", &["0", "150"]),
     ("memory.unsupported_request_ns", &["0", "20", "900"]),
+    ("warmup_us", &["0", "0.0005", "1", "3"]),
     ("tenants.closed.arrivals.think_ns", &["0", "700"]),
     ("tenants.holes.arrivals.mops_per_vf", &["0.05", "5"]),
 ];
@@ -111,17 +134,19 @@ proptest! {
     fn tables_of_random_machines_do_not_depend_on_how_the_work_is_cut(
         changes in changes(),
         seed in 0_u32..1_000_000,
+        iommus in 1_u32..4,
         threads in 1_usize..4,
         batch in prop_oneof![1_u32..40, Just(1_000)],
         visit in 1_u32..300,
     ) {
         let seed = format!("seed={seed}");
         let changes: Vec<&str> = changes.iter().map(String::as_str).chain(["requests=1200", &seed]).collect();
-        let scenario = custom(HOSTILE, &changes);
+        let mut scenario = custom(HOSTILE, &changes);
+        scenario.topology.iommus_per_host = iommus.min(scenario.topology.adapters_per_host);
         let expected = run_cut(&scenario, 1, (2_048, 131_072));
         prop_assert_eq!(difference(&run_cut(&scenario, threads, (batch, visit)), &expected), None);
         let summary = &expected.summary;
-        prop_assert_eq!(summary.dma_total, 1_200);
+        prop_assert_eq!(summary.dma_total + summary.dma_warmup, 1_200);
         prop_assert_eq!(&expected.breach, &None);
         prop_assert_eq!((summary.stale_total, summary.cross_tenant_total), (0, 0));
     }
@@ -147,12 +172,13 @@ fn logging_and_auditing_change_no_other_table() {
     plain.summary.audited_total = 0;
     logged.summary.audited_total = 0;
     logged.requests = plain.requests.clone();
+    logged.tenant_windows = plain.tenant_windows.clone();
     assert_eq!(difference(&plain, &logged), None);
 }
 
-/// The rows of a table whose `host` is 0.
-fn of_host_0(table: &Table) -> Vec<String> {
-    let hosts = numbers(table, "host");
+/// The rows of a table in whose column `key` stands `wanted`.
+fn rows_of(table: &Table, key: &str, wanted: u64) -> Vec<String> {
+    let keys = numbers(table, key);
     let row = |row: usize| -> String {
         let cell = |column: &Column| match column {
             Column::U32(cells) => format!("{} ", cells[row]),
@@ -166,7 +192,7 @@ fn of_host_0(table: &Table) -> Vec<String> {
         };
         table.columns.iter().map(cell).collect()
     };
-    (0..table.len()).filter(|at| hosts[*at] == 0).map(row).collect()
+    (0..table.len()).filter(|at| keys[*at] == wanted).map(row).collect()
 }
 
 #[test]
@@ -176,18 +202,90 @@ fn hosts_do_not_affect_one_another() {
         run_logged(&custom(HOSTILE, &["duration_us=500", "iommu.iotlb.replacement=random", &hosts]))
     };
     let (alone, among) = (of(1), of(4));
-    for table in ["tenants", "windows", "timeline", "requests"] {
+    for table in ["tenants", "windows", "tenant_windows", "timeline", "requests"] {
         let of_host_0 = |outcome: &Outcome| {
             let tables = outcome.tables();
-            of_host_0(tables.iter().find(|found| found.name == table).expect(table))
+            rows_of(tables.iter().find(|found| found.name == table).expect(table), "host", 0)
         };
         let (alone, mut among) = (of_host_0(&alone), of_host_0(&among));
         assert!(!alone.is_empty());
         // The series goes on while any host is at work.
-        if table == "windows" {
+        if table.ends_with("windows") {
             among.truncate(alone.len());
         }
         assert!(alone == among, "{table}");
+    }
+}
+
+/// An IOMMU with the adapters behind it is what it would be in a host of its own.
+#[test]
+fn iommus_of_a_host_do_not_affect_one_another() {
+    let of = |adapters: u32, iommus: u32| {
+        let adapters = format!("topology.adapters_per_host={adapters}");
+        let iommus = format!("topology.iommus_per_host={iommus}");
+        // Room for every fault: what a host may write is shared by its IOMMUs.
+        let room = "report.timeline_rows_per_host=100000";
+        let changes = ["duration_us=500", "topology.hosts=1", "iommu.iotlb.replacement=random", room];
+        run_logged(&custom(HOSTILE, &[&changes[..], &[&adapters, &iommus]].concat()))
+    };
+    let (alone, among) = (of(2, 1), of(5, 3));
+    for table in ["tenants", "windows", "timeline", "requests"] {
+        let of_iommu_0 = |outcome: &Outcome| {
+            let tables = outcome.tables();
+            rows_of(tables.iter().find(|found| found.name == table).expect(table), "iommu", 0)
+        };
+        let (alone, among) = (of_iommu_0(&alone), of_iommu_0(&among));
+        assert!(!alone.is_empty());
+        assert!(alone == among, "{table}");
+    }
+}
+
+/// A host of a mixed fleet is what it would be in a fleet of its class alone.
+#[test]
+fn classes_of_hosts_do_not_affect_one_another() {
+    let room = "report.timeline_rows_per_host=100000";
+    let mixed = run_logged(&hostile_fleet(&["duration_us=500", room]));
+    // Hosts 0, 1 to 2, 3 to 4: each class alone has its hosts at the same indices.
+    for (class, others, host) in
+        [("large", ["small", "usual"], 0), ("small", ["large", "usual"], 1), ("usual", ["large", "small"], 4)]
+    {
+        let all = format!("hosts.{class}.count=5");
+        let none = others.map(|other| format!("hosts.{other}.count=0"));
+        let changes = ["duration_us=500", room, &all, &none[0], &none[1]];
+        let uniform = run_logged(&hostile_fleet(&changes));
+        for table in ["tenants", "windows", "timeline", "requests"] {
+            let of_host = |outcome: &Outcome| {
+                let tables = outcome.tables();
+                rows_of(tables.iter().find(|found| found.name == table).expect(table), "host", host)
+            };
+            let (mixed, uniform) = (of_host(&mixed), of_host(&uniform));
+            assert!(!mixed.is_empty(), "{table} of a {class} host");
+            // Slices of the log are as long as the fleet's rate makes them; their order stays.
+            assert!(mixed == uniform, "{table} of a {class} host");
+        }
+    }
+}
+
+#[test]
+fn the_timeline_of_a_host_is_the_first_of_what_its_iommus_saw() {
+    let timeline = |room: u32| {
+        let room = format!("report.timeline_rows_per_host={room}");
+        let outcome = run(&custom(HOSTILE, &["topology.iommus_per_host=2", &room]));
+        assert_eq!(
+            outcome.timeline.len() as u64 + outcome.summary.timeline_dropped,
+            outcome.summary.faults_recorded
+        );
+        [0, 1].map(|host| rows_of(&outcome.timeline, "host", host))
+    };
+    let (whole, short) = (timeline(1 << 20), timeline(70));
+    for (whole, short) in whole.iter().zip(&short) {
+        assert_eq!(short.len(), 70);
+        assert_eq!(short[..], whole[..70]);
+        let iommus: HashSet<_> = short.iter().map(|row| row.split(' ').nth(2)).collect();
+        assert_eq!(iommus.len(), 2, "rows of both IOMMUs");
+        let times =
+            whole.iter().map(|row| row.split(' ').next().expect("a time").parse::<u64>().expect("ps"));
+        assert!(times.is_sorted());
     }
 }
 
@@ -234,7 +332,7 @@ fn digest(outcome: &Outcome) -> u64 {
 }
 
 /// What [`HOSTILE`] leaves, in one number.
-const GOLDEN: u64 = 0xefe8_84c7_6d0f_a799;
+const GOLDEN: u64 = 0x1731_927c_9f6f_699c;
 
 #[test]
 fn results_are_those_of_the_last_version() {

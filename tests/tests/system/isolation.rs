@@ -5,11 +5,14 @@ use std::collections::HashMap;
 use portcullis_engine::account::VfIncidents;
 use portcullis_engine::domain::{Leaf, PageTable};
 use portcullis_engine::ids::{HostIndex, VfIndex};
+use portcullis_engine::invalidation::InvalidationMode;
 use portcullis_engine::plan::{RunPlan, TenantPlan};
-use portcullis_engine::simulation::HostSimulation;
+use portcullis_engine::simulation::IommuSimulation;
 use portcullis_engine::topology::Spans;
 use portcullis_engine::traffic::{Source, SourceRows};
 use portcullis_engine::units::Picoseconds;
+
+use portcullis_workloads::Scenario;
 
 use crate::support::{HOSTILE, builtin, custom, log, numbers, run, run_logged, run_plan, scenarios};
 
@@ -20,8 +23,10 @@ fn every_translation_is_judged_and_none_is_astray() {
         let summary = &outcome.summary;
         assert_eq!(outcome.breach, None, "{name}");
         assert_eq!(summary.audited_total, summary.dma_translated, "{name}");
-        let broken = (summary.breach_total, summary.stale_total, summary.cross_tenant_total);
-        assert_eq!(broken, (0, 0, 0), "{name}: breaches, stale, into another tenant's frame");
+        assert_eq!((summary.breach_total, summary.cross_tenant_total), (0, 0), "{name}");
+        // Only what is unmapped and invalidated later can be reached by what is cached.
+        let deferred = scenario.iommu.invalidation.mode == InvalidationMode::Deferred;
+        assert_eq!(summary.stale_total > 0, deferred, "{name}: {} are stale", summary.stale_total);
     }
 }
 
@@ -37,7 +42,9 @@ fn a_sample_judges_every_64th_request_of_a_vf() {
 
 #[test]
 fn a_frame_serves_one_tenant_and_a_page_has_one_frame() {
-    for (name, scenario) in scenarios() {
+    // What is mapped for one DMA is another tenant's soon after.
+    let lasting = |scenario: &Scenario| scenario.tenants.iter().all(|class| class.streaming.is_none());
+    for (name, scenario) in scenarios().into_iter().filter(|(_, scenario)| lasting(scenario)) {
         let mut tenant_of = HashMap::new();
         let mut frame_of = HashMap::new();
         for dma in log(&run_logged(&scenario)) {
@@ -171,7 +178,7 @@ fn an_intruder_is_blocked_by_a_domain_of_its_own_and_counted_in_a_shared_one() {
 /// Runs the only host of a plan, after `corrupt` was at its page tables; breaches by VF.
 fn breaches(corrupt: impl Fn(&mut [&mut PageTable])) -> Vec<u64> {
     let plan = builtin("noisy-neighbour", &["requests=20000"]).plan();
-    let mut host = HostSimulation::new(&plan, &Spans::new(&plan), HostIndex(0));
+    let mut host = IommuSimulation::of_host(&plan, &Spans::new(&plan), HostIndex(0)).remove(0);
     let world = host.world_mut();
     let mut query = world.query::<&mut PageTable>();
     let mut tables: Vec<_> = query.iter_mut(world).collect();

@@ -1,6 +1,7 @@
 //! The whole system, engine, workloads and reports in one process: one file a question, in one binary,
 //! since linking polars is slow.
 
+mod balance;
 mod books;
 mod conservation;
 mod determinism;
@@ -14,3 +15,4 @@ mod scenarios;
 mod support;
 mod theory;
 mod tidy;
+mod validation;

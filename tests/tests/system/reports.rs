@@ -2,7 +2,7 @@
 
 use portcullis_engine::table::{Column, Table};
 use portcullis_reports::{
-    Cells, Metadata, ReportWriter, RunDirectory, StoredTable, WriterThread, run_tables,
+    Cells, Extras, Metadata, ReportWriter, RunDirectory, StoredTable, WriterThread, run_tables,
 };
 
 use crate::support::{HOSTILE, custom, run_logged};
@@ -39,7 +39,7 @@ fn a_report_holds_what_the_run_left() {
             scenario: scenario.name.clone(),
             scenario_toml: scenario.to_toml(),
         };
-        let writer = ReportWriter::start(&directory, &metadata, run_tables(true), &[], thread);
+        let writer = ReportWriter::start(&directory, &metadata, run_tables(Extras::ALL), &[], thread);
         let mut writer = writer.expect("files");
         outcome.tables().into_iter().for_each(|table| writer.write(table).expect("room on the disk"));
         writer.finish().expect("room on the disk");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use portcullis_engine::account::{RequestRow, SummaryRow, TimelineRow, WindowRow};
+use portcullis_engine::account::{RequestRow, SummaryRow, TenantWindowRow, TimelineRow, WindowRow};
 use portcullis_engine::plan::RunPlan;
 use portcullis_engine::simulation::Simulation;
 use portcullis_engine::table::{Column, Table};
@@ -127,6 +127,32 @@ arrivals = { kind = "poisson", mops_per_vf = 0.1 }
 pattern = { kind = "stream", copy_pages = 2 }
 "#;
 
+/// Classes of hosts for [`HOSTILE`]: a large host of three IOMMUs, one with a small IOTLB and a shared domain whose
+/// tenants are mostly closed loops, and what is left.
+pub const HOSTILE_CLASSES: &str = r#"
+[[hosts]]
+name = "large"
+count = 1
+topology = { adapters_per_host = 7, iommus_per_host = 3 }
+
+[[hosts]]
+name = "small"
+count = 2
+topology = { vfs_per_adapter = 6, domain_scope = "adapter" }
+iommu.iotlb = { entries = 6, replacement = "random" }
+scheduler.vf_outstanding = 2
+device.retire = "in_order"
+tenants = { closed = 4, crossing = 1, holes = "rest" }
+
+[[hosts]]
+name = "usual"
+"#;
+
+/// [`HOSTILE`] with [`HOSTILE_CLASSES`] on five hosts, with some keys changed.
+pub fn hostile_fleet(changes: &[&str]) -> Scenario {
+    custom(&format!("{HOSTILE}{HOSTILE_CLASSES}"), &[&["topology.hosts=5"], changes].concat())
+}
+
 /// Scenarios on which what must always hold is looked at: the built-in ones cut short, and hostile ones.
 pub fn scenarios() -> Vec<(&'static str, Scenario)> {
     let short = ["requests=20000"];
@@ -151,6 +177,19 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         ),
         ("noisy-neighbour", builtin("noisy-neighbour", &short)),
         ("fleet-4096", builtin("fleet-4096", &with(&["topology.hosts=3", "topology.vfs_per_adapter=8"]))),
+        (
+            "mixed-fleet",
+            builtin(
+                "mixed-fleet",
+                &with(&[
+                    "topology.hosts=3",
+                    "hosts.training.count=1",
+                    "hosts.dense.topology.vfs_per_adapter=8",
+                    "hosts.dense.topology.adapters_per_host=2",
+                    "tenants.training.arrivals.link_load=0.9",
+                ]),
+            ),
+        ),
         ("dense-1024", builtin("dense-1024", &with(&["topology.vfs_per_adapter=64"]))),
         ("a queue of one", default(&["scheduler.vf_queue_entries=1", "link.generation=1", "link.lanes=2"])),
         ("one walker", default(&["iommu.walkers.count=1", "iommu.walkers.queue_entries=1"])),
@@ -167,9 +206,33 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         ("hostile, a queue of one", hostile(&["scheduler.vf_queue_entries=1", "link.flow_credits=1"])),
         ("hostile, in order", hostile(&["device.retire=in_order", "scheduler.vf_outstanding=2"])),
         ("hostile, random", hostile(&["iommu.iotlb.replacement=random", "iommu.iotlb.ways=full"])),
+        ("hostile, drawn walks", hostile(&["iommu.walkers.latency=exponential"])),
+        (
+            "hostile, walk caches",
+            hostile(&["iommu.walk_caches.l2.entries=2", "iommu.walk_caches.l3.entries=3"]),
+        ),
+        ("hostile, nested", hostile(&["iommu.stages=2", "iommu.host_page_size=4k"])),
+        ("hostile, an IOMMU an adapter", hostile(&["topology.iommus_per_host=2"])),
+        (
+            "hostile, IOMMUs of two and one",
+            hostile(&["topology.adapters_per_host=3", "topology.iommus_per_host=2"]),
+        ),
+        ("hostile, hosts of three classes", hostile_fleet(&[])),
         ("hostile, for a time", hostile(&["duration_us=2000"])),
     ]);
     all
+}
+
+/// Scenarios that are counted only after a warm-up.
+pub fn warm_scenarios() -> Vec<(&'static str, Scenario)> {
+    let hostile = |changes: &[&str]| custom(HOSTILE, changes);
+    vec![
+        ("default, warm", builtin("default", &["requests=20000", "warmup_us=700"])),
+        ("hostile, warm", hostile(&["warmup_us=700"])),
+        ("hostile, warm, in order", hostile(&["warmup_us=300.123456", "device.retire=in_order"])),
+        ("hostile, warm, for a time", hostile(&["duration_us=2000", "warmup_us=1000"])),
+        ("hostile, warm, a queue of one", hostile(&["warmup_us=400", "scheduler.vf_queue_entries=1"])),
+    ]
 }
 
 /// Everything a run leaves.
@@ -179,6 +242,8 @@ pub struct Outcome {
     pub tenants: Table,
     pub latency: Table,
     pub windows: Table,
+    /// Empty unless asked for.
+    pub tenant_windows: Table,
     pub timeline: Table,
     /// Empty unless requests are logged.
     pub requests: Table,
@@ -187,9 +252,11 @@ pub struct Outcome {
 
 impl Outcome {
     /// Every table, the summary's among them.
-    pub fn tables(&self) -> [Table; 6] {
-        let Self { summary, tenants, latency, windows, timeline, requests, .. } = self.clone();
-        [std::iter::once(summary).collect(), tenants, latency, windows, timeline, requests]
+    pub fn tables(&self) -> [Table; 7] {
+        let Self { summary, tenants, latency, windows, tenant_windows, timeline, requests, .. } =
+            self.clone();
+        let summary = std::iter::once(summary).collect();
+        [summary, tenants, latency, windows, tenant_windows, timeline, requests]
     }
 }
 
@@ -208,6 +275,7 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
         tenants: result.tenants,
         latency: result.latency,
         windows: Table::new::<WindowRow>(),
+        tenant_windows: Table::new::<TenantWindowRow>(),
         timeline: Table::new::<TimelineRow>(),
         requests: Table::new::<RequestRow>(),
         breach: result.breach,
@@ -215,6 +283,7 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
     for table in drained {
         match table.name {
             "windows" => outcome.windows.extend(table),
+            "tenant_windows" => outcome.tenant_windows.extend(table),
             "timeline" => outcome.timeline.extend(table),
             "requests" => outcome.requests.extend(table),
             other => panic!("unknown table {other}"),
@@ -232,6 +301,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
 pub fn run_logged(scenario: &Scenario) -> Outcome {
     let mut plan = scenario.plan();
     plan.log_requests = true;
+    plan.report.tenant_windows = true;
     run_plan(plan)
 }
 
@@ -284,6 +354,7 @@ pub type VfPlace = (u32, u32, u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dma {
     pub vf: VfPlace,
+    pub iommu: u64,
     pub sequence: u64,
     pub iova: u64,
     pub length: u64,
@@ -319,7 +390,7 @@ impl Dma {
 pub fn log(outcome: &Outcome) -> Vec<Dma> {
     let requests = &outcome.requests;
     let number = |name| numbers(requests, name);
-    let [host, adapter, vf] = ["host", "adapter", "vf"].map(number);
+    let [host, iommu, adapter, vf] = ["host", "iommu", "adapter", "vf"].map(number);
     let [sequence, iova, length] = ["sequence", "iova", "length"].map(number);
     let [intended, issued] = ["intended_ps", "issued_ps"].map(number);
     let [translated, completed] = ["translated_ps", "completed_ps"].map(number);
@@ -337,6 +408,7 @@ pub fn log(outcome: &Outcome) -> Vec<Dma> {
             assert_eq!((pa[at].is_some(), fault[at].is_some(), fault_iova[at].is_some()), whole, "row {at}");
             Dma {
                 vf: (host[at] as u32, adapter[at] as u32, vf[at] as u32),
+                iommu: iommu[at],
                 sequence: sequence[at],
                 iova: iova[at],
                 length: length[at],

@@ -59,6 +59,26 @@ fn uniform_references_hit_a_full_iotlb_in_proportion_to_its_size() {
     }
 }
 
+/// A cache that starts empty misses once for each entry it fills: only what comes after that is in proportion to its
+/// size.
+#[test]
+fn a_warm_up_leaves_the_cold_start_out() {
+    let hit_ratio = |warmup_us: u32| {
+        let changes = [
+            "requests=40000".into(),
+            "tenants.all.memory.pages=4096".into(),
+            "iommu.iotlb.entries=3072".into(),
+            format!("warmup_us={warmup_us}"),
+        ];
+        summary(INDEPENDENT, &changes).iotlb_hit_ratio
+    };
+    let expected = 3_072.0 / 4_096.0;
+    // Filling 3,072 of 4,096 entries takes 4,096 ln 4 = 5,678 references, and a microsecond each.
+    assert_hit_ratio("after the warm-up", hit_ratio(10_000), expected, 0.005);
+    let cold = hit_ratio(0);
+    assert!(cold < expected - 0.03, "from a cold start {cold:.4}, after it {expected:.4}");
+}
+
 /// The probabilities of `pages` pages by Zipf's law.
 fn zipf(pages: u32, exponent: f64) -> Vec<f64> {
     let weights: Vec<f64> = (1..=pages).map(|rank| f64::from(rank).powf(-exponent)).collect();
@@ -238,6 +258,117 @@ fn walks_wait_for_walkers_as_in_a_queue_with_constant_service() {
         assert_within(&what, summary.walker_utilisation, load, 0.005);
         let tolerance = if load > 0.85 { 0.04 } else { 0.02 };
         assert_within(&what, summary.walk_wait_mean_ns / 1_000.0, expected, tolerance);
+    }
+}
+
+/// Mean wait of M/M/c in units of the service time, by Erlang's formula: the probability that all are
+/// busy, over c (1 - rho).
+fn mmc(walkers: u32, load: f64) -> f64 {
+    let c = f64::from(walkers);
+    // The blocking probability of Erlang B, walker by walker.
+    let blocked = (1..=walkers).fold(1.0, |b, n| c * load * b / (f64::from(n) + c * load * b));
+    blocked / (1.0 - load * (1.0 - blocked)) / (c * (1.0 - load))
+}
+
+/// The same, printed.
+const MMC: [(u32, f64, f64); 6] =
+    [(1, 0.8, 4.0), (1, 0.9, 9.0), (4, 0.8, 0.7455), (4, 0.9, 1.9694), (8, 0.8, 0.2860), (8, 0.9, 0.8769)];
+
+/// Walks under load whose times vary, with these keys: their mean wait in units of a walk of a microsecond.
+#[track_caller]
+fn assert_wait(what: &str, walkers: u32, load: f64, changes: &[&str], expected: f64) {
+    let own = [
+        format!("iommu.walkers.count={walkers}"),
+        format!("tenants.all.arrivals.mops_per_vf={}", f64::from(walkers) * load),
+        "requests=4000000".into(),
+    ];
+    let changes: Vec<String> = own.into_iter().chain(changes.iter().map(|change| (*change).into())).collect();
+    let summary = summary(WALKERS, &changes);
+    let what = format!("{what}: {walkers} walkers, load {load}");
+    assert!(summary.iotlb_misses_joined + summary.iotlb_hits < 400, "{what}: nearly all walk");
+    assert_within(&what, summary.walker_utilisation, load, 0.005);
+    let tolerance = if load > 0.85 { 0.04 } else { 0.02 };
+    assert_within(&what, summary.walk_wait_mean_ns / 1_000.0, expected, tolerance);
+}
+
+/// Exponential walks end in another order than they start in.
+#[test]
+fn walks_wait_for_walkers_as_in_a_queue_with_exponential_service() {
+    for (walkers, load, printed) in MMC {
+        let found = mmc(walkers, load);
+        assert!((found - printed).abs() < 0.0001, "Erlang's formula itself: {found}, {printed}");
+    }
+    for walkers in [1, 4, 6, 8] {
+        for load in [0.8, 0.9] {
+            let changes = ["iommu.walkers.latency=exponential"];
+            assert_wait("exponential", walkers, load, &changes, mmc(walkers, load));
+        }
+    }
+}
+
+/// One walker of any service: rho (1 + C^2) / 2 (1 - rho), with C^2 the squared coefficient of variation
+/// (Pollaczek and Khinchine). A walk is a sum of four accesses, and so has a fourth of theirs.
+#[test]
+fn walks_wait_for_one_walker_by_the_variance_of_their_accesses() {
+    let mean_wait = |load: f64, of_accesses: f64| load * (1.0 + of_accesses / 4.0) / (2.0 * (1.0 - load));
+    for load in [0.8, 0.9] {
+        let exponential = ["iommu.walkers.memory_ns=250", "iommu.walkers.latency=exponential"];
+        assert_wait("four exponential accesses", 1, load, &exponential, mean_wait(load, 1.0));
+        // Of mean 250 and variance 202,500.
+        let drawn = ["iommu.walkers.empirical_ns=[[100, 9], [1600, 1]]", "iommu.walkers.latency=empirical"];
+        assert_wait("four drawn accesses", 1, load, &drawn, mean_wait(load, 202_500.0 / 62_500.0));
+    }
+}
+
+/// Uniform walks over R regions of 2 MiB find one of the C that a full walk cache holds with probability
+/// C / R, and then read the leaf alone: 4 - 3 C / R accesses a walk.
+#[test]
+fn walks_hit_a_full_walk_cache_in_proportion_to_its_size() {
+    for policy in ["lru", "random", "fifo"] {
+        for entries in [64, 256, 500] {
+            let changes = [
+                "requests=400000".into(),
+                "iommu.walkers.memory_ns=0.001".into(),
+                format!("iommu.walk_caches.l2.entries={entries}"),
+                format!("iommu.walk_caches.l2.replacement={policy}"),
+            ];
+            let summary = summary(WALKERS, &changes);
+            let looked_up = summary.walk_cache_l2_hits + summary.walk_cache_l2_misses;
+            assert_eq!(looked_up, summary.walks);
+            let found = summary.walk_cache_l2_hits as f64 / looked_up as f64;
+            let expected = f64::from(entries) / 512.0;
+            assert_hit_ratio(&format!("{policy}, {entries} of 512"), found, expected, 0.005);
+            assert_eq!(summary.walk_accesses, 4 * summary.walks - 3 * summary.walk_cache_l2_hits);
+        }
+    }
+}
+
+/// One DMA at a time that always walks: the two stages cost (g + 1)(h + 1) - 1 accesses.
+#[test]
+fn a_walk_in_two_stages_reads_the_hosts_tables_for_each_of_the_guests() {
+    for (guest, host, host_page, accesses) in [(4, 4, "4k", 24), (4, 4, "2m", 19), (5, 3, "4k", 23)] {
+        let with = |stages: u32| {
+            let changes = [
+                "requests=20000".into(),
+                "tenants.all.arrivals.mops_per_vf=0.1".into(),
+                "iommu.walkers.memory_ns=50".into(),
+                format!("iommu.page_table_levels={guest}"),
+                format!("iommu.stages={stages}"),
+                format!("iommu.host_levels={host}"),
+                format!("iommu.host_page_size={host_page}"),
+            ];
+            summary(WALKERS, &changes)
+        };
+        let (one, two) = (with(1), with(2));
+        let what = format!("{guest} and {host} levels of {host_page}");
+        assert_eq!(
+            (one.walk_accesses, two.walk_accesses),
+            (guest * one.walks, accesses * two.walks),
+            "{what}"
+        );
+        // Nearly none waits for 16 walkers, nor finds its page cached.
+        let longer = (accesses - guest) as f64 * 50.0;
+        assert_within(&what, two.latency_mean_ns - one.latency_mean_ns, longer, 0.005);
     }
 }
 

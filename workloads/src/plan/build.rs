@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use portcullis_engine::ids::{HostIndex, Iova, VfIndex};
 use portcullis_engine::invalidation::StreamingPlan;
-use portcullis_engine::plan::{BufferPlan, RunPlan, TenantPlan};
+use portcullis_engine::plan::{BufferPlan, HostClass, RunPlan, TenantPlan};
 use portcullis_engine::units::Picoseconds;
 
-use super::{ClassRate, Quotas};
-use crate::scenario::{ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass};
+use super::{ClassRate, HostGroup, Quotas, Shares};
+use crate::scenario::{ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass, nearest};
 use crate::source::{
-    AliasTable, Arrivals, Clients, Layout, Limit, Pattern, Stream, StreamRng, TenantSource, Think, Transfers,
-    When, permutation, stream, zipf_table,
+    AliasTable, Arrivals, Clients, Layout, Limit, Pattern, Silent, Stream, StreamRng, TenantSource, Think,
+    Transfers, When, permutation, stream, zipf_table,
 };
 
 impl Scenario {
@@ -24,15 +24,26 @@ impl Scenario {
     /// If [`Scenario::validate`] would return an error.
     #[must_use]
     pub fn plan(&self) -> RunPlan {
-        let fleet = Fleet::new(self);
-        let total_hz = ClassRate::total_hz(self);
+        let groups = self.host_groups();
+        let total_hz = self.total_hz();
         let duration = self.duration_us.map(us_to_ps);
         let expected_ps = |requests: u64| Picoseconds((requests as f64 / total_hz * 1e12 + 0.5) as u64);
         let expected_requests = self.expected_requests();
+        let expected_of = |group: &HostGroup| match groups.len() {
+            1 => expected_requests,
+            _ => (expected_requests as f64 * (group.total_hz() / total_hz) + 0.5) as u64,
+        };
+        let host_classes = groups.iter().map(|group| HostClass {
+            name: group.name.clone(),
+            machine: group.machine.clone(),
+            expected_requests: expected_of(group),
+        });
+        let host_classes = host_classes.collect();
+        let fleet = Fleet::new(self, &groups);
         RunPlan {
             name: self.name.clone(),
             seed: self.seed,
-            machine: self.machine(),
+            host_classes,
             batch: self.engine.clone(),
             audit: self.audit,
             report: self.report.clone(),
@@ -41,18 +52,56 @@ impl Scenario {
             tenants: Box::new(move |host, vf| fleet.tenant(host, vf)),
             expected_requests,
             expected_duration: duration.unwrap_or_else(|| expected_ps(expected_requests)),
+            warm_up: us_to_ps(self.warmup_us),
         }
     }
 }
 
 impl Scenario {
+    /// The same with one class of tenants alone: the VFs of the others are there, with their memory, and intend
+    /// nothing. Those of the class intend what they do in [`Self::plan`].
+    ///
+    /// # Panics
+    /// If the scenario is not valid, or has no class of this index.
+    #[must_use]
+    pub fn plan_alone(&self, class: u32) -> RunPlan {
+        let plan = self.plan();
+        let tenants = plan.tenants;
+        let of_group = |group: &HostGroup| {
+            let rate = group.rates[class as usize];
+            group.adapters() as f64 * f64::from(rate.vfs_per_adapter) * rate.per_vf_hz
+        };
+        let class_hz: f64 = self.host_groups().iter().map(of_group).sum();
+        let share = class_hz / self.total_hz();
+        RunPlan {
+            tenants: Box::new(move |host, vf| {
+                let tenant = tenants(host, vf);
+                if tenant.class == class { tenant } else { TenantPlan { source: Box::new(Silent), ..tenant } }
+            }),
+            expected_requests: (plan.expected_requests as f64 * share + 0.5) as u64,
+            ..plan
+        }
+    }
+
+    /// The index of a class of tenants.
+    ///
+    /// # Errors
+    /// There is none of this name, in a sentence that suggests the nearest.
+    pub fn class_index(&self, name: &str) -> Result<u32, String> {
+        let names = || self.tenants.iter().map(|class| class.name.as_str());
+        names().zip(0..).find(|(known, _)| *known == name).map(|(_, index)| index).ok_or_else(|| {
+            let nearest = nearest(name, names()).unwrap_or_default();
+            format!("the scenario {:?} has no tenant class {name:?}; did you mean {nearest:?}?", self.name)
+        })
+    }
+
     /// How many DMAs the tenants intend in all, or an estimate where a duration is given.
     ///
     /// # Panics
     /// If neither `requests` nor `duration_us` is given, which no valid scenario does.
     #[must_use]
     pub fn expected_requests(&self) -> u64 {
-        let expected = |us: f64| (ClassRate::total_hz(self) * us_to_ps(us).as_seconds_f64() + 0.5) as u64;
+        let expected = |us: f64| (self.total_hz() * us_to_ps(us).as_seconds_f64() + 0.5) as u64;
         self.requests.or_else(|| self.duration_us.map(expected)).expect("a length is given")
     }
 }
@@ -64,11 +113,19 @@ fn us_to_ps(us: f64) -> Picoseconds {
 /// All that tenants are made of.
 struct Fleet {
     seed: u64,
-    adapters_per_host: u64,
-    vfs_per_adapter: u32,
-    classes: Vec<Class>,
+    groups: Vec<Group>,
     quotas: Option<Quotas>,
     until: Picoseconds,
+}
+
+/// Hosts that are alike, and what their tenants are made of.
+struct Group {
+    /// The first of its hosts, and the one behind the last.
+    hosts: core::ops::Range<u32>,
+    adapters_per_host: u64,
+    vfs_per_adapter: u32,
+    /// Every class of tenants, whether the hosts carry it or not.
+    classes: Vec<Class>,
 }
 
 /// A class, with what its VFs share.
@@ -87,35 +144,43 @@ struct Class {
 }
 
 impl Fleet {
-    fn new(scenario: &Scenario) -> Self {
+    fn new(scenario: &Scenario, groups: &[HostGroup]) -> Self {
         let mut tables = Tables { seed: scenario.seed, ..Tables::default() };
-        let rates = ClassRate::of_scenario(scenario);
-        let topology = &scenario.topology;
-        let mut first_vf = 0;
-        let mut classes = Vec::with_capacity(rates.len());
-        for (class, rate) in scenario.tenants.iter().zip(&rates) {
-            classes.push(Class::new(class, *rate, first_vf, &mut tables));
-            first_vf += rate.vfs_per_adapter;
-        }
-        assert_eq!(first_vf, topology.vfs_per_adapter, "the counts of the classes add up");
-        let adapters = u64::from(topology.hosts) * u64::from(topology.adapters_per_host);
+        let mut first_host = 0;
+        let made = groups.iter().map(|group| {
+            let topology = &group.machine.topology;
+            let hosts = first_host..first_host + topology.hosts;
+            first_host = hosts.end;
+            let mut first_vf = 0;
+            let mut classes = Vec::with_capacity(group.rates.len());
+            for (class, rate) in scenario.tenants.iter().zip(&group.rates) {
+                classes.push(Class::new(class, *rate, first_vf, &mut tables));
+                first_vf += rate.vfs_per_adapter;
+            }
+            assert_eq!(first_vf, topology.vfs_per_adapter, "the counts of the classes add up");
+            let (adapters_per_host, vfs_per_adapter) =
+                (u64::from(topology.adapters_per_host), topology.vfs_per_adapter);
+            Group { hosts, adapters_per_host, vfs_per_adapter, classes }
+        });
+        let made = made.collect();
         Self {
             seed: scenario.seed,
-            adapters_per_host: u64::from(topology.adapters_per_host),
-            vfs_per_adapter: topology.vfs_per_adapter,
-            classes,
-            quotas: scenario.requests.map(|requests| Quotas::new(requests, &rates, adapters)),
+            groups: made,
+            quotas: scenario.requests.map(|requests| Quotas::new(requests, &shares(groups))),
             until: scenario.duration_us.map_or(Picoseconds::MAX, us_to_ps),
         }
     }
 
     fn tenant(&self, host: HostIndex, vf: VfIndex) -> TenantPlan {
-        let (adapter, in_adapter) = (vf.0 / self.vfs_per_adapter, vf.0 % self.vfs_per_adapter);
-        let index = self.classes.partition_point(|class| class.first_vf + class.vfs <= in_adapter);
-        let class = &self.classes[index];
-        let adapter = u64::from(host.0) * self.adapters_per_host + u64::from(adapter);
+        let at = self.groups.partition_point(|group| group.hosts.end <= host.0);
+        let group = &self.groups[at];
+        let (adapter, in_adapter) = (vf.0 / group.vfs_per_adapter, vf.0 % group.vfs_per_adapter);
+        let index = group.classes.partition_point(|class| class.first_vf + class.vfs <= in_adapter);
+        let class = &group.classes[index];
+        let adapter = u64::from(host.0 - group.hosts.start) * group.adapters_per_host + u64::from(adapter);
         let ordinal = adapter * u64::from(class.vfs) + u64::from(in_adapter - class.first_vf);
-        let requests = self.quotas.as_ref().map_or(u64::MAX, |quotas| quotas.of(index, ordinal));
+        let share = at * group.classes.len() + index;
+        let requests = self.quotas.as_ref().map_or(u64::MAX, |quotas| quotas.of(share, ordinal));
         TenantPlan {
             class: index as u32,
             attached: class.attached,
@@ -130,6 +195,19 @@ impl Fleet {
             )),
         }
     }
+}
+
+/// The shares of every class of tenants on hosts of every class, host class by host class.
+fn shares(groups: &[HostGroup]) -> Vec<Shares> {
+    let of_group = |group: &HostGroup| {
+        let adapters = group.adapters();
+        let share = move |rate: &ClassRate| Shares {
+            vfs: u64::from(rate.vfs_per_adapter) * adapters,
+            per_vf_hz: rate.per_vf_hz,
+        };
+        group.rates.iter().map(share).collect::<Vec<_>>()
+    };
+    groups.iter().flat_map(of_group).collect()
 }
 
 impl Class {

@@ -1,6 +1,13 @@
 //! How many DMAs each VF intends, where the scenario gives their number.
 
-use crate::plan::ClassRate;
+/// VFs of one class on hosts of one class, which share alike.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares {
+    /// How many there are.
+    pub vfs: u64,
+    /// DMAs a second of each.
+    pub per_vf_hz: f64,
+}
 
 /// The shares of the classes' VFs in a number of DMAs, in proportion to their rates.
 ///
@@ -20,17 +27,13 @@ struct ClassQuota {
 }
 
 impl Quotas {
-    /// Shares of `requests` among the VFs of `rates` on `adapters` adapters.
+    /// Shares of `requests` among the VFs of all classes.
     #[must_use]
-    pub fn new(requests: u64, rates: &[ClassRate], adapters: u64) -> Self {
+    pub fn new(requests: u64, classes: &[Shares]) -> Self {
         // Weights are rates in whole steps of a thousandth of a DMA a second.
-        let classes: Vec<(u128, u128)> = rates
-            .iter()
-            .map(|rate| {
-                let vfs = u128::from(rate.vfs_per_adapter) * u128::from(adapters);
-                (vfs, (rate.per_vf_hz * 1e3 + 0.5) as u128)
-            })
-            .collect();
+        let weight = |class: &Shares| (class.per_vf_hz * 1e3 + 0.5) as u128;
+        let classes: Vec<(u128, u128)> =
+            classes.iter().map(|class| (u128::from(class.vfs), weight(class))).collect();
         let total: u128 = classes.iter().map(|(vfs, weight)| vfs * weight).sum();
         let requests = u128::from(requests);
         let share = |weight: u128| (requests * weight / total.max(1), requests * weight % total.max(1));
@@ -49,7 +52,7 @@ impl Quotas {
         Self { classes: quotas }
     }
 
-    /// The share of the VF that stands at `ordinal` among those of its class in the fleet.
+    /// The share of the VF that stands at `ordinal` among those of its class.
     #[must_use]
     pub fn of(&self, class: usize, ordinal: u64) -> u64 {
         let quota = self.classes[class];

@@ -1,8 +1,9 @@
 //! How often the VFs of a class send.
 
 use portcullis_engine::link::LinkSpec;
+use portcullis_engine::plan::MachineSpec;
 
-use crate::scenario::{ArrivalKind, ArrivalsSpec, Scenario, TenantClass};
+use crate::scenario::{ArrivalKind, ArrivalsSpec, TenantClass};
 
 /// The rate of a class.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,18 +15,12 @@ pub struct ClassRate {
 }
 
 impl ClassRate {
-    /// The rates of all classes. The counts must add up.
+    /// The rate of a class of which there are `vfs_per_adapter` VFs on every adapter of `machine`.
     #[must_use]
-    pub fn of_scenario(scenario: &Scenario) -> Vec<Self> {
-        let counts = scenario.class_counts().unwrap_or_else(|| vec![0; scenario.tenants.len()]);
-        let classes = scenario.tenants.iter().zip(counts);
-        classes.map(|(class, count)| Self::of_class(class, count, scenario)).collect()
-    }
-
-    fn of_class(class: &TenantClass, vfs_per_adapter: u32, scenario: &Scenario) -> Self {
-        let link = &scenario.link;
+    pub fn of_class(class: &TenantClass, vfs_per_adapter: u32, machine: &MachineSpec) -> Self {
+        let link = &machine.link;
         if class.arrivals.kind == ArrivalKind::Closed {
-            return Self::of_loop(class, vfs_per_adapter, scenario);
+            return Self::of_loop(class, vfs_per_adapter, machine);
         }
         let per_vf_hz = match (class.arrivals.mops_per_vf, class.arrivals.link_load) {
             (Some(mops), _) => mops * 1e6,
@@ -40,8 +35,8 @@ impl ClassRate {
 
     /// What a closed loop comes to, about: its clients over think time and the time of an unloaded read, but
     /// no more than the link carries. Windows, and the shares of classes in the requests, rest on it.
-    fn of_loop(class: &TenantClass, vfs_per_adapter: u32, scenario: &Scenario) -> Self {
-        let Scenario { link, memory, iommu, .. } = scenario;
+    fn of_loop(class: &TenantClass, vfs_per_adapter: u32, machine: &MachineSpec) -> Self {
+        let MachineSpec { link, memory, iommu, .. } = machine;
         let round_trip_ns = 2.0 * link.propagation_ns + iommu.iotlb.hit_ns + memory.read_ns;
         let unmap_ns = class.streaming.as_ref().map_or(0.0, |streaming| streaming.unmap_after_ns);
         let think_ns = class.arrivals.think_ns.unwrap_or(0.0) + unmap_ns;
@@ -50,17 +45,6 @@ impl ClassRate {
         let bits = LinkBytes::mean(class, link).limiting() * 8.0;
         let link_hz = link.tlp_gbps() * 1e9 / bits / f64::from(vfs_per_adapter.max(1));
         Self { vfs_per_adapter, per_vf_hz: if wanted_hz < link_hz { wanted_hz } else { link_hz } }
-    }
-
-    /// DMAs a second of the whole fleet.
-    #[must_use]
-    pub fn total_hz(scenario: &Scenario) -> f64 {
-        let adapters = f64::from(scenario.topology.hosts) * f64::from(scenario.topology.adapters_per_host);
-        let per_adapter: f64 = Self::of_scenario(scenario)
-            .iter()
-            .map(|rate| f64::from(rate.vfs_per_adapter) * rate.per_vf_hz)
-            .sum();
-        adapters * per_adapter
     }
 
     /// DMAs a burst of `arrivals` holds on average.

@@ -17,9 +17,10 @@ fn read(name: &str, changes: &[&str]) -> Scenario {
 
 fn tenants(scenario: &Scenario) -> Vec<(u32, u32, TenantPlan)> {
     let plan = scenario.plan();
-    (0..scenario.topology.hosts)
-        .flat_map(|host| (0..scenario.topology.vfs_per_host()).map(move |vf| (host, vf)))
-        .map(|(host, vf)| (host, vf, (plan.tenants)(HostIndex(host), VfIndex(vf))))
+    let vfs = |class: usize| 0..plan.host_classes[class].machine.topology.vfs_per_host();
+    plan.hosts()
+        .flat_map(|(host, class)| vfs(class).map(move |vf| (host, vf)))
+        .map(|(host, vf)| (host.0, vf, (plan.tenants)(host, VfIndex(vf))))
         .collect()
 }
 
@@ -55,9 +56,13 @@ fn every_builtin_plans() {
 
 #[test]
 fn all_vfs_together_intend_what_is_asked() {
-    for (name, requests) in
-        [("default", 10_007), ("fleet-4096", 5_000), ("nic-rings", 1), ("dense-1024", 3_000)]
-    {
+    for (name, requests) in [
+        ("default", 10_007),
+        ("fleet-4096", 5_000),
+        ("nic-rings", 1),
+        ("dense-1024", 3_000),
+        ("mixed-fleet", 9_001),
+    ] {
         let scenario = read(name, &[&format!("requests={requests}")]);
         let total: usize =
             tenants(&scenario).iter_mut().map(|(.., tenant)| drain(&mut *tenant.source).len()).sum();
@@ -152,15 +157,82 @@ fn link_bytes_by_hand() {
 fn a_link_load_is_a_share_of_the_adapter() {
     let scenario =
         read("gpu-copy-2m", &["tenants.copy.arrivals.link_load=0.5", "tenants.copy.read_share=1.0"]);
-    let rate = ClassRate::of_scenario(&scenario)[0];
+    let rate = scenario.host_groups()[0].rates[0];
     // 4,096 bytes down with 16 headers of 20: 4,416 bytes a DMA.
     let adapter_hz = 0.5 * scenario.link.tlp_gbps() * 1e9 / (4_416.0 * 8.0);
     assert!((rate.per_vf_hz * 8.0 / adapter_hz - 1.0).abs() < 1e-12);
-    assert!((ClassRate::total_hz(&scenario) / adapter_hz - 1.0).abs() < 1e-12);
+    assert!((scenario.total_hz() / adapter_hz - 1.0).abs() < 1e-12);
     let mut more = scenario.clone();
     more.topology.hosts = 3;
     more.topology.adapters_per_host = 2;
-    assert!((ClassRate::total_hz(&more) / adapter_hz - 6.0).abs() < 1e-9);
+    assert!((more.total_hz() / adapter_hz - 6.0).abs() < 1e-9);
+}
+
+#[test]
+fn hosts_of_each_class_carry_their_own_tenants() {
+    let scenario = read("mixed-fleet", &["topology.hosts=4", "hosts.training.count=2"]);
+    let plan = scenario.plan();
+    let classes: Vec<usize> = plan.hosts().map(|(_, class)| class).collect();
+    assert_eq!(classes, [0, 1, 1, 2]);
+    let carried = |host: u32| {
+        let of_host = tenants(&scenario).into_iter().filter(|(of, ..)| *of == host);
+        let mut counts = [0; 2];
+        of_host.for_each(|(.., tenant)| counts[tenant.class as usize] += 1);
+        counts
+    };
+    assert_eq!([0, 1, 2, 3].map(carried), [[512, 0], [0, 32], [0, 32], [24, 8]]);
+    let groups = scenario.host_groups();
+    assert_eq!(groups[2].machine.link.generation, 3);
+    assert_eq!(groups[2].machine.iommu.iotlb.ways(), 8);
+    // Half the bandwidth, about: the load is a share of it.
+    let ratio = groups[2].rates[0].per_vf_hz / groups[0].rates[0].per_vf_hz * (12.0 / 64.0);
+    assert!((ratio - 0.5).abs() < 1e-9, "{ratio}");
+    // A class without hosts is left out.
+    let two = read("mixed-fleet", &["hosts.training.count=0", "hosts.dense.count=16"]);
+    assert_eq!(two.host_groups().iter().map(|group| &*group.name).collect::<Vec<_>>(), ["dense"]);
+}
+
+#[test]
+fn a_mixed_fleet_intends_in_proportion_to_its_rates() {
+    let scenario = read("mixed-fleet", &["requests=1000000"]);
+    let plan = scenario.plan();
+    let intended: u64 = plan.host_classes.iter().map(|class| class.expected_requests).sum();
+    assert!(intended.abs_diff(1_000_000) <= 2, "{intended}");
+    for (class, group) in plan.host_classes.iter().zip(scenario.host_groups()) {
+        let expected = group.total_hz() * plan.expected_duration.as_seconds_f64();
+        assert!((class.expected_requests as f64 / expected - 1.0).abs() < 1e-4, "{}", class.name);
+    }
+    // The last requests of all VFs come at about the same time, whatever the class of host.
+    let mut last = std::collections::BTreeMap::new();
+    for (host, _, mut tenant) in tenants(&scenario) {
+        let end = drain(&mut *tenant.source).last().expect("requests").0;
+        last.entry(host).and_modify(|last: &mut u64| *last = end.max(*last)).or_insert(end);
+    }
+    for (host, last) in last {
+        let ratio = last as f64 / plan.expected_duration.0 as f64;
+        assert!((0.95..1.25).contains(&ratio), "host {host}: {ratio}");
+    }
+}
+
+#[test]
+fn memory_adds_up_over_classes_of_hosts() {
+    let of = |changes: &[&str]| read("mixed-fleet", changes).memory_bytes() as f64;
+    let whole = of(&[]);
+    let only = |class: &str| {
+        let others = ["dense", "training", "older"].into_iter().filter(|other| *other != class);
+        let count = match class {
+            "dense" => 1,
+            "training" => 5,
+            _ => 10,
+        };
+        let mut changes: Vec<String> = others.map(|other| format!("hosts.{other}.count=0")).collect();
+        changes.extend([format!("hosts.{class}.count={count}"), format!("topology.hosts={count}")]);
+        of(&changes.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let parts: f64 = ["dense", "training", "older"].map(only).iter().sum();
+    assert!((parts / whole - 1.0).abs() < 1e-2, "{parts} of {whole}");
+    let one = of(&["hosts.dense.topology.iommus_per_host=1"]);
+    assert!(one < whole, "each IOMMU takes its own: {one}, {whole}");
 }
 
 /// An 8-way LRU cache beside the engine's: what the scenario promises about its hit ratio.
@@ -198,6 +270,10 @@ fn the_fleet_hits_in_five_to_seven_of_ten() {
     assert!((0.5..0.7).contains(&ratio), "{ratio}");
 }
 
+fn shares(rate: ClassRate, adapters: u64) -> Shares {
+    Shares { vfs: u64::from(rate.vfs_per_adapter) * adapters, per_vf_hz: rate.per_vf_hz }
+}
+
 proptest! {
     /// Shares add up, differ by one at most within a class, and follow the rates.
     #[test]
@@ -211,7 +287,8 @@ proptest! {
             .map(|(vfs_per_adapter, per_vf_hz)| ClassRate { vfs_per_adapter: *vfs_per_adapter, per_vf_hz: *per_vf_hz })
             .collect();
         prop_assume!(rates.iter().any(|rate| rate.vfs_per_adapter > 0));
-        let quotas = Quotas::new(requests, &rates, adapters);
+        let shares: Vec<Shares> = rates.iter().map(|rate| shares(*rate, adapters)).collect();
+        let quotas = Quotas::new(requests, &shares);
         let total_hz: f64 =
             rates.iter().map(|rate| f64::from(rate.vfs_per_adapter) * adapters as f64 * rate.per_vf_hz).sum();
         let mut total = 0;
@@ -233,11 +310,41 @@ proptest! {
 
 #[test]
 fn what_is_left_over_goes_to_the_largest_remainders() {
-    let rate = |vfs_per_adapter, per_vf_hz| ClassRate { vfs_per_adapter, per_vf_hz };
+    let share = |vfs, per_vf_hz| Shares { vfs, per_vf_hz };
     // 10 in shares of 1 : 1 : 2 (x1) among 1 + 1 + 1 VFs: 2.5, 2.5, 5.
-    let quotas = Quotas::new(10, &[rate(1, 1.0), rate(1, 1.0), rate(1, 2.0)], 1);
+    let quotas = Quotas::new(10, &[share(1, 1.0), share(1, 1.0), share(1, 2.0)]);
     assert_eq!([quotas.of(0, 0), quotas.of(1, 0), quotas.of(2, 0)], [3, 2, 5]);
     // 11 among 4 VFs of one class: 3, 3, 3, 2.
-    let quotas = Quotas::new(11, &[rate(2, 1.0)], 2);
+    let quotas = Quotas::new(11, &[share(4, 1.0)]);
     assert_eq!([0, 1, 2, 3].map(|ordinal| quotas.of(0, ordinal)), [3, 3, 3, 2]);
+}
+
+/// Alone, a class's VFs intend what they do among the others, who are there and intend nothing.
+#[test]
+fn a_class_alone_intends_what_it_does_among_the_others() {
+    for changes in [["requests=3000"], ["duration_us=100"]] {
+        let scenario = read("default", &changes);
+        for (class, number) in scenario.tenants.iter().zip(0..) {
+            assert_eq!(scenario.class_index(&class.name), Ok(number));
+            let (together, alone) = (scenario.plan(), scenario.plan_alone(number));
+            let mut total = 0;
+            for vf in 0..scenario.topology.vfs_per_host() {
+                let of = |plan: &RunPlan| (plan.tenants)(HostIndex(0), VfIndex(vf));
+                let (mut among, mut lonely) = (of(&together), of(&alone));
+                let place = |tenant: &TenantPlan| (tenant.class, tenant.attached, tenant.buffers.clone());
+                assert_eq!(place(&among), place(&lonely), "VF {vf}");
+                let requests = drain(&mut *lonely.source);
+                total += requests.len() as u64;
+                let expected = if among.class == number { drain(&mut *among.source) } else { Vec::new() };
+                assert_eq!(requests, expected, "{}: VF {vf}", class.name);
+            }
+            assert_eq!(alone.expected_duration, together.expected_duration);
+            // In a given time bursts may come, or not; a number of DMAs is shared in whole ones.
+            let off = alone.expected_requests.abs_diff(total);
+            let shared = scenario.requests.is_none() || off <= u64::from(scenario.topology.vfs_per_host());
+            assert!(shared, "{}: {total} of {}", class.name, alone.expected_requests);
+        }
+    }
+    let problem = read("default", &[]).class_index("trainin").expect_err("no such class");
+    assert!(problem.contains("no tenant class \"trainin\"; did you mean \"training\"?"), "{problem}");
 }

@@ -16,6 +16,8 @@ pub(super) enum Place {
     Line(usize),
     /// An override, by its index in [`Document::overrides`].
     Override(usize),
+    /// A line of a text that lies below, by the index of its name in [`Document::layers`].
+    Layer(usize, usize),
 }
 
 /// A value with its place.
@@ -100,6 +102,8 @@ pub(super) struct Document {
     pub origin: String,
     /// The overrides applied so far, as they were given.
     pub overrides: Vec<String>,
+    /// What the texts are called whose values stand in for what this one leaves out.
+    pub layers: Vec<String>,
     /// The tree.
     pub root: Node,
 }
@@ -107,7 +111,12 @@ pub(super) struct Document {
 impl Document {
     /// A document without text, for settings that come by overrides alone.
     pub fn empty(origin: &str) -> Self {
-        Self { origin: origin.to_owned(), overrides: Vec::new(), root: Node::table(Place::Text) }
+        Self {
+            origin: origin.to_owned(),
+            overrides: Vec::new(),
+            layers: Vec::new(),
+            root: Node::table(Place::Text),
+        }
     }
 
     /// Reads TOML.
@@ -132,6 +141,7 @@ impl Document {
             Place::Text => self.origin.clone(),
             Place::Line(line) => format!("{}:{line}", self.origin),
             Place::Override(index) => format!("--set {}", self.overrides[index]),
+            Place::Layer(layer, line) => format!("{}:{line}", self.layers[layer]),
         }
     }
 
@@ -163,7 +173,7 @@ impl Document {
         text
     }
 
-    /// A path as dotted text, in which tenant classes go by their names.
+    /// A path as dotted text, in which classes go by their names.
     pub fn dotted(&self, path: &[String]) -> String {
         let mut node = Some(&self.root);
         let mut words = Vec::with_capacity(path.len());

@@ -1,7 +1,8 @@
 //! Scenarios: what is simulated, as a user writes it.
 //!
-//! A scenario is TOML. [`Scenario::parse`], or a [`Template`] for many readings, reads it through four rooms:
-//! `document` (text to a tree that remembers lines), `overrides` (`--set` changes the tree),
+//! A scenario is TOML. [`Scenario::parse`], or a [`Template`] for many readings, reads it through six rooms:
+//! `document` (text to a tree that remembers lines), `overrides` (`--set` changes the tree), `layers` (a
+//! machine's values below those of the scenario), `hosts` (classes of hosts get what they leave out),
 //! `deserialize` (the tree to specifications, by serde, with errors that know their key and line) and
 //! the `validate` of each specification. Invariant: printing a scenario and parsing the print gives
 //! the same scenario.
@@ -10,6 +11,8 @@ mod class;
 mod deserialize;
 mod document;
 mod error;
+mod hosts;
+mod layers;
 mod overrides;
 mod parse;
 mod pattern;
@@ -22,6 +25,7 @@ mod validate;
 
 pub use class::*;
 pub use error::*;
+pub use hosts::*;
 pub use overrides::*;
 use parse::is_name;
 pub(crate) use parse::nearest;

@@ -8,7 +8,8 @@ use super::{ArrivalKind, PatternKind, ScenarioError};
 /// One `--set key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// Dotted path; a tenant class goes by its index or its name: `tenants.0.count`, `tenants.rings.count`.
+    /// Dotted path; a class of tenants or hosts goes by its index or its name: `tenants.0.count`,
+    /// `tenants.rings.count`.
     pub key: String,
     /// The value, as TOML writes it; what is no TOML value is text.
     pub value: String,
@@ -49,9 +50,16 @@ impl std::fmt::Display for Override {
 }
 
 /// Pairs of keys of which one section may hold only one, by the path of the section; `*` is any class.
-const EXCLUSIVE: [(&[&str], [&str; 2]); 3] = [
+const EXCLUSIVE: [(&[&str], [&str; 2]); 10] = [
     (&[], ["requests", "duration_us"]),
     (&["iommu", "walkers"], ["memory_ns", "walk_ns"]),
+    (&["iommu", "walkers"], ["memory_ns", "empirical_ns"]),
+    (&["iommu", "walkers"], ["walk_ns", "empirical_ns"]),
+    (&["memory"], ["read_ns", "base_read_ns"]),
+    (&["hosts", "*", "iommu", "walkers"], ["memory_ns", "walk_ns"]),
+    (&["hosts", "*", "iommu", "walkers"], ["memory_ns", "empirical_ns"]),
+    (&["hosts", "*", "iommu", "walkers"], ["walk_ns", "empirical_ns"]),
+    (&["hosts", "*", "memory"], ["read_ns", "base_read_ns"]),
     (&["tenants", "*", "arrivals"], ["mops_per_vf", "link_load"]),
 ];
 
@@ -61,6 +69,13 @@ const KINDS: [(&[&str], KeysOfKind); 2] = [
     (&["tenants", "*", "arrivals"], ArrivalKind::keys_of),
     (&["tenants", "*", "pattern"], PatternKind::keys_of),
 ];
+
+/// Whether the section at `path` may hold only one of two keys.
+pub(super) fn exclude_each_other(path: &[impl AsRef<str>], one: &str, other: &str) -> bool {
+    let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+    let is_pair = |pair: [&str; 2]| pair == [one, other] || pair == [other, one];
+    EXCLUSIVE.iter().any(|(template, pair)| is_pair(*pair) && matches(&path, template))
+}
 
 fn matches(path: &[&str], template: &[&str]) -> bool {
     path.len() == template.len()
@@ -112,12 +127,9 @@ impl Document {
         })?;
         *slot = node;
         let Value::Table(entries) = &mut section.value else { return Ok(()) };
-        for (template, [one, other]) in EXCLUSIVE {
-            if matches(sections, template) && (*last == one || *last == other) {
-                let rival = if *last == one { other } else { one };
-                entries.retain(|(key, node)| key != rival || matches!(node.place, Place::Override(_)));
-            }
-        }
+        entries.retain(|(key, node)| {
+            matches!(node.place, Place::Override(_)) || !exclude_each_other(sections, key, last)
+        });
         for (template, keys_of) in KINDS {
             if let Some(keys) = kind.as_deref().and_then(keys_of)
                 && matches(sections, template)
@@ -131,7 +143,7 @@ impl Document {
     }
 
     /// Finds two keys of one section that exclude each other.
-    fn check_exclusive(&self) -> Result<(), ScenarioError> {
+    pub(super) fn check_exclusive(&self) -> Result<(), ScenarioError> {
         for (template, pair) in EXCLUSIVE {
             let mut sections = vec![(Vec::new(), &self.root)];
             for segment in template {

@@ -22,13 +22,19 @@ impl Scenario {
         toml::to_string(self).expect("a scenario has a form in TOML")
     }
 
-    /// Every key a scenario can hold, dotted, in alphabetical order; a class stands as `tenants.N`.
+    /// Every key a scenario can hold, dotted, in alphabetical order; a class stands as `tenants.N` or
+    /// `hosts.N`. What a class of hosts takes over is there as a section, its tenants as `hosts.N.tenants`.
     #[must_use]
     pub fn known_keys() -> Vec<String> {
         let exemplar = Self::with_every_key();
         let document = Document::parse("", &exemplar.to_toml()).expect("what is printed is TOML");
         let mut keys = document.leaf_keys();
+        for key in keys.iter_mut().filter(|key| key.starts_with("hosts.N.")) {
+            let depth = key.match_indices('.').nth(2);
+            key.truncate(depth.map_or(key.len(), |(at, _)| at));
+        }
         keys.sort();
+        keys.dedup();
         keys
     }
 }

@@ -1,5 +1,6 @@
 //! The scenario itself.
 
+use portcullis_engine::error::SpecError;
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::invalidation::Granularity;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
@@ -9,7 +10,7 @@ use portcullis_engine::topology::TopologySpec;
 use portcullis_engine::translation::{IommuSpec, WalkersSpec};
 use serde::{Deserialize, Serialize};
 
-use super::TenantClass;
+use super::{HostClassSpec, TenantClass};
 
 /// What is simulated: the machine, the tenants, and for how long.
 ///
@@ -29,12 +30,20 @@ pub struct Scenario {
     /// Simulated time in microseconds in which tenants intend DMAs; excludes `requests`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_us: Option<f64>,
+    /// Simulated time in microseconds until which DMAs that are intended are simulated in full and not counted in any
+    /// result, and at which the hardware's counters start. Default 0.
+    #[serde(default)]
+    pub warmup_us: f64,
     /// Seed of every stream of random numbers. Default 1.
     #[serde(default = "default_seed")]
     pub seed: u64,
     /// Which translations the owner map judges: `full`, `sample` or `off`. Default `full`.
     #[serde(default)]
     pub audit: Audit,
+    /// The machine whose values stand in for keys that are left out: a name or a file. It is gone once the
+    /// scenario is read, as they stand in their places then. No default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// How many of everything there are.
     #[serde(default)]
     pub topology: TopologySpec,
@@ -59,9 +68,25 @@ pub struct Scenario {
     /// What is recorded beside the totals.
     #[serde(default)]
     pub report: ReportSpec,
+    /// Classes of hosts; without them all hosts are alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostClassSpec>,
     /// Classes of tenants; at least one.
     #[serde(default)]
     pub tenants: Vec<TenantClass>,
+}
+
+/// What each gets of `total`: what is given, and the one that is not gets what the others leave. `None` if
+/// that does not come out.
+fn share_out(given: &[Option<u32>], total: u32) -> Option<Vec<u32>> {
+    let sum: u64 = given.iter().flatten().copied().map(u64::from).sum();
+    let open = given.iter().filter(|count| count.is_none()).count();
+    let rest = u64::from(total).checked_sub(sum)?;
+    if open > 1 || (open == 0 && rest != 0) {
+        return None;
+    }
+    let rest = u32::try_from(rest).ok()?;
+    Some(given.iter().map(|count| count.unwrap_or(rest)).collect())
 }
 
 fn default_seed() -> u64 {
@@ -69,7 +94,7 @@ fn default_seed() -> u64 {
 }
 
 impl Scenario {
-    /// The hardware it asks for.
+    /// The hardware it asks for where all hosts are alike.
     #[must_use]
     pub fn machine(&self) -> MachineSpec {
         MachineSpec {
@@ -86,26 +111,45 @@ impl Scenario {
     /// count out gets what the others leave. `None` if that does not come out.
     #[must_use]
     pub fn class_counts(&self) -> Option<Vec<u32>> {
-        let given: u64 = self.tenants.iter().filter_map(|class| class.count).map(u64::from).sum();
-        let open = self.tenants.iter().filter(|class| class.count.is_none()).count();
-        let rest = u64::from(self.topology.vfs_per_adapter).checked_sub(given)?;
-        if open > 1 || (open == 0 && rest != 0) {
-            return None;
-        }
-        let rest = u32::try_from(rest).ok()?;
-        Some(self.tenants.iter().map(|class| class.count.unwrap_or(rest)).collect())
+        let given: Vec<_> = self.tenants.iter().map(|class| class.count).collect();
+        share_out(&given, self.topology.vfs_per_adapter)
     }
 
-    /// Writes down the defaults that depend on other keys, so that a print shows them.
-    pub(super) fn fill_in(&mut self) {
-        let walkers = &mut self.iommu.walkers;
-        if walkers.walk_ns.is_none() {
-            walkers.memory_ns.get_or_insert(WalkersSpec::MEMORY_NS_DEFAULT);
+    /// The same, on every adapter of the hosts of a class.
+    #[must_use]
+    pub fn class_counts_on(&self, hosts: &HostClassSpec) -> Option<Vec<u32>> {
+        share_out(&hosts.given_counts(&self.tenants), hosts.topology.vfs_per_adapter)
+    }
+
+    /// Hosts of each class of hosts, in their order: the class that leaves its count out gets what the others
+    /// leave. `None` if that does not come out.
+    #[must_use]
+    pub fn host_counts(&self) -> Option<Vec<u32>> {
+        let given: Vec<_> = self.hosts.iter().map(|class| class.count).collect();
+        share_out(&given, self.topology.hosts)
+    }
+
+    /// Writes down the values that depend on other keys, so that a print shows them.
+    ///
+    /// # Errors
+    /// A value from which none follows.
+    pub(super) fn fill_in(&mut self) -> Result<(), SpecError> {
+        self.machine = None;
+        self.memory.derive_read_ns(&self.link, self.iommu.iotlb.hit_ns)?;
+        for class in &mut self.hosts {
+            class.memory.derive_read_ns(&class.link, class.iommu.iotlb.hit_ns)?;
+        }
+        let of_classes = self.hosts.iter_mut().map(|class| &mut class.iommu.walkers);
+        for walkers in of_classes.chain([&mut self.iommu.walkers]) {
+            if walkers.walk_ns.is_none() && walkers.empirical_ns.is_none() {
+                walkers.memory_ns.get_or_insert(WalkersSpec::MEMORY_NS_DEFAULT);
+            }
         }
         for class in &mut self.tenants {
             class.arrivals.fill_in();
             class.pattern.fill_in(class.memory.pages);
         }
+        Ok(())
     }
 
     /// A scenario in which every key is present, if not together buildable.
@@ -114,21 +158,26 @@ impl Scenario {
         iommu.walkers.memory_ns = Some(1.0);
         iommu.walkers.walk_ns = Some(1.0);
         iommu.invalidation.granularity = Some(Granularity::Domain);
+        iommu.walkers.empirical_ns = Some(vec![(1.0, 1.0)]);
+        let memory = MemorySpec { base_read_ns: Some(1.0), ..MemorySpec::default() };
         Self {
             name: String::from("every-key"),
             question: String::new(),
             requests: Some(1),
             duration_us: Some(1.0),
+            warmup_us: 0.0,
             seed: default_seed(),
             audit: Audit::default(),
+            machine: Some(String::new()),
             topology: TopologySpec::default(),
             scheduler: SchedulerSpec::default(),
             link: LinkSpec::default(),
             device: DeviceSpec::default(),
             iommu,
-            memory: MemorySpec::default(),
+            memory,
             engine: BatchSpec::default(),
             report: ReportSpec::default(),
+            hosts: vec![HostClassSpec::with_every_key()],
             tenants: vec![TenantClass::with_every_key()],
         }
     }

@@ -29,13 +29,15 @@ impl Template {
     pub fn scenario(&self, changes: &[Override]) -> Result<Scenario, ScenarioError> {
         let mut document = self.document.clone();
         document.apply(changes)?;
+        document.take_machine()?;
+        document.inherit();
         let mut scenario: Scenario = deserialize(&document, &Scenario::known_keys)?;
-        scenario.fill_in();
-        scenario.validate().map_err(|error| ScenarioError::from_spec(&document, &error))?;
+        let whole = scenario.fill_in().and_then(|()| scenario.validate());
+        whole.map_err(|error| ScenarioError::from_spec(&document, &error))?;
         Ok(scenario)
     }
 
-    /// `key` with tenant classes by their names, so that two ways to write one key are the same.
+    /// `key` with classes by their names, so that two ways to write one key are the same.
     #[must_use]
     pub fn canonical_key(&self, key: &str) -> String {
         let path: Vec<String> = key.split('.').map(|segment| segment.trim().to_owned()).collect();

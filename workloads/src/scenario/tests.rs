@@ -72,7 +72,7 @@ mod builtin_scenarios {
 
     #[test]
     fn all_parse_and_say_what_the_list_says() {
-        assert_eq!(builtins().len(), 6);
+        assert_eq!(builtins().len(), 8);
         for listed in builtins() {
             let scenario = Scenario::parse(listed.name, listed.toml, &[]).expect(listed.name);
             assert_eq!(scenario.name, listed.name);
@@ -98,6 +98,130 @@ mod builtin_scenarios {
     }
 }
 
+mod machines {
+    use super::*;
+    use crate::{machine, machines};
+
+    /// `SMALL` without the key that excludes a machine's.
+    fn on(machine: &str, changes: &[&str]) -> Result<Scenario, ScenarioError> {
+        let (text, _) = edited("memory_ns = 50", "");
+        parse(&format!("machine = {machine:?}{text}"), changes)
+    }
+
+    #[test]
+    fn all_can_be_built_and_say_what_the_list_says() {
+        for listed in machines() {
+            let scenario = on(listed.name, &[]).expect(listed.name);
+            assert!(scenario.memory.read_ns > 0.0, "{}", listed.name);
+            let text: toml::Table = listed.toml.parse().expect(listed.name);
+            assert_eq!(text["name"].as_str(), Some(listed.name));
+            assert_eq!(text["description"].as_str(), Some(listed.description));
+            // A figure without a source is an assumption, and says so.
+            for line in listed.toml.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')) {
+                let generic = listed.toml.contains("All\n# are modelled");
+                let told = line.contains('#') || line.starts_with("name") || line.starts_with("description");
+                assert!(told || generic, "{}: {line}", listed.name);
+            }
+        }
+        assert_eq!(machine("broadwell").map(|found| found.name), Some("broadwell"));
+        assert_eq!(machine("abacus"), None);
+    }
+
+    #[test]
+    fn its_values_lie_below_those_of_the_scenario() {
+        let scenario = on("broadwell", &[]).expect("a machine");
+        assert_eq!((scenario.link.generation, scenario.link.lanes), (3, 8));
+        assert_eq!((scenario.device.outstanding, scenario.iommu.iotlb.entries), (31, 118));
+        assert_eq!((scenario.iommu.walkers.count, scenario.iommu.walkers.walk_ns), (6, Some(290.0)));
+        // What every machine has.
+        assert_eq!(scenario.iommu.walkers.queue_entries, 1);
+        // What it does not say is the scenario's, or its default.
+        assert_eq!((scenario.topology.vfs_per_adapter, scenario.device.read_tags), (4, 768));
+        let changed = on("broadwell", &["iommu.iotlb.entries=64", "link.lanes=16"]).expect("a machine");
+        assert_eq!((changed.iommu.iotlb.entries, changed.link.lanes, changed.link.generation), (64, 16, 3));
+        let other = on("broadwell", &["machine=haswell"]).expect("another");
+        assert_eq!(other.iommu.walkers.walk_ns, Some(228.0));
+        assert_eq!(small(&["machine=haswell"]).expect("by --set alone").iommu.walkers.count, 5);
+    }
+
+    #[test]
+    fn a_key_of_the_scenario_does_away_with_the_one_it_excludes() {
+        let accesses =
+            small(&["machine=broadwell"]).expect("`memory_ns` stands in the scenario").iommu.walkers;
+        assert_eq!((accesses.memory_ns, accesses.walk_ns), (Some(50.0), None));
+        let memory = on("broadwell", &["memory.read_ns=10"]).expect("`read_ns` by --set").memory;
+        assert_eq!((memory.read_ns, memory.base_read_ns), (10.0, None));
+        let (text, line) =
+            edited("[iommu.walkers]", "[memory]\nread_ns = 5\nbase_read_ns = 500\n[iommu.walkers]");
+        let place = format!("small.toml:{}", line + 2);
+        assert_error(parse(&text, &[]), &place, &["`memory.read_ns` and `memory.base_read_ns` exclude"]);
+    }
+
+    #[test]
+    fn a_lone_read_takes_what_was_measured() {
+        let of = |link: &str, base: &str| on("broadwell", &[link, base]);
+        let slow = of("link.generation=1", "memory.base_read_ns=432").expect("enough").memory.read_ns;
+        let fast = of("link.generation=5", "memory.base_read_ns=432").expect("enough").memory.read_ns;
+        // 108 bytes at 2.0 and at 31.5 Gb/s a lane, of which TLPs get 0.9185.
+        let wire_ns = |lane: f64| 108.0 * 8.0 / (8.0 * lane * 0.9185);
+        assert!((fast - slow - (wire_ns(2.0) - wire_ns(32.0 * 128.0 / 130.0))).abs() < 0.01, "{slow} {fast}");
+        let too_short = of("link.lanes=8", "memory.base_read_ns=200");
+        let place = "--set memory.base_read_ns=200";
+        assert_error(too_short, place, &["`memory.base_read_ns` is 200", "the least", "216.9"]);
+    }
+
+    #[test]
+    fn one_of_your_own_is_a_file() {
+        let directory = std::env::temp_dir().join(format!("portcullis-machines-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let write = |name: &str, text: &str| {
+            let path = directory.join(name);
+            std::fs::write(&path, text).expect("written");
+            path.display().to_string()
+        };
+        let mine = "[link]\ngeneration = 4\nlanes = 16\nmps = 512\nmrrs = 1024\n\
+                    [device]\noutstanding = 64\nretire = \"out_of_order\"\nmax_read_mops = 100\nmax_write_mops = 80\n\
+                    [iommu.iotlb]\nentries = 96\nways = \"full\"\n\
+                    [iommu.walkers]\ncount = 4\nwalk_ns = 350.0\n[memory]\nbase_read_ns = 510.5\n";
+        let path = write("mine.toml", mine);
+        let scenario = on(&path, &[]).expect("by its path");
+        assert_eq!((scenario.link.mps, scenario.device.outstanding), (512, 64));
+        // Beside the scenario's file.
+        let (text, _) = edited("memory_ns = 50", "");
+        let text = format!("machine = \"mine.toml\"{text}");
+        let origin = directory.join("scenario.toml").display().to_string();
+        assert_eq!(Scenario::parse(&origin, &text, &[]).expect("beside it"), scenario);
+
+        let broken = |name: &str, old: &str, new: &str, line: usize, words: &[&str]| {
+            let path = write(name, &mine.replace(old, new));
+            assert_error(on(&path, &[]), &format!("{path}:{line}"), words);
+        };
+        broken("a.toml", "lanes = 16", "lane = 16", 3, &["unknown key `link.lane`", "`link.lanes`"]);
+        broken("b.toml", "entries = 96", "entries = \"many\"", 12, &["`iommu.iotlb.entries`"]);
+        broken("c.toml", "lanes = 16", "lanes = 3", 3, &["`link.lanes` is 3"]);
+        broken("d.toml", "walk_ns = 350.0", "walk_ns = 350.0\nmemory_ns = 3", 17, &["exclude"]);
+        broken("e.toml", "base_read_ns = 510.5", "base_read_ns = 3", 18, &["the least"]);
+        broken("f.toml", "[link]", "requests = 3\n[link]", 1, &["unknown key `requests`"]);
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+
+    #[test]
+    fn what_is_no_machine_is_named() {
+        assert_error(on("brodwell", &[]), "small.toml:1", &["`machine` is \"brodwell\"", "\"broadwell\""]);
+        assert_error(on("abacus", &[]), "small.toml:1", &["there are broadwell, haswell"]);
+        assert_error(on("no/such.toml", &[]), "small.toml:1", &["no/such.toml", "No such file"]);
+        assert_error(small(&["machine=3"]), "--set machine=3", &["`machine` is 3"]);
+    }
+
+    #[test]
+    fn a_print_holds_its_values_and_not_its_name() {
+        let scenario = on("broadwell", &[]).expect("a machine");
+        let printed = scenario.to_toml();
+        assert!(!printed.contains("machine") && printed.contains("entries = 118"), "{printed}");
+        assert_eq!(Scenario::parse("printed", &printed, &[]), Ok(scenario));
+    }
+}
+
 mod printing {
     use super::*;
 
@@ -111,6 +235,10 @@ mod printing {
             small(&["seed=18446744073709551615", "link.tlp_share=0.12345678901234567"]).expect("small"),
         );
         scenarios.push(small(&["duration_us=0.1", "iommu.iotlb.ways=full", "audit=off"]).expect("small"));
+        let drawn = ["iommu.walkers.empirical_ns=[[60, 3], [90.5, 1]]", "iommu.walkers.latency=empirical"];
+        scenarios.push(small(&drawn).expect("small"));
+        scenarios
+            .push(small(&["iommu.walk_caches.l3.entries=24", "iommu.walk_caches.l3.ways=8"]).expect("small"));
         for scenario in scenarios {
             let printed = scenario.to_toml();
             let again = Scenario::parse("printed", &printed, &[]).expect(&printed);
@@ -193,6 +321,9 @@ mod overriding {
         assert_eq!((timed.requests, timed.duration_us), (None, Some(5.0)));
         let walked = small(&["iommu.walkers.walk_ns=100"]).expect("valid");
         assert_eq!((walked.iommu.walkers.memory_ns, walked.iommu.walkers.walk_ns), (None, Some(100.0)));
+        let drawn = ["iommu.walkers.empirical_ns=[[60, 3], [90.5, 1]]", "iommu.walkers.latency=empirical"];
+        let walkers = small(&drawn).expect("valid").iommu.walkers;
+        assert_eq!((walkers.memory_ns, walkers.empirical_ns), (None, Some(vec![(60.0, 3.0), (90.5, 1.0)])));
         let rated = small(&["tenants.rest.arrivals.mops_per_vf=2"]).expect("valid");
         assert_eq!(rated.tenants[1].arrivals.link_load, None);
         let both = small(&["duration_us=5", "requests=7"]);
@@ -245,6 +376,174 @@ mod overriding {
             &["`topology.hosts` is -1", "whole number"],
         );
         assert_error(small(&["topology.hosts=0"]), "--set topology.hosts=0", &["`topology.hosts` is 0"]);
+    }
+}
+
+mod classes_of_hosts {
+    use super::*;
+
+    const MIXED: &str = r#"
+name = "mixed"
+requests = 1000
+[topology]
+hosts = 10
+adapters_per_host = 2
+vfs_per_adapter = 4
+[iommu.walkers]
+count = 3
+memory_ns = 50
+[iommu.iotlb]
+entries = 64
+ways = 4
+[[hosts]]
+name = "big"
+count = 3
+tenants = { rings = 5, rest = "rest" }
+topology = { vfs_per_adapter = 16, iommus_per_host = 2 }
+[hosts.iommu]
+walkers.walk_ns = 100
+iotlb.entries = 512
+[[hosts]]
+name = "small"
+link.generation = 3
+[[tenants]]
+name = "rings"
+count = 3
+arrivals = { mops_per_vf = 1.0 }
+[[tenants]]
+name = "rest"
+arrivals = { mops_per_vf = 1.0 }
+"#;
+
+    fn mixed(changes: &[&str]) -> Result<Scenario, ScenarioError> {
+        parse(MIXED, changes)
+    }
+
+    #[test]
+    fn take_over_what_they_do_not_set() {
+        let scenario = mixed(&[]).expect("valid");
+        assert_eq!(scenario.host_counts(), Some(vec![3, 7]));
+        let [big, small] = &scenario.hosts[..] else { panic!("two classes") };
+        let topology = &big.machine(3).topology;
+        assert_eq!((topology.hosts, topology.adapters_per_host, topology.iommus_per_host), (3, 2, 2));
+        assert_eq!((big.iommu.iotlb.entries, big.iommu.iotlb.ways()), (512, 4));
+        // Of two keys that exclude each other, the class's own stands.
+        let walkers = &big.iommu.walkers;
+        assert_eq!((walkers.count, walkers.memory_ns, walkers.walk_ns), (3, None, Some(100.0)));
+        assert_eq!(scenario.class_counts_on(big), Some(vec![5, 11]));
+        assert_eq!(scenario.class_counts_on(small), Some(vec![3, 1]));
+        assert_eq!(small.iommu, scenario.iommu);
+        assert_eq!((small.link.generation, small.link.lanes), (3, scenario.link.lanes));
+        // Where the section stands in the file does not matter.
+        let (machine, classes) = MIXED.split_once("[[hosts]]").expect("classes");
+        let (_, topology) = machine.split_once("[topology]").expect("a machine");
+        let turned = format!("name = 'mixed'\nrequests = 1000\n[[hosts]]{classes}[topology]{topology}");
+        assert_eq!(parse(&turned, &[]).expect("valid"), scenario);
+        let printed = scenario.to_toml();
+        assert_eq!(Scenario::parse("printed", &printed, &[]).expect(&printed), scenario);
+    }
+
+    #[test]
+    fn are_set_from_the_command_line() {
+        let scenario = mixed(&[
+            "hosts.small.iommu.iotlb.entries=256",
+            "hosts.0.count=4",
+            "iommu.walkers.count=9",
+            "hosts.small.tenants.rings=4",
+            "hosts.big.iommu.walkers.memory_ns=70",
+        ])
+        .expect("valid");
+        assert_eq!([0, 1].map(|at: usize| scenario.hosts[at].iommu.iotlb.entries), [512, 256]);
+        assert_eq!([0, 1].map(|at: usize| scenario.hosts[at].iommu.walkers.count), [9, 9]);
+        assert_eq!(scenario.host_counts(), Some(vec![4, 6]));
+        assert_eq!(scenario.class_counts_on(&scenario.hosts[1]), Some(vec![4, 0]));
+        assert_eq!(scenario.hosts[0].iommu.walkers.walk_ns, None);
+    }
+
+    #[test]
+    fn mistakes_name_key_and_place() {
+        let line = |text: &str| MIXED[..MIXED.find(text).expect(text)].matches('\n').count() + 1;
+        let at = |text: &str| format!("small.toml:{}", line(text));
+        let edit = |old: &str, new: &str| parse(&MIXED.replacen(old, new, 1), &[]);
+        let words = &["unknown key `hosts.big.iommu.iotlb.entires`", "mean `hosts.big.iommu.iotlb.entries`?"];
+        assert_error(edit("iotlb.entries = 512", "iotlb.entires = 512"), &at("iotlb.entries = 512"), words);
+        let words = &["unknown key `hosts.small.links`", "mean `hosts.small.link`?"];
+        assert_error(edit("link.generation = 3", "links.generation = 3"), &at("link.generation"), words);
+        let words = &["unknown key `hosts.big.topology.hosts`", "mean `topology.hosts`?"];
+        assert_error(mixed(&["hosts.big.topology.hosts=2"]), "--set hosts.big.topology.hosts=2", words);
+        assert_error(mixed(&["hosts.bgi.count=2"]), "--set hosts.bgi.count=2", &["`hosts.bgi`", "\"big\""]);
+        // A mistake in what is taken over stands where it was made, once.
+        let words = &["unknown key `iommu.iotlb.weighs`", "`iommu.iotlb.ways`"];
+        assert_error(edit("ways = 4", "weighs = 4"), &at("ways = 4"), words);
+        assert_error(
+            edit("entries = 512", "entries = 510"),
+            &at("iotlb.entries = 512"),
+            &["`hosts.big.iommu.iotlb"],
+        );
+        let words = &["`hosts.big.topology.iommus_per_host` is 3", "2 adapters"];
+        let three = "--set hosts.big.topology.iommus_per_host=3";
+        assert_error(mixed(&["hosts.big.topology.iommus_per_host=3"]), three, words);
+        let both = mixed(&["hosts.big.iommu.walkers.walk_ns=1", "hosts.big.iommu.walkers.memory_ns=2"]);
+        assert_error(
+            both,
+            "--set hosts.big.iommu.walkers.memory_ns=2",
+            &["`hosts.big.iommu.walkers", "exclude"],
+        );
+        assert_error(
+            edit("name = \"small\"", "name = \"big\""),
+            &at("name = \"small\""),
+            &["`hosts.1.name`"],
+        );
+    }
+
+    #[test]
+    fn counts_come_out() {
+        let refuse = |changes: &[&str], words: &[&str]| {
+            // A sum that does not come out stands where the total does, a wrong count where it is given.
+            let place =
+                if words[0].contains("topology.") { "small.toml:" } else { "--set hosts.big.tenants." };
+            let message = mixed(changes).expect_err("an error").to_string();
+            assert!(
+                message.starts_with(place) && words.iter().all(|word| message.contains(word)),
+                "{message}"
+            );
+        };
+        refuse(&["hosts.small.count=6"], &["`topology.hosts` is 10", "add up to 9"]);
+        refuse(&["hosts.big.count=11"], &["`topology.hosts` is 10", "add up to 11"]);
+        let rest = mixed(&["hosts.big.tenants.rings=rest"]);
+        let line = MIXED[..MIXED.find("tenants = {").expect("there")].matches('\n').count() + 1;
+        assert_error(
+            rest,
+            &format!("small.toml:{line}"),
+            &["`hosts.big.tenants.rest` is \"rest\"", "only one"],
+        );
+        refuse(&["hosts.big.tenants.rings=17"], &["`hosts.big.topology.vfs_per_adapter` is 16", "17"]);
+        refuse(&["hosts.big.tenants.rest=3"], &["`hosts.big.topology.vfs_per_adapter` is 16", "8"]);
+        refuse(
+            &["hosts.big.tenants.ring=1"],
+            &["`hosts.big.tenants.ring`", "mean `hosts.big.tenants.rings`?"],
+        );
+        refuse(&["hosts.big.tenants.rings=all"], &["`hosts.big.tenants.rings` is \"all\"", "\"rest\""]);
+        refuse(&["hosts.big.tenants.rings=4294967296"], &["`hosts.big.tenants.rings`", "32 bits"]);
+        refuse(&["tenants.rings.count=5"], &["`hosts.small.topology.vfs_per_adapter` is 4", "5"]);
+        let open = MIXED.replacen("name = \"big\"\ncount = 3\n", "name = \"big\"\n", 1);
+        let line = open[..open.find("[[hosts]]\nname = \"small\"").expect("there")].matches('\n').count() + 1;
+        assert_error(
+            parse(&open, &[]),
+            &format!("small.toml:{line}"),
+            &["`hosts.small.count` is missing", "only one"],
+        );
+        // The counts of the tenant classes need not fit where no host asks for them.
+        let own = ["hosts.small.tenants.rest=rest", "tenants.rings.count=5"];
+        assert!(mixed(&own).is_ok());
+        let many =
+            ["hosts.big.topology.vfs_per_adapter=2048", "topology.hosts=60000", "hosts.big.count=59000"];
+        // A fleet is as large as its classes make it.
+        let few = ["topology.vfs_per_adapter=2048", "topology.hosts=600", "hosts.big.count=599"];
+        let small = ["hosts.small.topology.vfs_per_adapter=4", "hosts.big.topology.vfs_per_adapter=16"];
+        assert!(mixed(&[&few[..], &small].concat()).is_ok());
+        let message = mixed(&many).expect_err("too many").to_string();
+        assert!(message.contains("`hosts` ask for ") && message.contains("1048576"), "{message}");
     }
 }
 
@@ -445,6 +744,26 @@ mod validation {
             assert_eq!(error.key, key, "{bad}: {error}");
             assert!(error.to_string().contains(&format!("`{key}`")), "{error}");
         }
+    }
+
+    #[test]
+    fn the_warm_up_ends_before_the_run() {
+        for good in ["warmup_us=0", "warmup_us=4.999"] {
+            small(&["duration_us=5", good]).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+        for (bad, says) in [
+            ("warmup_us=5", "expected to intend DMAs for 5 us: nothing would be counted"),
+            ("warmup_us=1e9", "nothing would be counted"),
+            ("warmup_us=-1", "must lie between 0 and"),
+            ("warmup_us=nan", "must lie between 0 and"),
+        ] {
+            let error = small(&["duration_us=5", bad]).expect_err(bad);
+            assert_eq!(error.key, "warmup_us", "{error}");
+            assert!(error.to_string().contains(says), "{bad}: {error}");
+        }
+        let expected_us = small(&[]).expect("small").plan().expected_duration.0 as f64 / 1e6;
+        small(&[&format!("warmup_us={}", expected_us * 0.999)]).expect("just before its end");
+        small(&[&format!("warmup_us={}", expected_us * 1.001)]).expect_err("beyond its end");
     }
 
     #[test]

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use portcullis_engine::error::SpecError;
-use portcullis_engine::topology::DomainScope;
+use portcullis_engine::invalidation::InvalidationSpec;
+use portcullis_engine::link::WriteOrder;
+use portcullis_engine::plan::MachineSpec;
+use portcullis_engine::topology::{DomainScope, HOSTS_MAX, VFS_MAX};
 
-use super::{ArrivalKind, Scenario, TenantClass, is_name};
-use crate::plan::ClassRate;
+use super::{ArrivalKind, HostClassSpec, Scenario, TenantClass, is_name, nearest};
+use crate::plan::{ClassRate, HostGroup};
 
 /// Most simulated time a run may be expected to take, in microseconds: 100 days, while the engine's
 /// picoseconds reach 213.
@@ -31,13 +34,30 @@ impl Scenario {
         if self.question.contains(['\n', '\r']) {
             return Err(SpecError::new("question", "must be one line"));
         }
-        self.machine().validate()?;
+        self.validate_machine()?;
         self.engine.validate()?;
         self.report.validate()?;
         self.validate_classes()?;
-        self.validate_addresses()?;
-        self.validate_rates()?;
-        self.validate_length()
+        self.validate_hosts()?;
+        for group in self.host_groups() {
+            let path = if self.hosts.is_empty() { String::new() } else { format!("hosts.{}.", group.name) };
+            self.validate_addresses(&path, &group)?;
+            self.validate_rates(&group)?;
+            self.validate_streams(&path, &group)?;
+        }
+        self.validate_length()?;
+        self.validate_warm_up()
+    }
+
+    /// The machine, or where there are classes of hosts what they take over: then how large the fleet is follows
+    /// from them.
+    fn validate_machine(&self) -> Result<(), SpecError> {
+        let mut machine = self.machine();
+        if !self.hosts.is_empty() {
+            SpecError::in_range("topology.hosts", self.topology.hosts, 1, HOSTS_MAX)?;
+            machine.topology.hosts = 1;
+        }
+        machine.validate()
     }
 
     /// Names, values and counts of the classes.
@@ -58,61 +78,134 @@ impl Scenario {
         for class in &self.tenants {
             class.validate(&path_of(class))?;
         }
-        self.validate_counts()
-    }
-
-    fn validate_counts(&self) -> Result<(), SpecError> {
-        if self.class_counts().is_some() {
+        // Where each class of hosts says which tenants it carries, nobody asks for these counts.
+        if !self.hosts.is_empty() || self.class_counts().is_some() {
             return Ok(());
         }
-        let open: Vec<_> = self.tenants.iter().filter(|class| class.count.is_none()).collect();
-        if let [_, second, ..] = open[..] {
-            return Err(SpecError::new(
-                format!("{}.count", path_of(second)),
-                "is missing; only one class may leave its count out",
-            ));
-        }
-        let given: u64 = self.tenants.iter().filter_map(|class| class.count).map(u64::from).sum();
-        Err(SpecError::new(
-            "topology.vfs_per_adapter",
-            format!(
-                "is {}, but the counts of the tenant classes add up to {given}",
-                self.topology.vfs_per_adapter
-            ),
-        ))
+        let given: Vec<_> = self.tenants.iter().map(|class| class.count).collect();
+        Err(self.wrong_counts(&given, "", None, self.topology.vfs_per_adapter))
     }
 
-    /// Bytes of addresses that a driver with streaming mappings may hand out behind the buffer: while flushes
-    /// are under way, each of which a client waits for, or a timer has begun.
-    fn addresses_behind(&self, class: &TenantClass) -> u128 {
-        let clients = class.arrivals.outstanding.unwrap_or(1);
-        let waiting = u128::from(clients + 2) * u128::from(self.iommu.invalidation.flush_entries);
-        let pages = if class.streaming.is_some() { waiting } else { 0 };
-        pages * u128::from(class.memory.page_size.bytes())
+    /// Why counts of tenant classes on an adapter of `vfs` VFs do not come out; `path` leads to the machine, and
+    /// `own` to the counts where a class of hosts has its own.
+    fn wrong_counts(&self, given: &[Option<u32>], path: &str, own: Option<&str>, vfs: u32) -> SpecError {
+        let open = self.tenants.iter().zip(given).filter(|(_, count)| count.is_none());
+        if let Some((second, _)) = open.clone().nth(1) {
+            return match own {
+                None => SpecError::new(
+                    format!("{}.count", path_of(second)),
+                    "is missing; only one class may leave its count out",
+                ),
+                Some(own) => SpecError::new(
+                    format!("{own}.{}", second.name),
+                    "is \"rest\", as another class is; only one may be",
+                ),
+            };
+        }
+        let given: u64 = given.iter().flatten().copied().map(u64::from).sum();
+        SpecError::new(
+            format!("{path}topology.vfs_per_adapter"),
+            format!("is {vfs}, but the counts of the tenant classes add up to {given}"),
+        )
+    }
+
+    /// Names, machines, counts and tenants of the classes of hosts.
+    fn validate_hosts(&self) -> Result<(), SpecError> {
+        let mut names = BTreeSet::new();
+        for (index, class) in self.hosts.iter().enumerate() {
+            let key = format!("hosts.{index}.name");
+            if !is_name(&class.name) {
+                return Err(SpecError::new(key, name_rule(&class.name)));
+            }
+            if !names.insert(&class.name) {
+                return Err(SpecError::new(key, format!("is {:?}, as another class is called", class.name)));
+            }
+        }
+        for class in &self.hosts {
+            let path = format!("hosts.{}.", class.name);
+            let machine = class.machine(1).validate();
+            machine.map_err(|error| SpecError::new(format!("{path}{}", error.key), error.problem))?;
+            self.validate_tenants_on(class, &path)?;
+        }
+        self.validate_host_counts()
+    }
+
+    /// Which tenants the hosts of a class carry.
+    fn validate_tenants_on(&self, hosts: &HostClassSpec, path: &str) -> Result<(), SpecError> {
+        for name in hosts.tenants.iter().flat_map(|carried| carried.keys()) {
+            if self.tenants.iter().all(|class| class.name != *name) {
+                let near =
+                    nearest(name, self.tenants.iter().map(|class| &*class.name)).expect("there are classes");
+                return Err(SpecError::new(
+                    format!("{path}tenants.{name}"),
+                    format!("is no class of tenants; did you mean `{path}tenants.{near}`?"),
+                ));
+            }
+        }
+        if self.class_counts_on(hosts).is_some() {
+            return Ok(());
+        }
+        let own = hosts.tenants.as_ref().map(|_| format!("{path}tenants"));
+        let given = hosts.given_counts(&self.tenants);
+        Err(self.wrong_counts(&given, path, own.as_deref(), hosts.topology.vfs_per_adapter))
+    }
+
+    /// Counts of hosts add up to the fleet, which is not too large.
+    fn validate_host_counts(&self) -> Result<(), SpecError> {
+        if self.hosts.is_empty() {
+            return Ok(());
+        }
+        let Some(counts) = self.host_counts() else {
+            let mut open = self.hosts.iter().filter(|class| class.count.is_none());
+            if let Some(second) = open.nth(1) {
+                return Err(SpecError::new(
+                    format!("hosts.{}.count", second.name),
+                    "is missing; only one class may leave its count out",
+                ));
+            }
+            let given: u64 = self.hosts.iter().filter_map(|class| class.count).map(u64::from).sum();
+            return Err(SpecError::new(
+                "topology.hosts",
+                format!(
+                    "is {}, but the counts of the classes of hosts add up to {given}",
+                    self.topology.hosts
+                ),
+            ));
+        };
+        let vfs: u64 =
+            self.hosts.iter().zip(counts).map(|(class, count)| class.machine(count).topology.vfs()).sum();
+        if vfs > VFS_MAX {
+            return Err(SpecError::new(
+                "hosts",
+                format!("ask for {vfs} VFs in all; at most {VFS_MAX} can be built"),
+            ));
+        }
+        Ok(())
     }
 
     /// Buffers fit into what the page table, or a VF's part of a shared domain, can address.
-    fn validate_addresses(&self) -> Result<(), SpecError> {
-        let table_bits = 12 + 9 * u32::from(self.iommu.page_table_levels);
-        let bits = match self.topology.domain_scope {
+    fn validate_addresses(&self, path: &str, hosts: &HostGroup) -> Result<(), SpecError> {
+        let MachineSpec { topology, iommu, .. } = &hosts.machine;
+        let table_bits = 12 + 9 * u32::from(iommu.page_table_levels);
+        let bits = match topology.domain_scope {
             DomainScope::Vf => table_bits,
             DomainScope::Adapter => {
-                let offsets = u128::from(self.topology.vfs_per_adapter) << SHARED_VF_BITS;
+                let offsets = u128::from(topology.vfs_per_adapter) << SHARED_VF_BITS;
                 if offsets > 1 << table_bits {
                     return Err(SpecError::new(
-                        "topology.domain_scope",
+                        format!("{path}topology.domain_scope"),
                         format!(
                             "is \"adapter\", where {} VFs need more than the {table_bits} bits of address \
                              that `iommu.page_table_levels` gives",
-                            self.topology.vfs_per_adapter
+                            topology.vfs_per_adapter
                         ),
                     ));
                 }
                 SHARED_VF_BITS
             }
         };
-        for class in &self.tenants {
-            let end = class.memory.end() + self.addresses_behind(class);
+        for (class, _) in self.tenants.iter().zip(&hosts.rates).filter(|(_, rate)| carries(rate)) {
+            let end = class.memory.end() + addresses_behind(class, &hosts.machine.iommu.invalidation);
             if end > 1 << bits {
                 return Err(SpecError::new(
                     format!("{}.memory.pages", path_of(class)),
@@ -126,10 +219,30 @@ impl Scenario {
         Ok(())
     }
 
+    /// Streaming mappings go with what they can be simulated with.
+    fn validate_streams(&self, path: &str, hosts: &HostGroup) -> Result<(), SpecError> {
+        let carried = self.tenants.iter().zip(&hosts.rates).filter(|(_, rate)| carries(rate));
+        let Some((class, _)) = carried.into_iter().find(|(class, _)| class.streaming.is_some()) else {
+            return Ok(());
+        };
+        let machine = &hosts.machine;
+        for (refused, key) in [
+            (self.warmup_us > 0.0, String::from("warmup_us")),
+            (machine.iommu.stages == 2, format!("{path}iommu.stages")),
+            (machine.memory.llc.bytes > 0, format!("{path}memory.llc.bytes")),
+            (machine.device.write_order == WriteOrder::InOrder, format!("{path}device.write_order")),
+        ] {
+            if refused {
+                let with = format!("cannot be used yet with the streaming mappings of `{}`", path_of(class));
+                return Err(SpecError::new(key, with));
+            }
+        }
+        Ok(())
+    }
+
     /// Rates that come out of `link_load` lie where rates may lie, and bursts are no specks.
-    fn validate_rates(&self) -> Result<(), SpecError> {
-        let rates = ClassRate::of_scenario(self);
-        for (class, rate) in self.tenants.iter().zip(rates).filter(|(_, rate)| rate.vfs_per_adapter > 0) {
+    fn validate_rates(&self, hosts: &HostGroup) -> Result<(), SpecError> {
+        for (class, rate) in self.tenants.iter().zip(&hosts.rates).filter(|(_, rate)| carries(rate)) {
             let path = path_of(class);
             let mops = rate.per_vf_hz / 1e6;
             if !(1e-6..=1e4).contains(&mops) {
@@ -159,7 +272,7 @@ impl Scenario {
             (None, Some(us)) => SpecError::in_range("duration_us", us, 0.001, DURATION_US_MAX),
             (Some(requests), None) => {
                 SpecError::in_range("requests", requests, 1, REQUESTS_MAX)?;
-                let us = requests as f64 / ClassRate::total_hz(self) * 1e6;
+                let us = self.expected_us(requests);
                 if us <= DURATION_US_MAX {
                     return Ok(());
                 }
@@ -174,10 +287,47 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// Simulated time that `requests` take at the tenants' rates, in microseconds.
+    fn expected_us(&self, requests: u64) -> f64 {
+        requests as f64 / self.total_hz() * 1e6
+    }
+
+    /// The warm-up ends before the run is expected to.
+    fn validate_warm_up(&self) -> Result<(), SpecError> {
+        SpecError::in_range("warmup_us", self.warmup_us, 0.0, DURATION_US_MAX)?;
+        let expected = self.duration_us.or_else(|| self.requests.map(|requests| self.expected_us(requests)));
+        match expected {
+            Some(us) if self.warmup_us > 0.0 && self.warmup_us >= us => Err(SpecError::new(
+                "warmup_us",
+                format!(
+                    "is {}, and the tenants are expected to intend DMAs for {us} us: nothing would be counted",
+                    self.warmup_us
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether there is a VF of the class.
+fn carries(rate: &ClassRate) -> bool {
+    rate.vfs_per_adapter > 0
+}
+
 fn path_of(class: &TenantClass) -> String {
     format!("tenants.{}", class.name)
 }
 
 fn name_rule(name: &str) -> String {
     format!("is {name:?}; it must be 1 to 64 letters, digits, - or _, and not digits alone")
+}
+
+/// Bytes of addresses that a driver with streaming mappings may hand out behind the buffer: while flushes are
+/// under way, each of which a client waits for, or a timer has begun.
+fn addresses_behind(class: &TenantClass, invalidation: &InvalidationSpec) -> u128 {
+    let clients = class.arrivals.outstanding.unwrap_or(1);
+    let waiting = u128::from(clients + 2) * u128::from(invalidation.flush_entries);
+    let pages = if class.streaming.is_some() { waiting } else { 0 };
+    pages * u128::from(class.memory.page_size.bytes())
 }

@@ -521,18 +521,20 @@ mod streams {
             ("noisy-neighbour", GOLDEN[3]),
             ("fleet-4096", GOLDEN[4]),
             ("dense-1024", GOLDEN[5]),
+            ("mixed-fleet", GOLDEN[6]),
         ];
         let found = expected.map(|(name, _)| (name, digest(name)));
         assert_eq!(found, expected, "found on the left");
     }
 
-    const GOLDEN: [u64; 6] = [
+    const GOLDEN: [u64; 7] = [
         6_671_756_754_709_328_988,
         5_292_739_977_639_484_539,
         16_039_955_818_074_689_960,
         14_828_763_524_324_389_616,
         6_308_425_163_228_091_028,
         920_393_615_987_213_622,
+        12_985_947_396_479_826_637,
     ];
 
     /// FNV-1a over the first requests of a few VFs.

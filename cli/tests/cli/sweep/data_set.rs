@@ -217,3 +217,30 @@ fn json_says_what_was_done_and_a_person_gets_a_table() {
         assert!(table.contains(words), "{words}: {table}");
     }
 }
+
+#[test]
+fn a_class_of_hosts_can_be_swept() {
+    let place = Workplace::new();
+    let entries = ["--axis", "hosts.older.iommu.iotlb.entries=64,1024"];
+    let sweep = ["sweep", "mixed-fleet", "--set", "requests=3000", "--set", "topology.hosts=7"];
+    place.succeed(&[&sweep[..], &entries, &["--axis", "hosts.1.count=5", "--out", "swept"]].concat());
+    let [small, large] = [0, 1].map(|point| {
+        let tenants = without_wall(&place.path(&format!("swept/point={point:06}/tenants.parquet")));
+        let text = |name: &str| match tenants.column(name) {
+            Some(Cells::Text(cells)) => cells.clone(),
+            other => panic!("{name}: {other:?}"),
+        };
+        let Some(Cells::U64(hits)) = tenants.column("iotlb_hits") else { panic!("hits are numbers") };
+        let rows = text("host_class").into_iter().zip(hits.clone());
+        ["dense", "training", "older"].map(|class| {
+            let of_class = rows.clone().filter(|(found, _)| found.as_deref() == Some(class));
+            of_class.map(|(_, hits)| hits.expect("a number")).sum::<u64>()
+        })
+    });
+    assert_eq!(small[..2], large[..2], "the other classes stay as they are");
+    assert!(small[2] < large[2], "{small:?} {large:?}");
+    let twice = ["--axis", "hosts.2.iommu.iotlb.entries=64"];
+    place.refuse(&[&sweep[..], &entries, &twice].concat(), &["axis `hosts.2.iommu.iotlb.entries`", "twice"]);
+    let wrong = ["--axis", "hosts.older.iommu.iotlb.entries=64,0"];
+    place.refuse(&[&sweep[..], &wrong].concat(), &["axis `hosts.older.iommu.iotlb.entries`", "value `0`"]);
+}

@@ -80,13 +80,12 @@ macro_rules! policies {
         }
 
         impl ReplacementPolicy {
-            /// Checks that the policy can rule `ways` ways.
+            /// Checks that the policy can rule `ways` ways, the value of this key.
             ///
             /// # Errors
             /// Says why not.
-            pub fn validate(self, ways: u32) -> Result<(), SpecError> {
-                self.check(ways)
-                    .map_err(|problem| SpecError::new("iommu.iotlb.ways", format!("is {ways}; {problem}")))
+            pub fn validate(self, key: &str, ways: u32) -> Result<(), SpecError> {
+                self.check(ways).map_err(|problem| SpecError::new(key, format!("is {ways}; {problem}")))
             }
         }
 

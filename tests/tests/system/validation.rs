@@ -1,0 +1,101 @@
+//! The suite of `portcullis validate`, as far as it takes seconds: whole sections, or every so many rows of one.
+
+use portcullis_workloads::validation::{Check, Figure, Section, Tolerance};
+use rayon::prelude::*;
+
+use crate::support::run;
+
+/// What rows come to, each with its error and whether it passed.
+fn judged(checks: &[Check]) -> Vec<(f64, bool)> {
+    let of_row = |check: &Check| {
+        let summaries: Vec<_> = check.runs.iter().map(|scenario| run(scenario).summary).collect();
+        let verdict = check.judge(&summaries);
+        (verdict.error, verdict.passed)
+    };
+    checks.par_iter().map(of_row).collect()
+}
+
+/// Rows pass, but for those that are known to miss, and these do.
+#[track_caller]
+fn assert_as_known(checks: &[Check]) {
+    assert!(!checks.is_empty());
+    for (check, (error, passed)) in checks.iter().zip(judged(checks)) {
+        assert_eq!(passed, check.known_miss.is_none(), "{}: error {error:+.4}", check.what);
+    }
+}
+
+/// Every so many rows, from one on.
+fn some(checks: Vec<Check>, first: usize, step: usize) -> Vec<Check> {
+    checks.into_iter().skip(first).step_by(step).collect()
+}
+
+#[test]
+fn closed_forms_come_out_where_the_rows_are_cheap() {
+    let cheap =
+        |check: &Check| check.runs.iter().map(|run| run.requests.unwrap_or(0)).sum::<u64>() <= 1_000_000;
+    let checks: Vec<Check> = Section::ClosedForms.checks().into_iter().filter(cheap).collect();
+    assert!(checks.iter().any(|check| matches!(check.figure, Figure::Computed(_))));
+    assert!(checks.iter().any(|check| matches!(check.tolerance, Tolerance::AtMost(_))));
+    assert_as_known(&checks);
+}
+
+#[test]
+fn broadwell_carries_what_it_carries() {
+    let of_hardware = |check: &Check| check.what.contains("Broadwell");
+    assert_as_known(&Section::Pcie.checks().into_iter().filter(of_hardware).collect::<Vec<_>>());
+}
+
+#[test]
+fn latency_rises_past_the_iotlb_as_measured() {
+    assert_as_known(&some(Section::Latency.checks(), 1, 4));
+}
+
+#[test]
+fn misses_limit_throughput_as_measured() {
+    let checks = Section::Throughput.checks();
+    assert!(checks.iter().any(|check| check.known_miss.is_some()));
+    assert_as_known(&some(checks, 2, 5));
+}
+
+/// Numbers of a machine that is not in the list. Its writes follow min(R0, walkers / (misses x walk)), and one read at
+/// a time the law of hits and walks, whatever the numbers: none of them was fitted to anything.
+#[test]
+fn the_laws_hold_on_any_machine() {
+    let window = portcullis_workloads::builtin("window-sweep").expect("a built-in scenario").toml;
+    for (entries, walkers, walk_ns, base_ns, mops) in
+        [(48_u32, 2_u32, 180.0, 380.0, 30.0), (256, 8, 500.0, 620.0, 60.0), (1_024, 12, 240.0, 300.0, 100.0)]
+    {
+        let machine = [
+            format!("iommu.iotlb.entries={entries}"),
+            "iommu.iotlb.ways=full".into(),
+            format!("iommu.walkers.count={walkers}"),
+            format!("iommu.walkers.walk_ns={walk_ns}"),
+            format!("memory.base_read_ns={base_ns}"),
+            format!("device.max_write_mops={mops}"),
+            "link.lanes=16".into(),
+        ];
+        let of = |pages: u32, more: &[&str]| {
+            let pages = format!("tenants.device.memory.pages={pages}");
+            let changes: Vec<&str> =
+                machine.iter().map(String::as_str).chain([&*pages]).chain(more.iter().copied()).collect();
+            run(&crate::support::custom(window, &changes)).summary
+        };
+        for times in [4, 8, 32] {
+            let misses = 1.0 - 1.0 / f64::from(times);
+            let what = format!("{entries} entries, {times} times as many pages");
+            let latency = of(entries * times, &["requests=100000"]).latency_mean_ns;
+            crate::support::assert_within(&what, latency, base_ns + walk_ns * misses, 0.015);
+            let writes = of(
+                entries * times,
+                &[
+                    "tenants.device.read_share=0",
+                    "tenants.device.arrivals.outstanding=256",
+                    "requests=300000",
+                ],
+            );
+            let by_walkers = f64::from(walkers) * 1e3 / (walk_ns * misses);
+            let found = writes.dma_total as f64 * 1e3 / writes.simulated_ns;
+            crate::support::assert_within(&what, found, f64::min(mops, by_walkers), 0.08);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The sections of the suite.
+
+use super::{Check, closed_forms, latency, pcie, throughput};
+
+/// A part of the suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    /// Closed forms: caches, queues, conservation.
+    ClosedForms,
+    /// What PCIe leaves to payload.
+    Pcie,
+    /// Latency under IOTLB misses, one DMA at a time.
+    Latency,
+    /// Throughput under IOTLB misses.
+    Throughput,
+}
+
+impl Section {
+    /// Every section, in order.
+    pub const ALL: [Self; 4] = [Self::ClosedForms, Self::Pcie, Self::Latency, Self::Throughput];
+
+    /// Its number, from 1.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// The section of a number.
+    #[must_use]
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|section| section.number() == number)
+    }
+
+    /// What it is about, and where its figures come from.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::ClosedForms => "closed forms",
+            Self::Pcie => "PCIe efficiency (pcie-bench's model; Gen3 x8)",
+            Self::Latency => "latency under IOTLB misses (pcie-bench; one 64-byte read at a time)",
+            Self::Throughput => "throughput under IOTLB misses (pcie-bench; 4 KiB pages)",
+        }
+    }
+
+    /// Its rows.
+    #[must_use]
+    pub fn checks(self) -> Vec<Check> {
+        match self {
+            Self::ClosedForms => closed_forms::checks(),
+            Self::Pcie => pcie::checks(),
+            Self::Latency => latency::checks(),
+            Self::Throughput => throughput::checks(),
+        }
+    }
+}
