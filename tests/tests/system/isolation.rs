@@ -12,9 +12,9 @@ use portcullis_engine::topology::Spans;
 use portcullis_engine::traffic::{Source, SourceRows};
 use portcullis_engine::units::Picoseconds;
 
-use portcullis_workloads::Scenario;
-
-use crate::support::{HOSTILE, builtin, custom, log, numbers, run, run_logged, run_plan, scenarios};
+use crate::support::{
+    HOSTILE, builtin, custom, log, mappings_last, numbers, run, run_logged, run_plan, scenarios,
+};
 
 #[test]
 fn every_translation_is_judged_and_none_is_astray() {
@@ -43,8 +43,7 @@ fn a_sample_judges_every_64th_request_of_a_vf() {
 #[test]
 fn a_frame_serves_one_tenant_and_a_page_has_one_frame() {
     // What is mapped for one DMA is another tenant's soon after.
-    let lasting = |scenario: &Scenario| scenario.tenants.iter().all(|class| class.streaming.is_none());
-    for (name, scenario) in scenarios().into_iter().filter(|(_, scenario)| lasting(scenario)) {
+    for (name, scenario) in scenarios().into_iter().filter(|(_, scenario)| mappings_last(scenario)) {
         let mut tenant_of = HashMap::new();
         let mut frame_of = HashMap::new();
         for dma in log(&run_logged(&scenario)) {

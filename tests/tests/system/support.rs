@@ -153,6 +153,11 @@ pub fn hostile_fleet(changes: &[&str]) -> Scenario {
     custom(&format!("{HOSTILE}{HOSTILE_CLASSES}"), &[&["topology.hosts=5"], changes].concat())
 }
 
+/// Whether no tenant maps and unmaps while it sends.
+pub fn mappings_last(scenario: &Scenario) -> bool {
+    scenario.tenants.iter().all(|class| class.streaming.is_none())
+}
+
 /// Scenarios on which what must always hold is looked at: the built-in ones cut short, and hostile ones.
 pub fn scenarios() -> Vec<(&'static str, Scenario)> {
     let short = ["requests=20000"];
