@@ -103,7 +103,7 @@ const CHOICES: [(&str, &[&str]); 30] = [
     ("iommu.faults.service_ns", &["0", "3000"]),
     ("memory.read_ns", &["0", "150"]),
     ("memory.unsupported_request_ns", &["0", "20", "900"]),
-    ("warmup_us", &["0", "0.0005", "1", "3"]),
+    ("warmup_us", &["0", "0.0005", "0.4", "1"]),
     ("tenants.closed.arrivals.think_ns", &["0", "700"]),
     ("tenants.holes.arrivals.mops_per_vf", &["0.05", "5"]),
 ];
