@@ -147,7 +147,7 @@ impl Totals {
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
-            let stream = control.0.as_ref().and_then(|control| control.stream(number as u32));
+            let stream = control.0.as_ref().and_then(|control| control.stream(number));
             let mapped = stream.map(|stream| stream.books).unwrap_or_default();
             self.add_tenant((class, identity), queue, (books, incidents, &of_vf), source, &mapped);
         }
