@@ -1,7 +1,7 @@
 //! Section 1: caches under independent references, queues before walkers, Little's law, closed systems.
 
 use super::check::scenario;
-use super::facts::{MDC, ZIPF};
+use super::facts::{MDC, MMC, ZIPF};
 use super::theory::{che, closed_bound, md1, zipf};
 use super::{Basis, Check, Figure, Reference, Section, Tolerance};
 use crate::Scenario;
@@ -106,29 +106,36 @@ fn zipf_hashed() -> Vec<Check> {
     rows.collect()
 }
 
-/// Walks wait for walkers as in a queue with constant service.
+/// Walks wait for walkers as in a queue with constant or exponential service.
 fn walkers() -> Vec<Check> {
     let itself = [0.8, 0.9].map(|load| {
         let expected = MDC.iter().find(|(c, rho, _)| (*c, *rho) == (1, load)).expect("of one walker").2;
         let what = format!("M/D/1 itself, load {load}");
         check(what, expected, Tolerance::Absolute(0.000_1), Figure::Computed(md1(load)), Vec::new())
     });
-    let rows = MDC.into_iter().map(|(walkers, load, expected)| {
-        // Long busy periods need more arrivals for the same certainty.
-        let requests = if load > 0.85 { 4_000_000 } else { 2_000_000 };
-        let run = scenario(
-            WALKERS,
-            &[
-                format!("requests={requests}"),
-                format!("iommu.walkers.count={walkers}"),
-                format!("tenants.all.arrivals.mops_per_vf={}", f64::from(walkers) * load),
-            ],
-        );
-        let tolerance = Tolerance::Relative(if load > 0.85 { 0.04 } else { 0.02 });
-        let what = format!("wait for one of {walkers} walkers, load {load}: M/D/{walkers}");
-        check(what, expected, tolerance, Figure::WalkWait(WALK_NS), vec![run])
-    });
-    itself.into_iter().chain(rows).collect()
+    let constant = MDC.into_iter().map(|row| wait(row, "constant"));
+    let exponential = MMC.into_iter().map(|row| wait(row, "exponential"));
+    itself.into_iter().chain(constant).chain(exponential).collect()
+}
+
+/// The mean wait for a walker, where walks take times of this kind.
+fn wait((walkers, load, expected): (u32, f64, f64), latency: &str) -> Check {
+    let drawn = latency == "exponential";
+    // Long busy periods, and more so drawn times, need more arrivals for the same certainty.
+    let requests = if load > 0.85 || drawn { 4_000_000 } else { 2_000_000 };
+    let run = scenario(
+        WALKERS,
+        &[
+            format!("requests={requests}"),
+            format!("iommu.walkers.count={walkers}"),
+            format!("iommu.walkers.latency={latency}"),
+            format!("tenants.all.arrivals.mops_per_vf={}", f64::from(walkers) * load),
+        ],
+    );
+    let tolerance = Tolerance::Relative(if load > 0.85 { 0.04 } else { 0.02 });
+    let service = if drawn { 'M' } else { 'D' };
+    let what = format!("wait for one of {walkers} walkers, load {load}: M/{service}/{walkers}");
+    check(what, expected, tolerance, Figure::WalkWait(WALK_NS), vec![run])
 }
 
 /// Clients that do not think are always under way: mean latency times rate is their number.
