@@ -343,8 +343,8 @@ fn threads(text: &str) -> Result<usize, String> {
 
 /// The value of `--section`.
 fn section(text: &str) -> Result<Section, String> {
-    let last = Section::ALL.len();
-    text.parse().ok().and_then(Section::of_number).ok_or_else(|| format!("it must lie between 1 and {last}"))
+    let numbers = || Section::ALL.map(|section| section.number().to_string()).join(", ");
+    text.parse().ok().and_then(Section::of_number).ok_or_else(|| format!("it must be one of {}", numbers()))
 }
 
 /// What clap has to say about a command line, in one sentence: the message and its tips, without

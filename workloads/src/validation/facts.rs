@@ -31,6 +31,10 @@ pub(super) const MDC: [(u32, f64, f64); 8] = [
 pub(super) const MMC: [(u32, f64, f64); 6] =
     [(1, 0.8, 4.0), (1, 0.9, 9.0), (4, 0.8, 0.7455), (4, 0.9, 1.9694), (8, 0.8, 0.2860), (8, 0.9, 0.8769)];
 
+/// Millions of 4 KiB random reads a second of eight NVMe devices on two sockets: passthrough, deferred, strict
+/// (github.com/NVIDIA/NV-Kernels, pull request 182).
+pub(super) const NVME: [f64; 3] = [16.5, 16.4, 2.8];
+
 /// Payload in Gb/s on Gen3 x8, MPS 256, MRRS 512, 24 bytes added to a request and 20 to a completion, by size:
 /// writes, reads, both (each direction); and what a Broadwell Xeon gives: writes, reads (pcie-bench).
 pub(super) const PCIE: [(u32, [f64; 3], [f64; 2]); 6] = [

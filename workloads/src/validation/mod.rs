@@ -12,6 +12,7 @@
 mod check;
 mod closed_forms;
 mod facts;
+mod invalidation;
 mod latency;
 mod pcie;
 mod section;

@@ -1,6 +1,6 @@
 //! The sections of the suite.
 
-use super::{Check, closed_forms, latency, pcie, throughput};
+use super::{Check, closed_forms, invalidation, latency, pcie, throughput};
 
 /// A part of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,13 +13,16 @@ pub enum Section {
     Latency,
     /// Throughput under IOTLB misses.
     Throughput,
+    /// Throughput under invalidations.
+    Invalidation = 6,
 }
 
 impl Section {
     /// Every section, in order.
-    pub const ALL: [Self; 4] = [Self::ClosedForms, Self::Pcie, Self::Latency, Self::Throughput];
+    pub const ALL: [Self; 5] =
+        [Self::ClosedForms, Self::Pcie, Self::Latency, Self::Throughput, Self::Invalidation];
 
-    /// Its number, from 1.
+    /// Its number.
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8 + 1
@@ -39,6 +42,7 @@ impl Section {
             Self::Pcie => "PCIe efficiency (pcie-bench's model; Gen3 x8)",
             Self::Latency => "latency under IOTLB misses (pcie-bench; one 64-byte read at a time)",
             Self::Throughput => "throughput under IOTLB misses (pcie-bench; 4 KiB pages)",
+            Self::Invalidation => "throughput under invalidations (NVIDIA NV-Kernels, pull request 182)",
         }
     }
 
@@ -50,6 +54,7 @@ impl Section {
             Self::Pcie => pcie::checks(),
             Self::Latency => latency::checks(),
             Self::Throughput => throughput::checks(),
+            Self::Invalidation => invalidation::checks(),
         }
     }
 }

@@ -7,7 +7,8 @@ fn every_section_has_rows_whose_scenarios_can_be_built() {
     for section in Section::ALL {
         assert_eq!(Section::of_number(section.number()), Some(section));
         let checks = section.checks();
-        assert!(checks.len() > 20, "{section:?}");
+        let least = if section == Section::Invalidation { 3 } else { 21 };
+        assert!(checks.len() >= least, "{section:?}");
         for check in &checks {
             assert_eq!(check.section, section, "{}", check.what);
             let computed = matches!(check.figure, Figure::Computed(_));
