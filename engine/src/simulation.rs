@@ -6,8 +6,8 @@ use bevy_ecs::prelude::*;
 use rayon::prelude::*;
 
 use crate::account::{
-    Figures, RequestLog, RequestRow, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows,
-    Timeline, TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
+    Figures, RequestLog, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows, Timeline,
+    TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
 };
 use crate::error::SpecError;
 use crate::ids::HostIndex;
@@ -523,14 +523,4 @@ fn tenant_window_row(place: &Place, one: &TenantWindow, length: Picoseconds) -> 
         latency_mean_ns: of_vf.latency_mean_ns,
         latency_max_ns: of_vf.latency_max_ns,
     }
-}
-
-/// The tables a run writes while it goes, without rows.
-#[must_use]
-pub fn empty_tables(log_requests: bool) -> Vec<Table> {
-    let mut tables = vec![Table::new::<WindowRow>(), Table::new::<TimelineRow>()];
-    if log_requests {
-        tables.push(Table::new::<RequestRow>());
-    }
-    tables
 }

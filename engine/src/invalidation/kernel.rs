@@ -141,6 +141,7 @@ pub struct Control {
     pub noted: usize,
     /// What was counted.
     pub counters: InvalidationCounters,
+    least_reaction: Picoseconds,
     mode: InvalidationMode,
     granularity: Granularity,
     /// Whether there is an IOTLB to invalidate.
@@ -174,7 +175,9 @@ impl Control {
         streams: Vec<Option<Stream>>,
         domains: Vec<DomainId>,
     ) -> Self {
+        let reactions = streams.iter().flatten().map(|stream| stream.plan.unmap_after);
         Self {
+            least_reaction: reactions.min().unwrap_or(Picoseconds::MAX),
             streams,
             frames: FramePool::default(),
             told: Vec::new(),
@@ -206,10 +209,10 @@ impl Control {
     }
 
     /// The least time from a completion to what a driver does about it.
+    #[inline]
     #[must_use]
     pub fn least_reaction(&self) -> Picoseconds {
-        let reactions = self.streams.iter().flatten().map(|stream| stream.plan.unmap_after);
-        reactions.min().unwrap_or(Picoseconds::MAX)
+        self.least_reaction
     }
 
     /// When the next event that is known comes; `Picoseconds::MAX` where none is.
