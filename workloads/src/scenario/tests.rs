@@ -1,5 +1,7 @@
 //! Parsing, overrides, errors and printing.
 
+use portcullis_engine::translation::WalkLatency;
+
 use super::*;
 use crate::{builtin, builtins};
 
@@ -135,6 +137,10 @@ mod machines {
         assert_eq!((scenario.iommu.walkers.count, scenario.iommu.walkers.walk_ns), (6, Some(290.0)));
         // What every machine has.
         assert_eq!(scenario.iommu.walkers.queue_entries, 1);
+        assert_eq!(scenario.iommu.walkers.latency, WalkLatency::Exponential);
+        assert_eq!(small(&[]).expect("no machine").iommu.walkers.latency, WalkLatency::Constant);
+        let constant = on("broadwell", &["iommu.walkers.latency=constant"]).expect("a machine");
+        assert_eq!(constant.iommu.walkers.latency, WalkLatency::Constant);
         // What it does not say is the scenario's, or its default.
         assert_eq!((scenario.topology.vfs_per_adapter, scenario.device.read_tags), (4, 768));
         let changed = on("broadwell", &["iommu.iotlb.entries=64", "link.lanes=16"]).expect("a machine");
