@@ -9,9 +9,9 @@ use crate::ids::{HostIndex, Iova, VfIndex};
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
-use crate::topology::{HOSTS_MAX, TopologySpec};
+use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec};
 use crate::traffic::Source;
-use crate::translation::IommuSpec;
+use crate::translation::{ClassShare, IommuSpec, IotlbSharing, Parts, WalkerSharing};
 use crate::units::Picoseconds;
 
 /// The hardware of hosts that are alike.
@@ -43,6 +43,27 @@ impl MachineSpec {
         self.device.validate()?;
         self.iommu.validate()?;
         self.memory.validate()
+    }
+
+    /// The parts of an IOMMU's IOTLB and walkers that classes of tenants of these names and shares get.
+    ///
+    /// # Errors
+    /// The key of a share that does not come out, or of parts that a domain of several classes cannot have.
+    pub fn parts(&self, names: &[String], shares: &[ClassShare]) -> Result<Parts, SpecError> {
+        let IommuSpec { iotlb, walkers, .. } = &self.iommu;
+        for (key, is_divided) in [
+            ("iommu.iotlb.sharing", iotlb.sharing != IotlbSharing::Shared),
+            ("iommu.walkers.sharing", walkers.sharing != WalkerSharing::Shared),
+        ] {
+            if is_divided && self.topology.domain_scope == DomainScope::Adapter && names.len() > 1 {
+                return Err(SpecError::new(
+                    key,
+                    "divides hardware by the classes of domains; with `topology.domain_scope = \"adapter\"` a domain \
+                     is of several",
+                ));
+            }
+        }
+        Parts::new(&self.iommu, names, shares)
     }
 }
 
@@ -193,6 +214,8 @@ pub struct RunPlan {
     pub log_requests: bool,
     /// Names of the tenant classes.
     pub classes: Vec<String>,
+    /// What each of them gets of hardware that is not free for all.
+    pub shares: Vec<ClassShare>,
     /// Makes the tenant of each VF.
     pub tenants: Box<Tenants>,
     /// How many DMAs the tenants intend in all, or an estimate where a duration is given.
@@ -216,7 +239,10 @@ impl RunPlan {
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
-        self.host_classes.iter().try_for_each(|class| class.machine.validate())?;
+        for class in &self.host_classes {
+            class.machine.validate()?;
+            class.machine.parts(&self.classes, &self.shares)?;
+        }
         SpecError::in_range("topology.hosts", self.hosts().count(), 1, HOSTS_MAX as usize)?;
         self.batch.validate()?;
         self.report.validate()

@@ -22,6 +22,7 @@ use crate::memory::{
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
 use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, TrafficSource, spawn_rows};
+use crate::translation::replacement::with_iotlb;
 use crate::translation::{
     AnyIotlb, Arrivals, Context, ContextEntry, FaultQueue, IommuMode, IotlbState, LookedUp, LookupBound,
     LookupClock, Reached, StalledDma, TranslationTimes, WalkCaches, WalkCosts, Walkers,
@@ -105,13 +106,14 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
     let spec = &machine.iommu;
     let stream = u64::from(place.iommu.0) << 32 | (u64::from(place.host.0) + 1);
     let seed = mix64(plan.seed ^ mix64(stream));
+    let parts = machine.parts(&plan.classes, &plan.shares).expect("a valid plan");
     let mut iommu = world.spawn((
         (
             Iommu(place.iommu),
             DidAllocator::new(DOMAIN_IDS),
-            IotlbState(AnyIotlb::new(&spec.iotlb, seed)),
+            IotlbState(AnyIotlb::divided(&spec.iotlb, seed, &parts.iotlb)),
             WalkCaches::new(spec, seed),
-            Walkers::new(&spec.walkers, plan.warm_up),
+            Walkers::new(&spec.walkers, &parts.walkers, plan.warm_up),
             TranslationTimes {
                 walks: WalkCosts::new(spec, seed),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
@@ -263,7 +265,7 @@ fn spawn_tenants(
             (plan.tenants)(place.host, VfIndex(vf));
         let shared = machine.topology.domain_scope == DomainScope::Adapter;
         if !shared || vf_of_adapter == 0 {
-            domains.push(spawn_domain(world, domains.len() as u32));
+            domains.push(spawn_domain(world, domains.len() as u32, class));
         }
         let (domain, context) = *domains.last().expect("just spawned");
         let first_vf = vf - vf_of_adapter;
@@ -351,13 +353,13 @@ fn start_streams(
     arrivals.stepwise = true;
 }
 
-fn spawn_domain(world: &mut World, table: u32) -> (Entity, Context) {
-    let id = world
-        .query::<&mut DidAllocator>()
-        .single_mut(world)
-        .expect("one IOMMU")
-        .allocate()
-        .expect("VFs an IOMMU are fewer than domain IDs");
+/// A domain without mappings, for tenants of a class.
+fn spawn_domain(world: &mut World, table: u32, class: u32) -> (Entity, Context) {
+    let mut iommus = world.query::<(&mut DidAllocator, &mut IotlbState, &mut Walkers)>();
+    let (mut ids, mut iotlb, mut walkers) = iommus.single_mut(world).expect("one IOMMU");
+    let id = ids.allocate().expect("VFs an IOMMU are fewer than domain IDs");
+    with_iotlb!(&mut iotlb.0, |iotlb| iotlb.assign(id, class));
+    walkers.assign(id, class);
     let entity = world.spawn((Domain { id }, PageTable::new())).id();
     (entity, Context { domain: id, table })
 }

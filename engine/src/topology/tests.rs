@@ -7,6 +7,7 @@ use crate::plan::{
     Audit, BatchSpec, BufferPlan, FrameLayout, HostClass, MachineSpec, ReportSpec, RunPlan, TenantPlan,
 };
 use crate::traffic::{Source, SourceRows};
+use crate::translation::ClassShare;
 use crate::units::Picoseconds;
 
 /// Intends nothing.
@@ -51,6 +52,7 @@ fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
         report: ReportSpec::default(),
         log_requests: false,
         classes: vec!["all".to_owned()],
+        shares: vec![ClassShare::default()],
         tenants: Box::new(move |_, vf| TenantPlan {
             class: 0,
             attached: true,

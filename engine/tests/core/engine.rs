@@ -96,6 +96,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let traffic: Vec<_> = case.traffic.iter().cloned().map(Arc::new).collect();
     let (buffers, attached, loops) = (case.buffers.clone(), case.attached.clone(), case.loops.clone());
     let streams = case.streams.clone();
+    let classes = case.classes.len() as u32;
     RunPlan {
         name: "case".to_owned(),
         seed: case.seed,
@@ -108,9 +109,10 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         audit: Audit::Full,
         report: ReportSpec { windows: 7, tenant_windows: true, timeline_rows_per_host: 1_000 },
         log_requests: true,
-        classes: vec!["all".to_owned()],
+        classes: case.class_names(),
+        shares: case.classes.clone(),
         tenants: Box::new(move |_, vf| TenantPlan {
-            class: 0,
+            class: vf.0 % classes,
             attached: attached[vf.0 as usize],
             buffers: buffers.clone(),
             streaming: streams[vf.0 as usize].clone(),

@@ -49,6 +49,7 @@ impl Scenario {
             report: self.report.clone(),
             log_requests: false,
             classes: self.tenants.iter().map(|class| class.name.clone()).collect(),
+            shares: self.class_shares(),
             tenants: Box::new(move |host, vf| fleet.tenant(host, vf)),
             expected_requests,
             expected_duration: duration.unwrap_or_else(|| expected_ps(expected_requests)),

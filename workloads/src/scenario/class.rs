@@ -34,6 +34,13 @@ pub struct TenantClass {
     /// The buffer each VF of the class maps.
     #[serde(default)]
     pub memory: ClassMemory,
+    /// Where `iommu.iotlb.sharing` divides the IOTLB: the share of its ways, sets or entries that the class gets, as
+    /// a whole number of them. Default an equal part of what other classes leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iotlb_share: Option<f64>,
+    /// Where `iommu.walkers.sharing` divides the walkers: the same of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub walker_share: Option<f64>,
     /// When DMAs are intended. Required, for its rate.
     pub arrivals: ArrivalsSpec,
     /// Where in the buffer DMAs go.
@@ -66,6 +73,8 @@ impl TenantClass {
             alignment: cache_line(),
             cross_pages: false,
             memory: ClassMemory::default(),
+            iotlb_share: Some(1.0),
+            walker_share: Some(1.0),
             arrivals: ArrivalsSpec {
                 kind: ArrivalKind::OnOff,
                 mops_per_vf: Some(1.0),
@@ -84,6 +93,9 @@ impl TenantClass {
     /// Checks every value, with keys under `path`.
     pub(super) fn validate(&self, path: &str) -> Result<(), SpecError> {
         SpecError::in_range(&format!("{path}.read_share"), self.read_share, 0.0, 1.0)?;
+        for (key, share) in [("iotlb_share", self.iotlb_share), ("walker_share", self.walker_share)] {
+            SpecError::in_range(&format!("{path}.{key}"), share.unwrap_or(1.0), 0.0, 1.0)?;
+        }
         self.memory.validate(&format!("{path}.memory"))?;
         self.arrivals.validate(&format!("{path}.arrivals"))?;
         self.pattern.validate(&format!("{path}.pattern"), self.memory.pages)?;

@@ -7,7 +7,7 @@ use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec};
 use portcullis_engine::topology::TopologySpec;
-use portcullis_engine::translation::{IommuSpec, WalkersSpec};
+use portcullis_engine::translation::{ClassShare, IommuSpec, WalkersSpec};
 use serde::{Deserialize, Serialize};
 
 use super::{HostClassSpec, TenantClass};
@@ -127,6 +127,14 @@ impl Scenario {
     pub fn host_counts(&self) -> Option<Vec<u32>> {
         let given: Vec<_> = self.hosts.iter().map(|class| class.count).collect();
         share_out(&given, self.topology.hosts)
+    }
+
+    /// What each class of tenants gets of hardware that is not free for all.
+    #[must_use]
+    pub fn class_shares(&self) -> Vec<ClassShare> {
+        let share =
+            |class: &TenantClass| ClassShare { iotlb: class.iotlb_share, walkers: class.walker_share };
+        self.tenants.iter().map(share).collect()
     }
 
     /// Writes down the values that depend on other keys, so that a print shows them.

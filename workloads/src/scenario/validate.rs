@@ -44,6 +44,7 @@ impl Scenario {
             self.validate_addresses(&path, &group)?;
             self.validate_rates(&group)?;
             self.validate_streams(&path, &group)?;
+            self.validate_shares(&path, &group)?;
         }
         self.validate_length()?;
         self.validate_warm_up()
@@ -217,6 +218,16 @@ impl Scenario {
             }
         }
         Ok(())
+    }
+
+    /// The classes' parts of IOTLB and walkers come out.
+    fn validate_shares(&self, path: &str, hosts: &HostGroup) -> Result<(), SpecError> {
+        let names: Vec<_> = self.tenants.iter().map(|class| class.name.clone()).collect();
+        let parts = hosts.machine.parts(&names, &self.class_shares());
+        parts.map(|_| ()).map_err(|error| match error.key.starts_with("iommu.") {
+            true => SpecError::new(format!("{path}{}", error.key), error.problem),
+            false => error,
+        })
     }
 
     /// Streaming mappings go with what they can be simulated with.
