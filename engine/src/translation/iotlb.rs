@@ -95,6 +95,8 @@ pub struct Iotlb<P> {
     /// Valid entries of each leaf size: sizes without any need no look-up.
     valid: [u32; 3],
     wide: Option<WideSets>,
+    /// 1 where classes of tenants have sets of their own, else 0.
+    sets_divided: u32,
     /// How classes of tenants share it; `None` where every entry is free for all.
     parts: Option<Box<IotlbParts>>,
     counters: IotlbCounters,
@@ -233,6 +235,7 @@ impl<P: Replacement> Iotlb<P> {
             },
             valid: [0; 3],
             wide,
+            sets_divided: 0,
             parts: None,
             counters: IotlbCounters::default(),
         }
@@ -247,7 +250,7 @@ impl<P: Replacement> Iotlb<P> {
         }
         let divided = IotlbParts::new(spec.sharing, parts);
         if spec.sharing == IotlbSharing::Sets {
-            iotlb.index = Index::OfClass(spec.index);
+            (iotlb.index, iotlb.sets_divided) = (Index::OfClass(spec.index), 1);
         }
         if let Some(wide) = &mut iotlb.wide
             && spec.sharing == IotlbSharing::Ways
@@ -314,11 +317,15 @@ impl<P: Replacement> Iotlb<P> {
             }
     }
 
-    /// The set of the 4 KiB page of `iova`, whose hash this is.
+    /// The set of the 4 KiB page of `iova`, whose hash this is, where classes have no sets of their own: for
+    /// look-ups while [`Self::holds_pages_only`].
     #[inline]
     #[must_use]
-    pub fn set_of_page(&self, domain: DomainId, hash: u64, iova: Iova) -> u32 {
-        self.set(domain, hash, iova, LeafSize::Size4K)
+    pub fn set_of_page(&self, hash: u64, iova: Iova) -> u32 {
+        match self.index {
+            Index::Iova => (iova.0 >> LeafSize::Size4K.shift()) as u32 & (self.sets - 1),
+            Index::Hash | Index::OfClass(_) => reduce(hash, self.sets),
+        }
     }
 
     /// Set and way of exactly this leaf.
@@ -411,11 +418,12 @@ impl<P: Replacement> Iotlb<P> {
         None
     }
 
-    /// Whether every cached leaf is a 4 KiB page, so that [`Self::find_in`] finds what serves an address.
+    /// Whether every cached leaf is a 4 KiB page, so that [`Self::find_in`] finds what serves an address in its
+    /// [`Self::set_of_page`].
     #[inline]
     #[must_use]
     pub fn holds_pages_only(&self) -> bool {
-        self.valid[1] | self.valid[2] == 0
+        self.valid[1] | self.valid[2] | self.sets_divided == 0
     }
 
     /// The 4 KiB page of `iova` in this set and way; a hit for the replacement policy.
@@ -571,10 +579,18 @@ impl<P: Replacement> Iotlb<P> {
         if self.wide.is_some() {
             self.forget_wide(slot);
         }
-        if let Some(parts) = &mut self.parts {
-            let class = parts.classes.of(self.entries[slot as usize].domain);
-            parts.held[class] -= 1;
+        if self.parts.is_some() {
+            self.forget_held(slot);
         }
+    }
+
+    /// The class of an entry that goes holds one less.
+    #[cold]
+    #[inline(never)]
+    fn forget_held(&mut self, slot: u32) {
+        let Some(parts) = &mut self.parts else { return };
+        let class = parts.classes.of(self.entries[slot as usize].domain);
+        parts.held[class] -= 1;
     }
 
     #[inline(never)]

@@ -212,7 +212,7 @@ fn prepare<P: Replacement, W: Walks>(
         let (mut hash, mut set) = (0, 0);
         if let Some(context) = context {
             hash = Tag::new(context.domain, iova, LeafSize::Size4K).hash();
-            set = pass.iotlb.set_of_page(context.domain, hash, iova);
+            set = pass.iotlb.set_of_page(hash, iova);
             pass.iotlb.prefetch_set(set);
             pass.tables[context.table as usize].prefetch_region(iova);
         }

@@ -62,13 +62,13 @@ impl Pool {
     }
 
     /// When the queue takes another walk, at `now` or later.
-    #[inline]
+    #[inline(always)]
     fn admission(&self, now: Picoseconds) -> Picoseconds {
         if self.starts.len() < self.queue_entries { now } else { now.max(self.starts[self.earliest]) }
     }
 
     /// A walker is busy from `start` to `end`. Starts do not decrease: the earliest makes room for this one.
-    #[inline]
+    #[inline(always)]
     fn start(&mut self, start: Picoseconds, end: Picoseconds) {
         self.free_at.take_first();
         self.free_at.insert(end, |at| *at);
@@ -150,21 +150,29 @@ impl Walkers {
     }
 
     /// The walkers that serve a domain.
-    #[inline]
+    #[inline(always)]
     fn pool(&self, domain: DomainId) -> &Pool {
-        match &self.of_classes {
-            None => &self.pool,
-            Some(of_classes) => &of_classes.pools[of_classes.classes.of(domain)],
-        }
+        if self.of_classes.is_none() { &self.pool } else { self.pool_of_class(domain) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pool_of_class(&self, domain: DomainId) -> &Pool {
+        let of_classes = self.of_classes.as_ref().expect("walkers are divided");
+        &of_classes.pools[of_classes.classes.of(domain)]
     }
 
     /// See [`Self::pool`].
-    #[inline]
+    #[inline(always)]
     fn pool_mut(&mut self, domain: DomainId) -> &mut Pool {
-        match &mut self.of_classes {
-            None => &mut self.pool,
-            Some(of_classes) => &mut of_classes.pools[of_classes.classes.of(domain)],
-        }
+        if self.of_classes.is_none() { &mut self.pool } else { self.pool_of_class_mut(domain) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pool_of_class_mut(&mut self, domain: DomainId) -> &mut Pool {
+        let of_classes = self.of_classes.as_mut().expect("walkers are divided");
+        &mut of_classes.pools[of_classes.classes.of(domain)]
     }
 
     /// When each walker is free.
