@@ -177,7 +177,11 @@ pub struct TenantPlan {
     pub buffers: Vec<BufferPlan>,
     /// What it maps for each DMA. Its source must then be a closed loop.
     pub streaming: Option<StreamingPlan>,
-    /// What it sends. Under domain scope `adapter` the engine adds the same offset as to its buffers.
+    /// The VF, of the same adapter, whose part of a domain under scope `adapter` its DMAs go to: its own where there
+    /// is none.
+    pub aims_at: Option<VfIndex>,
+    /// What it sends. Under domain scope `adapter` the engine adds the same offset as to the buffers of the VF that
+    /// it aims at.
     pub source: Box<dyn Source>,
 }
 

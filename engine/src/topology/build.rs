@@ -261,7 +261,7 @@ fn spawn_tenants(
     // many IOMMUs it has.
     for vf in place.first_vf()..place.first_vf() + place.vfs() {
         let (adapter, vf_of_adapter) = (vf / place.vfs_per_adapter, vf % place.vfs_per_adapter);
-        let TenantPlan { class, attached, buffers, streaming, source } =
+        let TenantPlan { class, attached, buffers, streaming, aims_at, source } =
             (plan.tenants)(place.host, VfIndex(vf));
         let shared = machine.topology.domain_scope == DomainScope::Adapter;
         if !shared || vf_of_adapter == 0 {
@@ -269,7 +269,9 @@ fn spawn_tenants(
         }
         let (domain, context) = *domains.last().expect("just spawned");
         let first_vf = vf - vf_of_adapter;
-        let part = if shared { u64::from(vf_of_adapter) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
+        let part_of = |vf: u32| if shared { u64::from(vf - first_vf) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
+        let part = part_of(vf);
+        let iova_offset = aims_at.map_or(part, |VfIndex(vf)| part_of(vf));
         world.spawn(Vm { class });
         for (number, buffer) in buffers.iter().enumerate() {
             let seed =
@@ -301,7 +303,7 @@ fn spawn_tenants(
             ContextEntry(attached.then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             Feedback::new(feedback),
-            TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
+            TrafficSource { source, emitted: 0, intended: None, iova_offset },
             VfQueue {
                 streams: streaming.is_some(),
                 ..VfQueue::new(queue_entries, machine.scheduler.vf_outstanding, feedback.is_some())

@@ -58,6 +58,7 @@ fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
             attached: true,
             buffers: vec![buffer(vf.0)],
             streaming: None,
+            aims_at: None,
             source: Box::new(Silent),
         }),
         warm_up: Picoseconds::ZERO,

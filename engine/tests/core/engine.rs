@@ -116,6 +116,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
             attached: attached[vf.0 as usize],
             buffers: buffers.clone(),
             streaming: streams[vf.0 as usize].clone(),
+            aims_at: None,
             source: Box::new(Listed::new(Arc::clone(&traffic[vf.0 as usize]), loops[vf.0 as usize].clone())),
         }),
         expected_requests: requests,

@@ -9,7 +9,9 @@ use portcullis_engine::plan::{BufferPlan, HostClass, RunPlan, TenantPlan};
 use portcullis_engine::units::Picoseconds;
 
 use super::{ClassRate, HostGroup, Quotas, Shares};
-use crate::scenario::{ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass, nearest};
+use crate::scenario::{
+    Aim, ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass, nearest,
+};
 use crate::source::{
     AliasTable, Arrivals, Clients, Layout, Limit, Pattern, Silent, Stream, StreamRng, TenantSource, Think,
     Transfers, When, permutation, stream, zipf_table,
@@ -135,6 +137,8 @@ struct Class {
     first_vf: u32,
     vfs: u32,
     attached: bool,
+    /// The class whose buffers its DMAs go to, where that is another.
+    aims_at: Option<usize>,
     buffer: BufferPlan,
     streaming: Option<StreamingPlan>,
     rate_hz: f64,
@@ -155,7 +159,8 @@ impl Fleet {
             let mut first_vf = 0;
             let mut classes = Vec::with_capacity(group.rates.len());
             for (class, rate) in scenario.tenants.iter().zip(&group.rates) {
-                classes.push(Class::new(class, *rate, first_vf, &mut tables));
+                let aim = class.aim(&scenario.tenants, &class.name).expect("a valid scenario");
+                classes.push(Class::new(class, &aim, *rate, first_vf, &mut tables));
                 first_vf += rate.vfs_per_adapter;
             }
             assert_eq!(first_vf, topology.vfs_per_adapter, "the counts of the classes add up");
@@ -185,6 +190,12 @@ impl Fleet {
         TenantPlan {
             class: index as u32,
             attached: class.attached,
+            aims_at: class.aims_at.map(|target| {
+                let target = &group.classes[target];
+                VfIndex(
+                    vf.0 - in_adapter + target.first_vf + (in_adapter - class.first_vf) % target.vfs.max(1),
+                )
+            }),
             buffers: if class.streaming.is_some() { Vec::new() } else { vec![class.buffer.clone()] },
             streaming: class.streaming.clone(),
             source: Box::new(TenantSource::new(
@@ -212,9 +223,9 @@ fn shares(groups: &[HostGroup]) -> Vec<Shares> {
 }
 
 impl Class {
-    fn new(class: &TenantClass, rate: ClassRate, first_vf: u32, tables: &mut Tables) -> Self {
+    fn new(class: &TenantClass, aim: &Aim, rate: ClassRate, first_vf: u32, tables: &mut Tables) -> Self {
         let memory = &class.memory;
-        let pages = u32::try_from(memory.pages).expect("pages are bounded");
+        let pages = u32::try_from(aim.pages).expect("pages are bounded");
         let iova = Iova(memory.iova);
         Self {
             first_vf,
@@ -242,10 +253,11 @@ impl Class {
             rate_hz: rate.per_vf_hz,
             arrivals: class.arrivals.clone(),
             pattern: tables.pattern(class, pages),
+            aims_at: aim.class,
             layout: Layout {
-                base: iova,
+                base: Iova(aim.iova),
                 pages,
-                page_size: memory.page_size,
+                page_size: aim.page_size,
                 alignment: class.alignment,
                 cross_pages: class.cross_pages,
             },

@@ -153,9 +153,10 @@ impl Scenario {
                 walkers.memory_ns.get_or_insert(WalkersSpec::MEMORY_NS_DEFAULT);
             }
         }
-        for class in &mut self.tenants {
+        let aims: Vec<_> = self.tenants.iter().map(|class| class.aim(&self.tenants, "")).collect();
+        for (class, aim) in self.tenants.iter_mut().zip(aims) {
             class.arrivals.fill_in();
-            class.pattern.fill_in(class.memory.pages);
+            class.pattern.fill_in(aim.map_or(class.memory.pages, |aim| aim.pages));
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ impl Scenario {
             }
         }
         for class in &self.tenants {
-            class.validate(&path_of(class))?;
+            class.validate(&path_of(class), &self.tenants)?;
         }
         // Where each class of hosts says which tenants it carries, nobody asks for these counts.
         if !self.hosts.is_empty() || self.class_counts().is_some() {
@@ -214,6 +214,13 @@ impl Scenario {
                         "puts the end of the buffer at {:#x}, beyond the {bits} bits of address it may have",
                         class.memory.end()
                     ),
+                ));
+            }
+            let aim = class.aim(&self.tenants, &path_of(class))?;
+            if aim.end() > 1 << bits {
+                return Err(SpecError::new(
+                    format!("{}.target", path_of(class)),
+                    format!("ends at {:#x}, beyond the {bits} bits of address that a VF may have", aim.end()),
                 ));
             }
         }
