@@ -108,6 +108,16 @@ pub enum Audit {
     Off,
 }
 
+/// `sabotage`: what the engine does wrong on purpose, so that it can be seen that the audit finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sabotage {
+    /// The cached translations of each IOMMU's second domain carry the tag of its first.
+    WrongDomainTag,
+    /// Every eighth command of an invalidation queue drops nothing and is reported complete.
+    MissedInvalidation,
+}
+
 /// `[report]`: what a run records beside its totals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -212,6 +222,8 @@ pub struct RunPlan {
     pub batch: BatchSpec,
     /// Which translations the owner map judges.
     pub audit: Audit,
+    /// What goes wrong on purpose.
+    pub sabotage: Option<Sabotage>,
     /// What is recorded.
     pub report: ReportSpec,
     /// Whether every request is logged.

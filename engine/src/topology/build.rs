@@ -19,7 +19,7 @@ use crate::link::{RateLimits, WireTimes, WriteOrder};
 use crate::memory::{
     CompletedRows, Downlink, LastLevelCache, MemoryTimes, PostedWrites, Retirement, Watchers,
 };
-use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
+use crate::plan::{BufferPlan, FrameLayout, RunPlan, Sabotage, TenantPlan};
 use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, TrafficSource, spawn_rows};
 use crate::translation::replacement::with_iotlb;
@@ -267,7 +267,10 @@ fn spawn_tenants(
         if !shared || vf_of_adapter == 0 {
             domains.push(spawn_domain(world, domains.len() as u32, class));
         }
-        let (domain, context) = *domains.last().expect("just spawned");
+        let (domain, mut context) = *domains.last().expect("just spawned");
+        if plan.sabotage == Some(Sabotage::WrongDomainTag) && domains.len() == 2 {
+            context.domain = domains[0].1.domain;
+        }
         let first_vf = vf - vf_of_adapter;
         let part_of = |vf: u32| if shared { u64::from(vf - first_vf) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
         let part = part_of(vf);
@@ -343,6 +346,7 @@ fn start_streams(
     let translates = spec.mode == IommuMode::Translate;
     let domains = world.query::<&Domain>().iter(world).map(|domain| domain.id).collect();
     let mut control = Control::new(&spec.invalidation, translates, streams, domains);
+    control.misses_invalidations = plan.sabotage == Some(Sabotage::MissedInvalidation);
     // The frames are nobody's as far as lasting mappings are concerned.
     control.frames = memory.frames.take_pool(control.streams.iter().flatten().map(|stream| &stream.plan));
     let mut tables = world.query::<&mut PageTable>();

@@ -49,6 +49,7 @@ fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
         }],
         batch: BatchSpec::default(),
         audit: Audit::Full,
+        sabotage: None,
         report: ReportSpec::default(),
         log_requests: false,
         classes: vec!["all".to_owned()],

@@ -107,6 +107,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         }],
         batch: BatchSpec { batch_requests, visit_requests: 100 },
         audit: Audit::Full,
+        sabotage: None,
         report: ReportSpec { windows: 7, tenant_windows: true, timeline_rows_per_host: 1_000 },
         log_requests: true,
         classes: case.class_names(),

@@ -48,6 +48,7 @@ impl Scenario {
             host_classes,
             batch: self.engine.clone(),
             audit: self.audit,
+            sabotage: self.sabotage,
             report: self.report.clone(),
             log_requests: false,
             classes: self.tenants.iter().map(|class| class.name.clone()).collect(),
@@ -61,25 +62,29 @@ impl Scenario {
 }
 
 impl Scenario {
-    /// The same with one class of tenants alone: the VFs of the others are there, with their memory, and intend
-    /// nothing. Those of the class intend what they do in [`Self::plan`].
+    /// The same without the classes of tenants of these indices: their VFs are there, with their memory, and intend
+    /// nothing. Those of the other classes intend what they do in [`Self::plan`].
     ///
     /// # Panics
-    /// If the scenario is not valid, or has no class of this index.
+    /// If the scenario is not valid, or all its classes are left out.
     #[must_use]
-    pub fn plan_alone(&self, class: u32) -> RunPlan {
+    pub fn plan_without(&self, silent: &[u32]) -> RunPlan {
         let plan = self.plan();
-        let tenants = plan.tenants;
+        let (tenants, silent) = (plan.tenants, silent.to_vec());
         let of_group = |group: &HostGroup| {
-            let rate = group.rates[class as usize];
-            group.adapters() as f64 * f64::from(rate.vfs_per_adapter) * rate.per_vf_hz
+            let heard = group.rates.iter().zip(0..).filter(|(_, class)| !silent.contains(class));
+            let vf_hz = heard.map(|(rate, _)| f64::from(rate.vfs_per_adapter) * rate.per_vf_hz);
+            group.adapters() as f64 * vf_hz.sum::<f64>()
         };
-        let class_hz: f64 = self.host_groups().iter().map(of_group).sum();
-        let share = class_hz / self.total_hz();
+        let heard_hz: f64 = self.host_groups().iter().map(of_group).sum();
+        let share = heard_hz / self.total_hz();
         RunPlan {
             tenants: Box::new(move |host, vf| {
                 let tenant = tenants(host, vf);
-                if tenant.class == class { tenant } else { TenantPlan { source: Box::new(Silent), ..tenant } }
+                if !silent.contains(&tenant.class) {
+                    return tenant;
+                }
+                TenantPlan { source: Box::new(Silent), ..tenant }
             }),
             expected_requests: (plan.expected_requests as f64 * share + 0.5) as u64,
             ..plan

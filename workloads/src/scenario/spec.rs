@@ -5,7 +5,7 @@ use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::invalidation::Granularity;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
-use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec};
+use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec, Sabotage};
 use portcullis_engine::topology::TopologySpec;
 use portcullis_engine::translation::{ClassShare, IommuSpec, WalkersSpec};
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,10 @@ pub struct Scenario {
     /// Which translations the owner map judges: `full`, `sample` or `off`. Default `full`.
     #[serde(default)]
     pub audit: Audit,
+    /// What goes wrong on purpose, so that it can be seen that the audit finds it: `wrong_domain_tag` or
+    /// `missed_invalidation`. Left out: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sabotage: Option<Sabotage>,
     /// The machine whose values stand in for keys that are left out: a name or a file. It is gone once the
     /// scenario is read, as they stand in their places then. No default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,6 +181,7 @@ impl Scenario {
             warmup_us: 0.0,
             seed: default_seed(),
             audit: Audit::default(),
+            sabotage: Some(Sabotage::WrongDomainTag),
             machine: Some(String::new()),
             topology: TopologySpec::default(),
             scheduler: SchedulerSpec::default(),
