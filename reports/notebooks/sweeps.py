@@ -52,13 +52,14 @@ def figures_directory(given: str | None) -> Path:
 
 
 def sweep(scenario: str, axes: dict[str, str], settings: dict[str, object], data: Path) -> Path:
-    """Simulates a scenario beside the notebooks over `axes`, with `settings`; the directory of the data set.
+    """Simulates a scenario, built in or a file beside the notebooks, over `axes`, with `settings`; the directory of the data set.
 
     Each choice of settings has a directory of its own, so that a choice made before is read, not simulated again.
     """
     name = "-".join([*(str(value) for value in settings.values()), *(key.split(".")[-1] for key in axes)])
     directory = data / Path(scenario).stem / name
-    command = [binary(), "sweep", str(NOTEBOOKS / scenario), "--jobs", "2", "--quiet", "--out", str(directory)]
+    path = NOTEBOOKS / scenario
+    command = [binary(), "sweep", str(path) if path.exists() else scenario, "--jobs", "2", "--quiet", "--out", str(directory)]
     for key, values in axes.items():
         command += ["--axis", f"{key}={values}"]
     for key, value in settings.items():
