@@ -65,7 +65,7 @@ impl FramePool {
     /// The frame behind a leaf leaves its owner at `now`. Whether every access that was translated to it
     /// has ended by then.
     pub fn give_back(&mut self, leaf: &Leaf, now: Picoseconds) -> bool {
-        let number = self.number(leaf).expect("a frame of the pool");
+        let number = self.number(leaf.size, leaf.target).expect("a frame of the pool");
         let run = &mut self.runs[leaf.size as usize];
         let frame = &mut run.frames[number];
         debug_assert_ne!(frame.owner, NOBODY, "a frame is given back once");
@@ -74,10 +74,10 @@ impl FramePool {
         frame.accessed_until <= now
     }
 
-    /// The VM accesses the frame behind a leaf until `until`.
-    pub fn access(&mut self, leaf: &Leaf, vm: u32, until: Picoseconds) -> Holder {
-        let Some(number) = self.number(leaf) else { return Holder::Nobody };
-        let frame = &mut self.runs[leaf.size as usize].frames[number];
+    /// The VM accesses the frame of `size` around `target` until `until`.
+    pub fn access(&mut self, size: LeafSize, target: PhysAddr, vm: u32, until: Picoseconds) -> Holder {
+        let Some(number) = self.number(size, target) else { return Holder::Nobody };
+        let frame = &mut self.runs[size as usize].frames[number];
         if frame.owner != vm {
             return if frame.owner == NOBODY { Holder::Nobody } else { Holder::Other(frame.owner) };
         }
@@ -85,9 +85,9 @@ impl FramePool {
         Holder::Own
     }
 
-    fn number(&self, leaf: &Leaf) -> Option<usize> {
-        let run = &self.runs[leaf.size as usize];
-        let number = (leaf.target.0.checked_sub(run.first.0)? >> leaf.size.shift()) as usize;
+    fn number(&self, size: LeafSize, target: PhysAddr) -> Option<usize> {
+        let run = &self.runs[size as usize];
+        let number = (target.0.checked_sub(run.first.0)? >> size.shift()) as usize;
         (number < run.frames.len()).then_some(number)
     }
 }

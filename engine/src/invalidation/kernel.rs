@@ -6,16 +6,18 @@ use std::collections::{BinaryHeap, VecDeque};
 use hashbrown::HashMap;
 
 use super::frames::{FramePool, Holder};
-use super::spec::{Granularity, InvalidationMode, InvalidationSpec};
+use super::outlook::Outlook;
+use super::spec::{Granularity, InvalidationMode, InvalidationSpec, WalkCacheInvalidation};
 use super::stream::Stream;
 use crate::account::{Breach, BreachCause};
 use crate::domain::{Leaf, PageTable};
 use crate::hash::MixBuildHasher;
 use crate::ids::{DomainId, Iova};
-use crate::memory::{MemoryTimes, Retired};
-use crate::request::{Op, Sequence};
+use crate::link::time_before;
+use crate::memory::Retired;
+use crate::request::Sequence;
 use crate::translation::replacement::Replacement;
-use crate::translation::{Iotlb, Walkers};
+use crate::translation::{Iotlb, Served, WalkCaches, Walkers};
 use crate::units::Picoseconds;
 
 /// What happens, in the order in which it does at one instant.
@@ -89,10 +91,10 @@ struct FlushQueue {
     timer_on: bool,
 }
 
-/// What the invalidation queue counted.
+/// What the invalidation queue counted after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InvalidationCounters {
-    /// Commands carried out.
+    /// Commands carried out after it, whose waits count too.
     pub commands: u64,
     /// Of these, flushes of deferred unmaps.
     pub flushes: u64,
@@ -110,21 +112,23 @@ pub struct InvalidationCounters {
 pub struct Hardware<'a, P> {
     /// The cache.
     pub iotlb: &'a mut Iotlb<P>,
+    /// The walk caches, where there may be some.
+    pub walk_caches: Option<&'a mut WalkCaches>,
     /// The walkers.
     pub walkers: &'a mut Walkers,
     /// The page tables, by index.
     pub tables: &'a mut [PageTable],
 }
 
-/// A look-up of a streaming mapping, for [`Control::judge`].
+/// A DMA to a streaming mapping, for [`Control::judge`].
 #[derive(Clone, Copy, Debug)]
-pub struct Access {
+pub struct Access<'a> {
     /// The VF, by its index within the host.
     pub vf: u32,
-    /// The leaf that served it.
-    pub leaf: Leaf,
-    /// Whether the page table no longer holds it so.
-    pub unheld: bool,
+    /// What served its look-ups: all of one buffer.
+    pub served: &'a [Served],
+    /// When it was intended.
+    pub intended: Picoseconds,
     /// When its access to memory ends.
     pub until: Picoseconds,
     /// Whether the owner's map is asked.
@@ -138,6 +142,8 @@ pub struct Control {
     pub streams: Vec<Option<Stream>>,
     /// Who holds which frame.
     pub frames: FramePool,
+    /// What clients that wait can come to send.
+    pub outlook: Outlook,
     /// Requests whose clients go on, and whose sources have not been told.
     pub told: Vec<Retired>,
     /// Rows completed in this batch whose drivers know.
@@ -149,6 +155,9 @@ pub struct Control {
     least_reaction: Picoseconds,
     mode: InvalidationMode,
     granularity: Granularity,
+    walk_caches: WalkCacheInvalidation,
+    /// When counting starts.
+    warm_up: Picoseconds,
     /// Whether there is an IOTLB to invalidate.
     translates: bool,
     command_cost: Picoseconds,
@@ -171,18 +180,20 @@ pub struct Control {
 }
 
 impl Control {
-    /// Of the IOMMU of this specification, `translates` unless it is off or passes through; `domains` are the
-    /// IDs of its domains by the index of their page tables.
+    /// Of the IOMMU of this specification, `translates` unless it is off or passes through, that counts from
+    /// `warm_up` on; `domains` are the IDs of its domains by the index of their page tables.
     #[must_use]
     pub fn new(
         spec: &InvalidationSpec,
         translates: bool,
+        warm_up: Picoseconds,
         streams: Vec<Option<Stream>>,
         domains: Vec<DomainId>,
     ) -> Self {
         let reactions = streams.iter().flatten().map(|stream| stream.plan.unmap_after);
         Self {
             least_reaction: reactions.min().unwrap_or(Picoseconds::MAX),
+            outlook: Outlook::new(streams.len()),
             streams,
             frames: FramePool::default(),
             told: Vec::new(),
@@ -191,6 +202,8 @@ impl Control {
             misses_invalidations: false,
             mode: spec.mode,
             granularity: spec.granularity(),
+            walk_caches: spec.walk_caches(),
+            warm_up,
             translates,
             command_cost: Picoseconds::from_ns_f64(spec.command_ns),
             flush_entries: spec.flush_entries,
@@ -243,43 +256,58 @@ impl Control {
     /// A request is over at `completed`: its driver will know.
     pub fn note_over(&mut self, vf: u32, sequence: Sequence, iova: Iova, completed: Picoseconds) {
         let Some(stream) = self.stream(vf) else { return };
-        let time = completed + stream.plan.unmap_after;
+        let time = stream.reacts_at(completed);
         let sequence = sequence.0;
-        let event = if stream.is_late(sequence) {
-            Event::Return { vf, sequence }
+        let (event, goes_on_from) = if stream.is_late(sequence) {
+            (Event::Return { vf, sequence }, time)
         } else {
-            Event::Unmap { vf, sequence, buffer: stream.buffer_of(iova) }
+            let waits = self.translates && self.mode == InvalidationMode::Strict;
+            let least = if waits { self.command_cost } else { Picoseconds::ZERO };
+            (Event::Unmap { vf, sequence, buffer: stream.buffer_of(iova) }, time + least)
         };
+        self.outlook.not_before(vf, sequence, goes_on_from);
         self.at(time, event);
     }
 
-    /// A DMA was translated at its place in the order: its access to memory ends so much later.
+    /// A DMA was translated at its place in the order: its access to memory ends at `until`.
     #[inline]
-    pub fn note_access(&mut self, known_at: Picoseconds, op: Op, memory: &MemoryTimes) {
-        self.drained_at = self.drained_at.max(known_at + memory.latency(op, false));
+    pub fn note_access(&mut self, until: Picoseconds) {
+        self.drained_at = self.drained_at.max(until);
     }
 
-    /// Judges an access of a VF with streaming mappings, at its place in the order of look-ups. Whether it is
+    /// Whether what happens at `time` counts.
+    fn counts(&self, time: Picoseconds) -> bool {
+        time >= self.warm_up
+    }
+
+    /// Judges a DMA of a VF with streaming mappings, at its place in the order of look-ups. Whether it is
     /// stale: served by a cached translation though the unmap of its page has returned.
-    pub fn judge(&mut self, access: Access) -> bool {
-        let Access { vf, leaf, unheld, until, audited } = access;
-        let holder = self.frames.access(&leaf, vf, until);
+    pub fn judge(&mut self, access: Access<'_>) -> bool {
+        let Access { vf, served, intended, until, audited } = access;
+        let counts = self.counts(intended);
         let stream = self.streams[vf as usize].as_mut().expect("a VF with streaming mappings");
-        // What is gone from the table is excused by the invalidation under way, and by nothing else.
-        let pending = if unheld { self.pending.get(&(stream.table, leaf.base.0)) } else { None };
-        let stale = pending == Some(&true);
-        stream.books.stale += u64::from(stale);
+        let (mut stale, mut breach) = (false, None);
+        for Served { leaf, unheld } in served {
+            let holder = self.frames.access(stream.plan.page_size, leaf.target, vf, until);
+            // What is gone from the table is excused by the invalidation under way, and by nothing else.
+            let buffer = stream.buffer_of(leaf.base);
+            let pending = if *unheld { self.pending.get(&(stream.table, buffer.0)) } else { None };
+            stale |= pending == Some(&true);
+            let cause = match holder {
+                _ if *unheld && pending.is_some() => continue,
+                _ if *unheld => BreachCause::OutlivedInvalidation,
+                Holder::Own => continue,
+                Holder::Other(other) => BreachCause::OthersFrame(other),
+                Holder::Nobody => BreachCause::NoTenantsFrame,
+            };
+            breach.get_or_insert(Breach::new(until, vf, leaf.target, cause));
+        }
+        stream.books.stale += u64::from(stale && counts);
         if audited {
             self.counters.judged += 1;
-            let is_well = if unheld { pending.is_some() } else { holder == Holder::Own };
-            stream.books.breaches += u64::from(!is_well);
-            if !is_well {
-                let cause = match holder {
-                    _ if unheld => BreachCause::OutlivedInvalidation,
-                    Holder::Other(other) => BreachCause::OthersFrame(other),
-                    _ => BreachCause::NoTenantsFrame,
-                };
-                self.note_breach(Breach::new(until, vf, leaf.target, cause));
+            stream.books.breaches += u64::from(breach.is_some());
+            if let Some(breach) = breach {
+                self.note_breach(breach);
             }
         }
         stale
@@ -303,10 +331,11 @@ impl Control {
     }
 
     fn unmap(&mut self, now: Picoseconds, vf: u32, sequence: u64, buffer: Iova, tables: &mut [PageTable]) {
+        let counts = self.counts(now);
         let stream = self.streams[vf as usize].as_mut().expect("a VF with streaming mappings");
         let (table, size) = (stream.table, stream.plan.page_size);
         let leaf = tables[table as usize].unmap(buffer, size).expect("a buffer is unmapped once");
-        stream.books.unmaps += 1;
+        stream.books.unmaps += u64::from(counts);
         let unmapped = Unmapped { vf, leaf, since: now };
         if !self.translates {
             // Nothing was cached, and nothing stands between the device and memory.
@@ -346,17 +375,24 @@ impl Control {
             self.streams[unmapped.vf as usize].as_mut().expect("it unmapped").queued = 0;
         }
         let drops = if self.granularity == Granularity::Global { Drops::Global } else { Drops::Domain };
-        self.counters.flushes += 1;
         let domain = self.domains[table as usize];
         self.submit(now, Command { domain, table, drops, flushes, waiter });
+        self.counters.flushes += u64::from(self.counts(self.queue_free_at));
     }
 
     /// A command enters the invalidation queue.
     fn submit(&mut self, now: Picoseconds, command: Command) {
         let start = now.max(self.queue_free_at);
         self.queue_free_at = start + self.command_cost;
-        self.counters.busy_ps += self.command_cost.0;
-        self.counters.wait_ps += u128::from((start - now).0);
+        let in_warm_up = time_before(self.warm_up, start, self.queue_free_at);
+        self.counters.busy_ps += self.command_cost.0 - in_warm_up;
+        if self.counts(self.queue_free_at) {
+            self.counters.commands += 1;
+            self.counters.wait_ps += u128::from((start - now).0);
+        }
+        if let Some((unmapped, sequence)) = &command.waiter {
+            self.outlook.not_before(unmapped.vf, *sequence, self.queue_free_at);
+        }
         self.commands.push_back(command);
         self.at(self.queue_free_at, Event::Invalidate { command: self.submitted });
         self.submitted += 1;
@@ -365,12 +401,15 @@ impl Control {
     /// The IOMMU carries out a command: nothing it names is cached from now on, and what is under way for
     /// it will not be. It is complete when every access translated before has ended.
     fn invalidate<P: Replacement>(&mut self, now: Picoseconds, number: u64, hardware: &mut Hardware<'_, P>) {
-        self.counters.commands += 1;
-        self.at(now.max(self.drained_at), Event::Complete { command: number });
+        let command = &self.commands[(number - self.completed) as usize];
+        let complete_at = now.max(self.drained_at);
+        if let Some((unmapped, sequence)) = &command.waiter {
+            self.outlook.not_before(unmapped.vf, *sequence, complete_at);
+        }
+        self.events.push(Reverse((complete_at, Event::Complete { command: number })));
         if self.misses_invalidations && number % 8 == 7 {
             return;
         }
-        let command = &self.commands[(number - self.completed) as usize];
         let (first, last) = match command.drops {
             Drops::Page(first, last) => {
                 hardware.iotlb.invalidate_range(command.domain, first, last);
@@ -387,6 +426,15 @@ impl Control {
         };
         let domain = (!matches!(command.drops, Drops::Global)).then_some(command.domain);
         hardware.walkers.cancel_fills(domain, first, last);
+        if self.walk_caches == WalkCacheInvalidation::Full
+            && let Some(caches) = hardware.walk_caches.as_deref_mut()
+        {
+            match command.drops {
+                Drops::Page(first, last) => caches.invalidate_range(now, command.domain, first, last),
+                Drops::Domain => caches.invalidate_domain(now, command.domain),
+                Drops::Global => caches.invalidate_all(now),
+            }
+        }
     }
 
     /// The oldest command is complete.
@@ -396,15 +444,18 @@ impl Control {
         for unmapped in &command.flushes {
             self.forget(command.table, unmapped);
             let stream = self.streams[unmapped.vf as usize].as_mut().expect("it unmapped");
-            stream.books.exposure_ps += u128::from((now - unmapped.since).0);
+            let since = unmapped.since.max(self.warm_up);
+            stream.books.exposure_ps += u128::from(now.saturating_sub(since).0);
         }
         if let Some((unmapped, sequence)) = command.waiter {
             self.forget(command.table, &unmapped);
             self.release(&unmapped, now);
-            let books = &mut self.streams[unmapped.vf as usize].as_mut().expect("it unmapped").books;
-            let wait = now - unmapped.since;
-            books.unmap_wait_ps += u128::from(wait.0);
-            books.unmap_wait_max = books.unmap_wait_max.max(wait);
+            if self.counts(unmapped.since) {
+                let books = &mut self.streams[unmapped.vf as usize].as_mut().expect("it unmapped").books;
+                let wait = now - unmapped.since;
+                books.unmap_wait_ps += u128::from(wait.0);
+                books.unmap_wait_max = books.unmap_wait_max.max(wait);
+            }
             self.go_on(unmapped.vf, sequence, now, tables);
         }
     }
@@ -424,6 +475,7 @@ impl Control {
     /// reaches what is no longer the tenant's: stale where that was accepted, a breach where it was not.
     fn release(&mut self, unmapped: &Unmapped, now: Picoseconds) {
         let over = self.frames.give_back(&unmapped.leaf, now);
+        let counts = self.counts(now);
         let books = &mut self.streams[unmapped.vf as usize].as_mut().expect("it unmapped").books;
         match self.mode {
             InvalidationMode::Strict if !over => {
@@ -431,7 +483,7 @@ impl Control {
                 self.note_breach(Breach::new(now, unmapped.vf, unmapped.leaf.target, BreachCause::FrameLeft));
             }
             InvalidationMode::Strict => {}
-            InvalidationMode::Deferred => books.stale += u64::from(!over),
+            InvalidationMode::Deferred => books.stale += u64::from(!over && counts),
         }
     }
 
@@ -455,6 +507,7 @@ impl Control {
     /// control events, and nothing can be the cause of what was before it.
     fn tell(&mut self, vf: u32, sequence: u64, now: Picoseconds) {
         let time = now + Picoseconds(1);
+        self.outlook.goes_on(vf, sequence);
         self.told.push(Retired { vf, sequence: Sequence(sequence), time });
     }
 }

@@ -14,6 +14,7 @@
 mod components;
 mod frames;
 mod kernel;
+mod outlook;
 mod spec;
 mod stream;
 mod systems;
@@ -21,6 +22,7 @@ mod systems;
 pub use components::*;
 pub use frames::*;
 pub use kernel::*;
+pub use outlook::*;
 pub use spec::*;
 pub use stream::*;
 pub use systems::*;

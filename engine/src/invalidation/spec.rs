@@ -27,6 +27,16 @@ pub enum Granularity {
     Global,
 }
 
+/// `iommu.invalidation.walk_caches`: whether a command drops what walk caches hold of what it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WalkCacheInvalidation {
+    /// No: no table was taken out of the page table, and the command says so.
+    LeafOnly,
+    /// Yes, at every level.
+    Full,
+}
+
 /// `[iommu.invalidation]`: how unmapped pages leave the IOTLB.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -37,6 +47,12 @@ pub struct InvalidationSpec {
     /// Default `page` when strict, `domain` when deferred (Linux).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub granularity: Option<Granularity>,
+    /// `leaf_only` or `full`: whether walk caches keep what a command names. Default `leaf_only` where a command
+    /// drops a page: an unmap of one page takes no table out, so Linux sets the invalidation hint of VT-d, with
+    /// which non-leaf entries may stay cached. Default `full` where it drops a domain or everything: such
+    /// commands of VT-d have no hint (Intel VT-d specification, IOTLB Invalidate Descriptor).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub walk_caches: Option<WalkCacheInvalidation>,
     /// What the invalidation queue, a serial server, takes for a command, in nanoseconds.
     /// Default 714 (2.8 M unmaps a second on two sockets: NVIDIA NV-Kernels, pull request 182).
     pub command_ns: f64,
@@ -53,6 +69,7 @@ impl Default for InvalidationSpec {
         Self {
             mode: InvalidationMode::Strict,
             granularity: None,
+            walk_caches: None,
             command_ns: 714.0,
             flush_entries: 256,
             flush_timer_us: 10_000.0,
@@ -67,6 +84,15 @@ impl InvalidationSpec {
         self.granularity.unwrap_or(match self.mode {
             InvalidationMode::Strict => Granularity::Page,
             InvalidationMode::Deferred => Granularity::Domain,
+        })
+    }
+
+    /// Whether walk caches keep what a command names.
+    #[must_use]
+    pub fn walk_caches(&self) -> WalkCacheInvalidation {
+        self.walk_caches.unwrap_or(match self.granularity() {
+            Granularity::Page => WalkCacheInvalidation::LeafOnly,
+            Granularity::Domain | Granularity::Global => WalkCacheInvalidation::Full,
         })
     }
 

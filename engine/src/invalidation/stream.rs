@@ -5,10 +5,13 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{LeafSize, Permissions};
-use crate::hash::mix64;
+use crate::hash::{mix64, reduce};
 use crate::ids::Iova;
 use crate::request::Address;
 use crate::units::Picoseconds;
+
+/// Stream of random numbers that addresses are drawn from.
+const ADDRESSES: u64 = 1 << 62;
 
 /// Which of the addresses that are free a driver hands out next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +22,8 @@ pub enum IovaReuse {
     Lifo,
     /// The one given back first: a ring.
     Fifo,
+    /// Any: an allocator that has been at work for long, whose free addresses are in no order.
+    Random,
 }
 
 /// Streaming mappings: each DMA goes to a buffer of one page that was mapped for it, and ends in it. When it is over the
@@ -38,6 +43,8 @@ pub struct StreamingPlan {
     pub permissions: Permissions,
     /// From the completion of a DMA to the unmap of its buffer.
     pub unmap_after: Picoseconds,
+    /// How often the driver looks what is over: it unmaps at multiples of this. 0: whenever something is.
+    pub poll: Picoseconds,
     /// Which address is handed out next.
     pub reuse: IovaReuse,
     /// Share of the DMAs that go where an earlier one went, whose buffer the driver has, or will have,
@@ -76,6 +83,8 @@ pub struct Stream {
     /// What was counted.
     pub books: StreamBooks,
     seed: u64,
+    /// Addresses handed out so far.
+    taken: u64,
     /// Buffers mapped and not yet used, the first to be used first.
     posted: VecDeque<Iova>,
     /// Addresses that can be handed out, the one given back last last.
@@ -93,7 +102,7 @@ impl Stream {
         let bytes = plan.page_size.bytes();
         let addresses = (0..plan.addresses).map(|page| Iova(plan.iova.0 + page * bytes));
         let free = match plan.reuse {
-            IovaReuse::Fifo => addresses.collect(),
+            IovaReuse::Fifo | IovaReuse::Random => addresses.collect(),
             // The lowest first, as long as none has come back.
             IovaReuse::Lifo => addresses.rev().collect(),
         };
@@ -103,6 +112,7 @@ impl Stream {
             queued: 0,
             books: StreamBooks::default(),
             seed,
+            taken: 0,
             posted: VecDeque::new(),
             free,
             went: VecDeque::new(),
@@ -115,12 +125,25 @@ impl Stream {
         let free = match self.plan.reuse {
             IovaReuse::Lifo => self.free.pop_back(),
             IovaReuse::Fifo => self.free.pop_front(),
+            IovaReuse::Random => {
+                let drawn = mix64(self.seed ^ mix64(self.taken ^ ADDRESSES));
+                self.free.swap_remove_back(reduce(drawn, self.free.len() as u32) as usize)
+            }
         };
+        self.taken += 1;
         free.unwrap_or_else(|| {
             let fresh = self.next_fresh;
             self.next_fresh = Iova(fresh.0 + self.plan.page_size.bytes());
             fresh
         })
+    }
+
+    /// When the driver unmaps the buffer of a DMA that is complete at `completed`.
+    #[must_use]
+    pub fn reacts_at(&self, completed: Picoseconds) -> Picoseconds {
+        let StreamingPlan { unmap_after, poll, .. } = self.plan;
+        let sees_at = completed + unmap_after;
+        if poll == Picoseconds::ZERO { sees_at } else { Picoseconds(sees_at.0.next_multiple_of(poll.0)) }
     }
 
     /// An address can be handed out again.

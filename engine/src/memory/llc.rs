@@ -7,7 +7,8 @@ use crate::hash::{mix64, reduce};
 use crate::ids::{DomainId, Iova};
 use crate::units::Picoseconds;
 
-/// A line. No frame is mapped twice, so domain and address in the domain tell it as well as its frame does.
+/// A line. No frame is mapped twice, so as long as mappings last domain and address in the domain tell it as well
+/// as its frame does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Line {
     domain: DomainId,

@@ -12,9 +12,11 @@ mod spec;
 mod systems;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 pub use components::*;
 pub use llc::*;
 pub use retirement::*;
 pub use spec::*;
 pub use systems::*;
+pub use waits::*;

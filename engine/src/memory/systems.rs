@@ -7,6 +7,7 @@ use bevy_ecs::prelude::*;
 use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, PostedWrites, Return};
 use super::llc::LastLevelCache;
 use super::retirement::{Retired, Retirement};
+use super::waits::Waits;
 use crate::gate::{Refunds, Tag, Uplink, VfQueue};
 use crate::merge::merge;
 use crate::request::{Intent, Op, Sequence};
@@ -96,19 +97,6 @@ fn sort<'a>(
     }
 }
 
-/// What a DMA takes longer for its data, whose lines it touches.
-fn data_wait(
-    llc: &mut LastLevelCache,
-    intent: &Intent,
-    contexts: &[ContextEntry],
-    blocked: bool,
-) -> Picoseconds {
-    let Some(context) = contexts[intent.vf as usize].0.filter(|_| !blocked) else { return Picoseconds::ZERO };
-    let transfer = intent.transfer;
-    let cached = llc.touch(context.domain, intent.iova, u64::from(transfer.length_bytes));
-    if cached || transfer.op == Op::Write { Picoseconds::ZERO } else { llc.miss }
-}
-
 /// Completes writes at once and reads in the order in which their data is ready.
 pub fn complete(
     iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows, Option<&mut LastLevelCache>)>,
@@ -132,6 +120,7 @@ pub fn complete(
     let (intents, translations) = (&intents[..rows], &translations[..rows]);
     let completed = &mut completed.bypass_change_detection()[..rows];
 
+    let waits = &looked_up.waits;
     let looked_up = looked_up.in_last_pass();
     let sorting = &mut sorting.0;
     sorting.resize_with(downlinks.len(), Sorted::default);
@@ -139,18 +128,13 @@ pub fn complete(
         sorted.start(&downlink.pending, looked_up.len());
     }
     let looked_up = looked_up.iter().map(|&row| (row, &intents[row as usize], &translations[row as usize]));
-    if llc.is_none() && !memory.writes_in_order {
-        sort(sorting, &memory, looked_up, |_, _| Picoseconds::ZERO);
+    if !waits.is_empty() {
+        let mut waits = waits.iter();
+        sort(sorting, &memory, looked_up, |_, _| *waits.next().expect("one a row"));
+    } else if let Some(mut waits) = Waits::new(&memory, llc.map(Mut::into_inner), posted, contexts) {
+        sort(sorting, &memory, looked_up, |intent, translation| waits.of(intent, translation, false));
     } else {
-        let mut llc = llc.map(Mut::into_inner);
-        sort(sorting, &memory, looked_up, |intent, translation| {
-            let fault = translation.fault.is_some();
-            let data = llc.as_mut().map(|llc| data_wait(llc, intent, contexts, fault)).unwrap_or_default();
-            if !memory.writes_in_order {
-                return data;
-            }
-            data + posted[intent.vf as usize].turn_wait(intent.transfer.op, translation.known_at)
-        });
+        sort(sorting, &memory, looked_up, |_, _| Picoseconds::ZERO);
     }
 
     let overtaken_from = bound.0.saturating_add(memory.least_read());

@@ -15,7 +15,7 @@ use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
 use crate::ids::{Iova, PhysAddr, RequesterId, VfIndex};
 use crate::invalidation::{Control, ControlPlane, FramePool, Stream, StreamingPlan};
-use crate::link::{RateLimits, WireTimes, WriteOrder};
+use crate::link::{RateLimits, WireTimes};
 use crate::memory::{
     CompletedRows, Downlink, LastLevelCache, MemoryTimes, PostedWrites, Retirement, Watchers,
 };
@@ -335,17 +335,9 @@ fn start_streams(
         return;
     }
     let spec = &place.machine(plan).iommu;
-    let machine = place.machine(plan);
-    assert!(
-        plan.warm_up == Picoseconds::ZERO
-            && spec.stages == 1
-            && machine.memory.llc.bytes == 0
-            && machine.device.write_order == WriteOrder::Relaxed,
-        "streaming mappings go with neither a warm-up, two stages, a last-level cache nor ordered writes"
-    );
     let translates = spec.mode == IommuMode::Translate;
     let domains = world.query::<&Domain>().iter(world).map(|domain| domain.id).collect();
-    let mut control = Control::new(&spec.invalidation, translates, streams, domains);
+    let mut control = Control::new(&spec.invalidation, translates, plan.warm_up, streams, domains);
     control.misses_invalidations = plan.sabotage == Some(Sabotage::MissedInvalidation);
     // The frames are nobody's as far as lasting mappings are concerned.
     control.frames = memory.frames.take_pool(control.streams.iter().flatten().map(|stream| &stream.plan));

@@ -50,13 +50,19 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// The least time from the retirement of one of its requests to the request that this makes the source
+    /// intend; for a request that it has emitted.
+    fn feedback_of(&self, _sequence: u64) -> Picoseconds {
+        self.feedback().unwrap_or(Picoseconds::MAX)
+    }
+
     /// The most requests it has intended that have not retired; `None` where there is no such bound.
     fn outstanding(&self) -> Option<u32> {
         None
     }
 
     /// The request number `sequence` of this source (from 0) retires at `time`. Each is told once, and
-    /// before anything is emitted that is intended at or after `time` plus [`Source::feedback`]; those of
+    /// before anything is emitted that is intended at or after `time` plus [`Source::feedback_of`] it; those of
     /// a source come in any order. Returns what [`Source::peek`] says from then on.
     fn retire(&mut self, _sequence: u64, _time: Picoseconds) -> Option<Picoseconds> {
         self.peek()

@@ -7,7 +7,7 @@ use super::kernel::{SortScratch, append, compact, compaction, number, order};
 use super::staging::Staged;
 use crate::account::RequestLog;
 use crate::gate::{Candidates, Uplink, VfQueue};
-use crate::invalidation::{Control, ControlPlane, Stream};
+use crate::invalidation::{Control, ControlPlane};
 use crate::link::Issued;
 use crate::memory::{Completed, Downlink, MemoryTimes, Retired, Retirement};
 use crate::prefetch::prefetch;
@@ -224,7 +224,7 @@ pub fn emit(
             memory,
             least_answer: if times.mode == IommuMode::Off { Picoseconds::ZERO } else { times.hit },
         };
-        parts.candidates.horizon = batch.horizon.min(closed_horizon(&parts, &vfs));
+        parts.candidates.horizon = batch.horizon.min(closed_horizon(&parts, &mut vfs));
         staged.len = 0;
         let (first, last) = stage_all(&mut parts, &mut vfs, staged, limits.rows_per_vf);
         order(staged, first, last.max(first), scratch, sorted);
@@ -268,7 +268,7 @@ fn tell_sources(retirement: &mut Retirement, vfs: &mut VfColumns<'_>) -> bool {
 }
 
 /// Nothing that the adapter's sources will intend because of a retirement not yet known lies before this.
-fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds {
+fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &mut VfColumns<'_>) -> Picoseconds {
     if !adapter.retirement.any_feeds_back() {
         return Picoseconds::MAX;
     }
@@ -297,9 +297,11 @@ fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picosecond
 }
 
 /// Nothing that the adapter's sources will intend because of an unmap that has not returned lies before this.
-fn unmap_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds {
+fn unmap_horizon(adapter: &AdapterParts<'_>, vfs: &mut VfColumns<'_>) -> Picoseconds {
     let AdapterParts { uplink, downlink, candidates, memory, .. } = adapter;
-    let Some(control) = vfs.control.as_deref().filter(|_| uplink.streams) else { return Picoseconds::MAX };
+    let Some(control) = vfs.control.as_deref_mut().filter(|_| uplink.streams) else {
+        return Picoseconds::MAX;
+    };
     let range = adapter.vfs.first as usize..adapter.vfs.end as usize;
     let streams = || range.clone().filter(|at| vfs.queues[*at].streams);
     let wait = streams().map(|at| vfs.feedback[at].0).min().unwrap_or(Picoseconds::MAX);
@@ -311,12 +313,20 @@ fn unmap_horizon(adapter: &AdapterParts<'_>, vfs: &VfColumns<'_>) -> Picoseconds
     // A blocked write is over as soon as that is known.
     let in_flight = uplink.in_flight.waiting().first().map(|arrival| arrival.time.max(uplink.looked_up_from));
     let earliest_start = uplink.earliest_start(candidates, returns_from);
-    let leaves_from = if uplink.emitted > uplink.sent { earliest_start } else { earliest_start.max(next) };
-    let arrives_from = leaves_from.saturating_add(uplink.wires.least_upstream());
-    let known_from = in_flight.map_or(arrives_from, |arrives| arrives.min(arrives_from));
-    let over_from = known_from.saturating_add(adapter.least_answer).min(returns_from);
-    let reacts_from = over_from.saturating_add(control.least_reaction());
-    reacts_from.min(control.next_time()).saturating_add(wait)
+    let least_cycle = |leaves_from: Picoseconds| {
+        let arrives_from = leaves_from.saturating_add(uplink.wires.least_upstream());
+        arrives_from.saturating_add(adapter.least_answer)
+    };
+    // Of what is emitted, it is known how long its clients will think.
+    let in_flight =
+        in_flight.map_or(Picoseconds::MAX, |arrives| arrives.saturating_add(adapter.least_answer));
+    let to_leave = if uplink.emitted > uplink.sent { least_cycle(earliest_start) } else { Picoseconds::MAX };
+    let over_from = in_flight.min(to_leave).min(returns_from);
+    let think = control.outlook.least_think_of_unknown();
+    let unknown = over_from.saturating_add(control.least_reaction()).saturating_add(think);
+    let over_from = least_cycle(earliest_start.max(next));
+    let not_emitted = over_from.saturating_add(control.least_reaction()).saturating_add(wait);
+    unknown.min(not_emitted).min(control.outlook.known_send_from())
 }
 
 /// Takes what the adapter's sources intend before its horizon, as far as there is room; returns the first
@@ -358,8 +368,8 @@ fn stage_all(
         let feeds_back = adapter.retirement.feeds_back(queue);
         if never_fill || (queue.stalled.len() as u32) < rows_per_vf {
             let before = staged.len;
-            let stream = vfs.control.as_deref_mut().and_then(|control| control.streams[at].as_mut());
-            stage(from, vf, staged, until, rows_per_vf as usize, stream);
+            let control = vfs.control.as_deref_mut().filter(|control| control.stream(vf).is_some());
+            stage(from, vf, staged, until, rows_per_vf as usize, control);
             last = last.max(staged.intended[..staged.len].last().copied().unwrap_or_default().0);
             if feeds_back {
                 adapter.retirement.open += (staged.len - before) as u64;
@@ -396,14 +406,17 @@ fn stage(
     staged: &mut Staged,
     horizon: Picoseconds,
     room: usize,
-    stream: Option<&mut Stream>,
+    control: Option<&mut Control>,
 ) {
     let rows = staged.take_from(from.source.as_mut(), vf, horizon, room);
     for (sequence, number) in staged.sequence[rows.clone()].iter_mut().zip(from.emitted..) {
         *sequence = Sequence(number);
     }
-    if let Some(stream) = stream {
-        stream.place(from.emitted, &mut staged.address[rows.clone()]);
+    if let Some(control) = control {
+        let addresses = &mut staged.address[rows.clone()];
+        let sequence = from.emitted..from.emitted + rows.len() as u64;
+        sequence.for_each(|sequence| control.outlook.emit(vf, from.source.feedback_of(sequence)));
+        control.streams[vf as usize].as_mut().expect("it streams").place(from.emitted, addresses);
     } else if from.iova_offset != 0 {
         staged.address[rows.clone()].iter_mut().for_each(|address| address.0.0 += from.iova_offset);
     }

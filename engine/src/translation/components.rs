@@ -77,6 +77,8 @@ pub struct LookedUp {
     pub rows: Vec<u32>,
     /// Those from here on were looked up in the last ordered pass.
     pub last_pass: usize,
+    /// What each row of the last pass takes beyond memory's latency, where anything may and the pass had to know.
+    pub waits: Vec<Picoseconds>,
 }
 
 impl LookedUp {

@@ -349,6 +349,9 @@ pub struct WalkersSpec {
     /// of `memory_ns`. No default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empirical_ns: Option<Vec<(f64, f64)>>,
+    /// What a walk holds its walker for beside its accesses, before the first, in nanoseconds; a whole walk has it
+    /// in `walk_ns`. Default 0.
+    pub overhead_ns: f64,
 }
 
 impl Default for WalkersSpec {
@@ -361,6 +364,7 @@ impl Default for WalkersSpec {
             memory_ns: None,
             walk_ns: None,
             empirical_ns: None,
+            overhead_ns: 0.0,
         }
     }
 }
@@ -386,6 +390,11 @@ impl WalkersSpec {
             (None, Some(ns)) => SpecError::in_range("iommu.walkers.walk_ns", ns, 0.001, 1e6),
             (None, None) => Ok(()),
         }?;
+        SpecError::in_range("iommu.walkers.overhead_ns", self.overhead_ns, 0.0, 1e6)?;
+        if self.overhead_ns > 0.0 && self.walk_ns.is_some() {
+            let problem = "is part of `iommu.walkers.walk_ns`, the time of a whole walk: leave it out";
+            return Err(SpecError::new("iommu.walkers.overhead_ns", problem));
+        }
         self.validate_empirical()
     }
 

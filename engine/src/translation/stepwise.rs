@@ -59,8 +59,8 @@ impl<P: Replacement, W: Walks> StepwisePass<'_, '_, P, W> {
                 self.pass.end_walks(walk);
                 continue;
             }
-            let OrderedPass { iotlb, walkers, tables, .. } = &mut *self.pass;
-            control.step(&mut Hardware { iotlb, walkers, tables });
+            let OrderedPass { iotlb, walkers, tables, walks, .. } = &mut *self.pass;
+            control.step(&mut Hardware { iotlb, walk_caches: walks.caches(), walkers, tables });
         }
     }
 

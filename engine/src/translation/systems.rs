@@ -17,10 +17,10 @@ use crate::domain::{LeafSize, PageTable};
 use crate::gate::{Credit, Refunds, Uplink};
 use crate::ids::Iova;
 use crate::invalidation::{Access, Control, ControlPlane};
-use crate::memory::MemoryTimes;
+use crate::memory::{LastLevelCache, MemoryTimes, PostedWrites, Waits};
 use crate::request::{Intent, Op, Sequence, Transfer};
 use crate::schedule::Progress;
-use crate::topology::{ADAPTERS_MAX, columns, columns_mut};
+use crate::topology::{ADAPTERS_MAX, columns_mut};
 use crate::traffic::Batch;
 use crate::units::Picoseconds;
 
@@ -49,7 +49,7 @@ struct Notes<'a> {
 pub fn translate(
     iommu: Single<(
         (&mut IotlbState, &mut WalkCaches, &mut Walkers, &TranslationTimes, &AuditPolicy),
-        (&mut ControlPlane, &mut StalledDma, &MemoryTimes),
+        (&mut ControlPlane, &mut StalledDma, &MemoryTimes, Option<&mut LastLevelCache>),
         &mut Arrivals,
         &mut FaultQueue,
         &mut LookupClock,
@@ -58,7 +58,7 @@ pub fn translate(
         &mut Reached,
     )>,
     mut adapters: Query<(&mut Uplink, &mut Refunds<Credit>)>,
-    vfs: Query<&ContextEntry>,
+    mut vfs: Query<(&ContextEntry, &mut PostedWrites)>,
     mut tables: Query<&mut PageTable>,
     mut requests: Query<(&Intent, &Sequence, &mut Translation)>,
     batch: Res<Batch>,
@@ -67,7 +67,7 @@ pub fn translate(
 ) {
     let (
         (mut iotlb, mut walk_caches, mut walkers, times, audit),
-        (mut control, mut stalled, memory),
+        (mut control, mut stalled, memory, llc),
         mut arrivals,
         mut faults,
         mut clock,
@@ -86,12 +86,19 @@ pub fn translate(
         translations: &mut translations.bypass_change_detection()[..rows],
     };
     let mut notes = Notes { reached: &mut reached.0, faults: &mut faults, audit: *audit };
-    let contexts = columns!(vfs);
+    let (contexts, mut posted) = columns_mut!(vfs);
+    let posted = posted.bypass_change_detection();
     let mut tables = columns_mut!(tables);
     let tables = tables.bypass_change_detection();
     let mut links = Links { uplinks, credits };
     let TranslationTimes { walks: costs, hit, mode } = times;
     let to = To { columns: &mut columns, links: &mut links, notes: &mut notes };
+    looked_up.waits.clear();
+    let memory = MemorySide {
+        times: memory,
+        waits: Waits::new(memory, llc.map(Mut::into_inner), posted, contexts),
+        noted: &mut looked_up.waits,
+    };
     let between = Between { control: control.get(), stalled: &mut stalled, mode: *mode, memory };
     let walkers = &mut *walkers;
     with_iotlb!(&mut iotlb.0, |iotlb| {
@@ -127,7 +134,27 @@ struct Between<'a> {
     control: Option<&'a mut Control>,
     stalled: &'a mut StalledDma,
     mode: IommuMode,
-    memory: &'a MemoryTimes,
+    memory: MemorySide<'a>,
+}
+
+/// Memory, as far as control events depend on when accesses to it end.
+struct MemorySide<'a> {
+    times: &'a MemoryTimes,
+    waits: Option<Waits<'a>>,
+    /// What each DMA waits for memory, where any may.
+    noted: &'a mut Vec<Picoseconds>,
+}
+
+impl MemorySide<'_> {
+    /// When the access of a DMA that was looked up is over; to be asked once each.
+    fn over_at(&mut self, intent: &Intent, translation: &Translation, streams: bool) -> Picoseconds {
+        let Translation { known_at, fault, .. } = *translation;
+        let over = known_at + self.times.latency(intent.transfer.op, fault.is_some());
+        let Some(waits) = &mut self.waits else { return over };
+        let wait = waits.of(intent, translation, streams);
+        self.noted.push(wait);
+        over + wait
+    }
 }
 
 /// Looks up the arrivals, and ends every walk behind the last; returns when the last look-up was done.
@@ -163,10 +190,10 @@ fn pass_stepwise<P: Replacement, W: Walks>(
     let Between { control, stalled, mode, memory } = between;
     let To { columns, links, notes } = to;
     let mut pass = StepwisePass { pass: &mut pass, control, stalled, mode, served: Vec::new() };
-    let known = Known { until: arrivals.until, controls_from: arrivals.controls_from, memory };
+    let known = Known { until: arrivals.until, controls_from: arrivals.controls_from };
     let mut taken = [0; ADAPTERS_MAX];
     let to = (columns, &mut *links, notes);
-    let clock = run_stepwise(&mut pass, &arrivals.ordered, to, known, clock, &mut taken);
+    let clock = run_stepwise(&mut pass, &arrivals.ordered, to, (known, memory), clock, &mut taken);
     arrivals.ordered.truncate(taken.iter().sum());
     for (uplink, taken) in links.uplinks.iter_mut().zip(taken) {
         uplink.in_flight.take(taken);
@@ -272,12 +299,11 @@ fn run_pass<P: Replacement, W: Walks>(
 
 /// What a stepwise pass knows of what comes.
 #[derive(Clone, Copy)]
-struct Known<'a> {
+struct Known {
     /// Nothing arrives before this time that is not known.
     until: Picoseconds,
     /// No control event comes before this time that is not known.
     controls_from: Picoseconds,
-    memory: &'a MemoryTimes,
 }
 
 /// Looks up one arrival after another, with everything between that happens meanwhile, as far as it is
@@ -286,13 +312,14 @@ fn run_stepwise<P: Replacement, W: Walks>(
     pass: &mut StepwisePass<'_, '_, P, W>,
     arrivals: &[Arrived],
     (columns, links, notes): (&mut Columns<'_>, &mut Links<'_>, &mut Notes<'_>),
-    known: Known<'_>,
+    (known, mut memory): (Known, MemorySide<'_>),
     mut clock: Picoseconds,
     taken: &mut [usize; ADAPTERS_MAX],
 ) -> Picoseconds {
     'arrivals: for &arrived in arrivals {
         let row = arrived.row as usize;
-        let Intent { iova, transfer: Transfer { length_bytes, op }, vf, .. } = columns.intents[row];
+        let intent = &columns.intents[row];
+        let Intent { iova, transfer: Transfer { length_bytes, op }, vf, .. } = *intent;
         let context = pass.pass.contexts[vf as usize].0;
         let demand = Demand { context, iova, length_bytes: u64::from(length_bytes), op };
         clock = clock.max(arrived.time);
@@ -315,8 +342,7 @@ fn run_stepwise<P: Replacement, W: Walks>(
             notes.faults.note(FaultNote { time: translation.known_at, vf, iova, op, fault });
         }
         let sequence = columns.sequence[row];
-        let streams =
-            note_for_control(pass, translation, (vf, sequence, iova, op), known.memory, notes.audit);
+        let streams = note_for_control(pass, translation, (intent, sequence), &mut memory, notes.audit);
         if !streams && !pass.pass.pieces.is_empty() {
             note_pieces(&mut pass.pass.pieces, arrived.row, columns.sequence, notes);
         }
@@ -333,28 +359,28 @@ fn run_stepwise<P: Replacement, W: Walks>(
 fn note_for_control<P, W>(
     pass: &mut StepwisePass<'_, '_, P, W>,
     translation: &mut Translation,
-    (vf, sequence, iova, op): (u32, Sequence, Iova, Op),
-    memory: &MemoryTimes,
+    (intent, sequence): (&Intent, Sequence),
+    memory: &mut MemorySide<'_>,
     audit: AuditPolicy,
 ) -> bool {
+    let Intent { time: intended, iova, vf, transfer: Transfer { op, .. }, .. } = *intent;
+    let streams = pass.control.as_deref().is_some_and(|control| control.stream(vf).is_some());
+    let over = memory.over_at(intent, translation, streams);
     let Some(control) = pass.control.as_deref_mut() else { return false };
-    let Translation { known_at, fault, .. } = *translation;
-    if fault.is_none() {
-        control.note_access(known_at, op, memory);
+    let blocked = translation.fault.is_some();
+    if !blocked {
+        control.note_access(over);
     }
-    if control.stream(vf).is_none() {
+    if !streams {
         return false;
     }
-    if fault.is_none() {
-        let until = known_at + memory.latency(op, false);
-        for served in &pass.served {
-            let audited = audit.judges(sequence.0);
-            let access = Access { vf, leaf: served.leaf, unheld: served.unheld, until, audited };
-            translation.stale |= control.judge(access);
-        }
+    if !pass.served.is_empty() && !blocked {
+        let audited = audit.judges(sequence.0);
+        let access = Access { vf, served: &pass.served, intended, until: over, audited };
+        translation.stale = control.judge(access);
     }
     if op == Op::Write {
-        control.note_over(vf, sequence, iova, known_at + memory.latency(op, fault.is_some()));
+        control.note_over(vf, sequence, iova, over);
     }
     true
 }

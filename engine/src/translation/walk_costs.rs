@@ -38,6 +38,9 @@ pub trait Walks {
     /// The warm-up is over: what is counted starts anew.
     fn start_counting(&mut self);
 
+    /// The walk caches, where walks may go on from them.
+    fn caches(&mut self) -> Option<&mut WalkCaches>;
+
     /// What of a leaf is cached around `at`.
     fn cached_part(&self, leaf: Leaf, at: Iova) -> Leaf;
 
@@ -62,6 +65,8 @@ pub struct WalkCosts {
     largest_cached: LeafSize,
     /// Of an access, or of a whole walk.
     latency: Latency,
+    /// Of a walk, before its accesses.
+    overhead: Picoseconds,
 }
 
 impl WalkCosts {
@@ -75,13 +80,14 @@ impl WalkCosts {
             host_accesses: spec.host_accesses(),
             largest_cached: spec.largest_cached(),
             latency: Latency::new(&spec.walkers, seed),
+            overhead: Picoseconds::from_ns_f64(spec.walkers.overhead_ns),
         };
         let plain = spec.stages == 1 && !spec.walk_caches.any();
         costs.fixed = costs.latency.constant().filter(|_| plain).map(|each| {
             FixedWalks(LeafSize::ALL.map(|size| {
                 let accesses = costs.accesses(Some(size));
                 let times = if costs.whole { 1 } else { u64::from(accesses) };
-                WalkCost { time: Picoseconds(each.0 * times), accesses }
+                WalkCost { time: costs.overhead + Picoseconds(each.0 * times), accesses }
             }))
         });
         costs
@@ -109,6 +115,10 @@ pub struct FixedWalks([WalkCost; 3]);
 impl Walks for FixedWalks {
     fn start_counting(&mut self) {}
 
+    fn caches(&mut self) -> Option<&mut WalkCaches> {
+        None
+    }
+
     #[inline]
     fn cached_part(&self, leaf: Leaf, _at: Iova) -> Leaf {
         leaf
@@ -135,6 +145,10 @@ impl Walks for VaryingWalks<'_> {
         self.caches.start_counting();
     }
 
+    fn caches(&mut self) -> Option<&mut WalkCaches> {
+        Some(self.caches)
+    }
+
     /// Where the host maps a leaf of the guest in smaller ones, one of those is cached.
     #[inline]
     fn cached_part(&self, leaf: Leaf, at: Iova) -> Leaf {
@@ -149,8 +163,12 @@ impl Walks for VaryingWalks<'_> {
         let &Miss { now, domain, at, size, faults } = miss;
         let costs = self.costs;
         let start = walkers.next_start(now, domain);
-        let mut reads =
-            Reads { latency: &costs.latency, walk: walkers.next_number(), over: start, accesses: 0 };
+        let mut reads = Reads {
+            latency: &costs.latency,
+            walk: walkers.next_number(),
+            over: start + costs.overhead,
+            accesses: 0,
+        };
         if costs.whole {
             reads.read(1);
             return WalkSpan { start, end: reads.over, accesses: costs.accesses(size) };

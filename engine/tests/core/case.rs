@@ -5,7 +5,7 @@ use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::ids::{IommuIndex, Iova};
 use portcullis_engine::invalidation::{
-    Granularity, InvalidationMode, InvalidationSpec, IovaReuse, StreamingPlan,
+    Granularity, InvalidationMode, InvalidationSpec, IovaReuse, StreamingPlan, WalkCacheInvalidation,
 };
 use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire, WriteOrder};
 use portcullis_engine::memory::{LlcSpec, MemorySpec};
@@ -90,14 +90,6 @@ impl Case {
         }
     }
 
-    /// What no machine with streaming mappings can have.
-    fn leave_out_what_does_not_go_with_streams(&mut self) {
-        self.warm_up_ps = 0;
-        self.machine.iommu.stages = 1;
-        self.machine.memory.llc.bytes = 0;
-        self.machine.device.write_order = WriteOrder::Relaxed;
-    }
-
     /// The IOMMUs of the host, each as a case of its own: a host of one IOMMU with the adapters behind it.
     pub fn iommus(&self) -> Vec<Self> {
         let topology = &self.machine.topology;
@@ -169,15 +161,19 @@ fn walkers() -> impl Strategy<Value = WalkersSpec> {
         4 => (grid_ns(1..20), exponential).prop_map(|(ns, latency)| (latency, Some(ns), None, None)),
         2 => list.prop_map(|list| (WalkLatency::Empirical, None, None, Some(list))),
     ];
-    (1u32..5, 1u32..6, times, prop::bool::weighted(0.3)).prop_map(
-        |(count, queue_entries, (latency, memory_ns, walk_ns, empirical_ns), divided)| WalkersSpec {
-            count,
-            queue_entries,
-            sharing: if divided { WalkerSharing::Classes } else { WalkerSharing::Shared },
-            latency,
-            memory_ns,
-            walk_ns,
-            empirical_ns,
+    let overhead_ns = prop_oneof![2 => Just(0.0), 1 => grid_ns(0..20)];
+    (1u32..5, 1u32..6, times, overhead_ns, prop::bool::weighted(0.3)).prop_map(
+        |(count, queue_entries, (latency, memory_ns, walk_ns, empirical_ns), overhead_ns, divided)| {
+            WalkersSpec {
+                count,
+                queue_entries,
+                sharing: if divided { WalkerSharing::Classes } else { WalkerSharing::Shared },
+                latency,
+                memory_ns,
+                walk_ns,
+                empirical_ns,
+                overhead_ns: if walk_ns.is_some() { 0.0 } else { overhead_ns },
+            }
         },
     )
 }
@@ -198,12 +194,16 @@ fn walk_cache() -> impl Strategy<Value = WalkCacheSpec> {
 
 fn invalidation() -> impl Strategy<Value = InvalidationSpec> {
     let costs = (grid_ns(0..40), 1u32..5, grid_ns(1..400));
-    (any::<bool>(), prop::option::of(0usize..3), costs).prop_map(
-        |(deferred, granularity, (command_ns, flush_entries, timer_ns))| InvalidationSpec {
+    let walk_caches =
+        prop::sample::select(vec![WalkCacheInvalidation::LeafOnly, WalkCacheInvalidation::Full]);
+    let walk_caches = prop::option::of(walk_caches);
+    (any::<bool>(), prop::option::of(0usize..3), walk_caches, costs).prop_map(
+        |(deferred, granularity, walk_caches, (command_ns, flush_entries, timer_ns))| InvalidationSpec {
             mode: if deferred { InvalidationMode::Deferred } else { InvalidationMode::Strict },
             granularity: granularity
                 .map(|which| [Granularity::Page, Granularity::Domain, Granularity::Global][which])
                 .filter(|which| !deferred || *which != Granularity::Page),
+            walk_caches,
             command_ns,
             flush_entries,
             flush_timer_us: timer_ns / 1e3,
@@ -408,15 +408,18 @@ fn within_buffers(traffic: &mut [Intent], stream: &StreamingPlan) {
 fn streaming() -> impl Strategy<Value = StreamingPlan> {
     let late = prop_oneof![2 => Just(0.0), 1 => Just(0.4)];
     let size = prop_oneof![5 => Just(LeafSize::Size4K), 1 => Just(LeafSize::Size2M)];
-    (0u64..6, 0u64..30, any::<bool>(), late, 1u32..5, size, prop::bool::weighted(0.9)).prop_map(
-        |(more, reaction, lifo, late_share, late_by, page_size, writable)| StreamingPlan {
+    let reuse = prop::sample::select(vec![IovaReuse::Lifo, IovaReuse::Fifo, IovaReuse::Random]);
+    let poll = prop_oneof![2 => Just(0), 1 => 1u64..100];
+    (0u64..6, (0u64..30, poll), reuse, late, 1u32..5, size, prop::bool::weighted(0.9)).prop_map(
+        |(more, (reaction, poll), reuse, late_share, late_by, page_size, writable)| StreamingPlan {
             buffers: 0,
             page_size,
             iova: Iova(STREAM_BASE),
             addresses: more,
             permissions: if writable { Permissions::ReadWrite } else { Permissions::Read },
             unmap_after: Picoseconds(reaction * GRID_NS * 1_000),
-            reuse: if lifo { IovaReuse::Lifo } else { IovaReuse::Fifo },
+            poll: Picoseconds(poll * GRID_NS * 1_000),
+            reuse,
             late_share,
             late_by,
         },
@@ -472,9 +475,6 @@ pub fn case() -> impl Strategy<Value = Case> {
                 first_vf: 0,
             };
             case.share_freely_what_cannot_be_divided();
-            if case.streams.iter().any(Option::is_some) {
-                case.leave_out_what_does_not_go_with_streams();
-            }
             case
         })
     })

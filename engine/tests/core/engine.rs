@@ -77,6 +77,10 @@ impl Source for Listed {
         (self.next < self.intents.len()).then_some(Picoseconds(*least))
     }
 
+    fn feedback_of(&self, sequence: u64) -> Picoseconds {
+        self.closed.as_ref().map_or(Picoseconds::MAX, |clients| Picoseconds(clients.closed.think(sequence)))
+    }
+
     fn outstanding(&self) -> Option<u32> {
         self.closed.as_ref().map(|clients| clients.closed.clients as u32)
     }

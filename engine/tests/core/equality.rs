@@ -75,9 +75,9 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         return Some(format!("VF {vf}, request {number}: reference {there:?}, engine {here:?}"));
     }
     let summary = &outcome.summary;
-    let stale_rows: u64 = numbers(&outcome.requests, "stale").iter().sum();
+    let stale_counted = counted().filter(|fate| fate.stale).count() as u64;
+    let span = all().map(|fate| fate.completed).max().unwrap_or(0).saturating_sub(case.warm_up_ps);
     let of_time = |share: f64, servers: u32| {
-        let span = all().map(|fate| fate.completed).max().unwrap_or(0).saturating_sub(case.warm_up_ps);
         // A share of time, back in whole picoseconds.
         (share * f64::from(servers) * span as f64).round() as u64
     };
@@ -118,7 +118,15 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         flushes: summary.invalidation_flushes,
         invalidated: summary.iotlb_invalidated,
         exposure_ps: (summary.exposure_frame_us * 1e6).round() as u64,
-        overrun: summary.stale_total - stale_rows,
+        overrun: summary.stale_total - stale_counted,
+        // The last unmap may come after the last completion, and a share of no time says nothing.
+        invalidation_busy_ps: if span == 0 {
+            expected_counters.invalidation_busy_ps
+        } else {
+            of_time(summary.invalidation_queue_utilisation, topology.iommus_per_host)
+        },
+        invalidation_wait_ps: (summary.invalidation_wait_mean_ns * 1e3 * summary.invalidations as f64).round()
+            as u64,
     };
     if counters != *expected_counters {
         return Some(format!("reference {expected_counters:?}, engine {counters:?}"));

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use portcullis_engine::domain::{Leaf, LeafSize, Permissions};
 use portcullis_engine::hash::mix64;
 use portcullis_engine::ids::{DomainId, Iova, PhysAddr};
-use portcullis_engine::invalidation::{Granularity, InvalidationMode, IovaReuse, StreamingPlan};
+use portcullis_engine::invalidation::{
+    Granularity, InvalidationMode, IovaReuse, StreamingPlan, WalkCacheInvalidation,
+};
 use portcullis_engine::link::{Retire, WriteOrder};
 use portcullis_engine::memory::llc_set;
 use portcullis_engine::request::{Fault, Op};
@@ -50,6 +52,7 @@ pub enum Rule {
     WalkCachesFillAsWalksRead,
     AnEntryBeingReadIsWaitedFor,
     WhoWaitsHoldsItsWalker,
+    WalksHaveAnOverhead,
     AFaultFillsNoWalkCache,
     WalkCachesKnowDomains,
     HitsCountInWalkCaches,
@@ -69,6 +72,12 @@ pub enum Rule {
     CancelledWalksFillNothing,
     NobodyJoinsACancelledWalk,
     UnmapsAreInvalidated,
+    FullInvalidationsEmptyWalkCaches,
+    LeafOnlyInvalidationsSpareWalkCaches,
+    DroppedEntriesAreNotReadIntoWalkCaches,
+    FramesTellStreamingData,
+    CommandsWaitForData,
+    CommandsWaitForTheTurnOfWrites,
     FullQueuesAreFlushed,
     TheFillerWaits,
     TimersFlush,
@@ -78,10 +87,11 @@ pub enum Rule {
     LateRequestsMapNothing,
     ClassesKeepToTheirParts,
     ClassesHaveTheirOwnWalkers,
+    DriversPoll,
 }
 
 impl Rule {
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 65] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -111,6 +121,7 @@ impl Rule {
         Self::WalkCachesFillAsWalksRead,
         Self::AnEntryBeingReadIsWaitedFor,
         Self::WhoWaitsHoldsItsWalker,
+        Self::WalksHaveAnOverhead,
         Self::AFaultFillsNoWalkCache,
         Self::WalkCachesKnowDomains,
         Self::HitsCountInWalkCaches,
@@ -130,6 +141,12 @@ impl Rule {
         Self::CancelledWalksFillNothing,
         Self::NobodyJoinsACancelledWalk,
         Self::UnmapsAreInvalidated,
+        Self::FullInvalidationsEmptyWalkCaches,
+        Self::LeafOnlyInvalidationsSpareWalkCaches,
+        Self::DroppedEntriesAreNotReadIntoWalkCaches,
+        Self::FramesTellStreamingData,
+        Self::CommandsWaitForData,
+        Self::CommandsWaitForTheTurnOfWrites,
         Self::FullQueuesAreFlushed,
         Self::TheFillerWaits,
         Self::TimersFlush,
@@ -139,6 +156,7 @@ impl Rule {
         Self::LateRequestsMapNothing,
         Self::ClassesKeepToTheirParts,
         Self::ClassesHaveTheirOwnWalkers,
+        Self::DriversPoll,
     ];
 }
 
@@ -180,6 +198,8 @@ pub struct Counters {
     pub invalidated: u64,
     pub exposure_ps: u64,
     pub overrun: u64,
+    pub invalidation_busy_ps: u64,
+    pub invalidation_wait_ps: u64,
     pub uplink_busy_ps: u64,
     pub downlink_busy_ps: u64,
     pub walker_busy_ps: u64,
@@ -216,6 +236,8 @@ impl Counters {
         self.flushes += other.flushes;
         self.invalidated += other.invalidated;
         self.exposure_ps += other.exposure_ps;
+        self.invalidation_busy_ps += other.invalidation_busy_ps;
+        self.invalidation_wait_ps += other.invalidation_wait_ps;
         self.overrun += other.overrun;
     }
 }
@@ -230,6 +252,7 @@ enum Event {
     Credit { adapter: usize, lookup: usize },
     Issue { vf: usize, origin: u64 },
     Send { adapter: usize },
+    Dispatched { walk: usize },
     Read { walk: usize },
     WalkEnd { walk: usize },
     AccessEnd { id: Id },
@@ -276,6 +299,8 @@ struct Walk {
     accesses: u64,
     /// Levels whose entries it has still to read for the walk caches.
     to_fill: BTreeSet<u8>,
+    /// Levels whose entries were invalidated before it has read them: they are not cached, nor found.
+    dropped: BTreeSet<u8>,
     /// The walk that reads the entry it goes on from, and the level.
     goes_on_from: Option<(usize, u8)>,
     /// Walks that wait for an entry of a level that this one reads.
@@ -293,6 +318,7 @@ struct StreamState {
     posted: VecDeque<u64>,
     free: VecDeque<u64>,
     fresh: u64,
+    handed_out: u64,
     queued: u32,
     /// Where each request went.
     went: Vec<u64>,
@@ -390,19 +416,36 @@ pub struct Reference<'a> {
     pub counters: Counters,
 }
 
+/// The place of the address that an allocator without order hands out as its `number`th, of `free`.
+fn drawn_address(seed: u64, number: u64, free: usize) -> usize {
+    let word = mix64(seed ^ mix64(number ^ 1 << 62));
+    ((u128::from(word) * free as u128) >> 64) as usize
+}
+
 /// A VF's addresses and its first buffers.
-fn first_buffers(plan: &StreamingPlan) -> StreamState {
+fn first_buffers(plan: &StreamingPlan, seed: u64) -> StreamState {
     let bytes = plan.page_size.bytes();
     let pages = |range: core::ops::Range<u64>| range.map(|page| plan.iova.0 + page * bytes);
     let buffers = u64::from(plan.buffers);
-    let mut free: VecDeque<u64> = pages(buffers..plan.addresses).collect();
+    let mut free: VecDeque<u64> = pages(0..plan.addresses).collect();
+    let posted = match plan.reuse {
+        IovaReuse::Random => (0..buffers)
+            .map(|number| {
+                let at = drawn_address(seed, number, free.len());
+                let last = free.pop_back().expect("an address for each buffer");
+                if at < free.len() { core::mem::replace(&mut free[at], last) } else { last }
+            })
+            .collect(),
+        IovaReuse::Fifo | IovaReuse::Lifo => free.drain(..buffers as usize).collect(),
+    };
     if plan.reuse == IovaReuse::Lifo {
         free = free.into_iter().rev().collect();
     }
     StreamState {
-        posted: pages(0..buffers).collect(),
+        posted,
         free,
         fresh: plan.iova.0 + plan.addresses * bytes,
+        handed_out: buffers,
         queued: 0,
         went: Vec::new(),
     }
@@ -417,6 +460,11 @@ fn spare_frames(case: &Case, domains: &[(u32, Vec<Leaf>)]) -> [VecDeque<u64>; 3]
         let vfs = case.streams.iter().flatten().filter(|plan| plan.page_size == size).count() as u64;
         (1..=vfs).map(|number| last + number * size.bytes()).collect()
     })
+}
+
+/// The seed of a VF's streaming mappings.
+fn stream_seed(case: &Case, vf: usize) -> u64 {
+    mix64(case.seed ^ mix64((case.first_vf + vf) as u64) ^ 1 << 63)
 }
 
 /// Picoseconds on the case's link: 4 ns a byte.
@@ -464,7 +512,11 @@ impl<'a> Reference<'a> {
             streams: case
                 .streams
                 .iter()
-                .map(|plan| plan.as_ref().map_or_else(StreamState::default, first_buffers))
+                .enumerate()
+                .map(|(vf, plan)| match plan {
+                    Some(plan) => first_buffers(plan, stream_seed(case, vf)),
+                    None => StreamState::default(),
+                })
                 .collect(),
             free_frames: spare_frames(case, &domains),
             commands: Vec::new(),
@@ -589,8 +641,13 @@ impl<'a> Reference<'a> {
         if off || !self.holds(Rule::DataIsCached) || (is_write && !self.holds(Rule::WritesBringLinesIn)) {
             return;
         }
-        let domain = self.domains[self.table_of(id.0)].0;
-        let cached = self.touch_data(domain, intent.iova, u64::from(intent.length_bytes));
+        let mut domain = self.domains[self.table_of(id.0)].0;
+        let mut first = intent.iova;
+        // The frames of streaming mappings change hands with what is cached of them.
+        if self.case.streams[id.0].is_some() && self.holds(Rule::FramesTellStreamingData) {
+            (domain, first) = (0, self.fates[id.0][id.1].address);
+        }
+        let cached = self.touch_data(domain, first, u64::from(intent.length_bytes));
         if !cached && (!is_write || !self.holds(Rule::WritesNeedNoData)) {
             self.translations[id.0][id.1].data_wait = miss;
         }
@@ -650,12 +707,8 @@ impl<'a> Reference<'a> {
                 }
             }
             Event::Send { .. } => 2,
-            Event::Read { .. } | Event::WalkEnd { .. } => {
-                if self.holds(Rule::WalkEndsBeforeLookups) {
-                    4
-                } else {
-                    8
-                }
+            Event::Dispatched { .. } | Event::Read { .. } | Event::WalkEnd { .. } => {
+                if self.holds(Rule::WalkEndsBeforeLookups) { 4 } else { 8 }
             }
             Event::AccessEnd { .. } => 3,
             Event::CommandComplete { .. }
@@ -689,17 +742,19 @@ impl<'a> Reference<'a> {
                 self.at(intent.intended_ps, Event::Issue { vf, origin });
             }
         }
-        let mut evicted_before = None;
+        let mut before = None;
         while let Some(((time, _, event), ())) = self.events.pop_first() {
             assert!(time >= self.now, "time went back");
             self.now = time;
             if self.counted(time) == 1 {
-                evicted_before.get_or_insert(self.iotlb.evictions);
+                before.get_or_insert((self.iotlb.evictions, self.iotlb.invalidated));
             }
             self.handle(event);
         }
-        self.counters.evictions = evicted_before.map_or(0, |before| self.iotlb.evictions - before);
-        self.counters.invalidated = self.iotlb.invalidated;
+        if let Some((evictions, invalidated)) = before {
+            self.counters.evictions = self.iotlb.evictions - evictions;
+            self.counters.invalidated = self.iotlb.invalidated - invalidated;
+        }
         (self.fates, self.counters)
     }
 
@@ -716,6 +771,7 @@ impl<'a> Reference<'a> {
             }
             Event::Issue { vf, .. } => self.intend(vf),
             Event::Send { adapter } => self.send(adapter),
+            Event::Dispatched { walk } => self.first_access(walk),
             Event::Read { walk } => self.access_over(walk),
             Event::WalkEnd { walk } => self.walk_end(walk),
             Event::AccessEnd { id } => self.access_end(id),
@@ -983,8 +1039,8 @@ impl<'a> Reference<'a> {
             None => Fault::NotMapped,
             Some(leaf) if !leaf.permissions.allow(intent.op) => Fault::NoPermission,
             Some(leaf) => {
-                if self.case.streams[id.0].is_some() {
-                    self.reached.insert(id, leaf.target.0);
+                if let Some(plan) = &self.case.streams[id.0] {
+                    self.reached.insert(id, leaf.target.0 / plan.page_size.bytes() * plan.page_size.bytes());
                 }
                 if at == intent.iova && self.fates[id.0][id.1].fault.is_none() {
                     self.fates[id.0][id.1].address = leaf.target.0 + (at - leaf.base.0);
@@ -1038,9 +1094,9 @@ impl<'a> Reference<'a> {
         }
         if blocked {
             self.at(known_at, Event::FaultKnown { lookup, id });
-        } else {
-            let latency = if op == Op::Read { memory.read_ns } else { memory.write_ns };
-            self.at(known_at + ps(latency), Event::AccessEnd { id });
+        } else if op == Op::Read {
+            let data_wait = if self.holds(Rule::CommandsWaitForData) { data_wait } else { 0 };
+            self.at(known_at + ps(memory.read_ns) + data_wait, Event::AccessEnd { id });
         }
         if op == Op::Read {
             let skips = self.holds(Rule::AFaultSkipsMemory);
@@ -1066,6 +1122,10 @@ impl<'a> Reference<'a> {
             let wait = if blocked { 0 } else { ps(self.case.machine.memory.write_ns) + data_wait };
             self.fates[vf][id.1].completed = turn + wait;
             self.tell_driver(id, turn + wait);
+            if !blocked {
+                let drains = if self.holds(Rule::CommandsWaitForTheTurnOfWrites) { turn } else { known_at };
+                self.at((drains + wait).max(self.now), Event::AccessEnd { id });
+            }
             if !self.holds(Rule::WritesRetireAsTheyLeave) {
                 let adapter = self.adapter_of(vf);
                 self.at(turn + wait, Event::Left { adapter, id });
@@ -1108,6 +1168,7 @@ impl<'a> Reference<'a> {
             steps: VecDeque::new(),
             accesses: 0,
             to_fill: BTreeSet::new(),
+            dropped: BTreeSet::new(),
             goes_on_from: None,
             waiting: Vec::new(),
             queued_at,
@@ -1170,6 +1231,7 @@ impl<'a> Reference<'a> {
                 self.walk_caches.get_mut(&level).expect("it is on").lookup(domain, region(at, level).0);
             let being_read = self.walks.iter().position(|other| {
                 other.to_fill.contains(&level)
+                    && !other.dropped.contains(&level)
                     && other.domain == self.walks[walk].domain
                     && region(other.at, level) == region(at, level)
             });
@@ -1200,7 +1262,7 @@ impl<'a> Reference<'a> {
         if self.holds(Rule::WalkCachesKnowDomains) { self.walks[walk].domain } else { 0 }
     }
 
-    /// A walker takes the walk, and goes on from what is cached as soon as it is.
+    /// A walker takes the walk.
     fn begin_walk(&mut self, walk: usize) {
         if !self.holds(Rule::WalkCachesLookedUpAtTheMiss) {
             self.plan_walk(walk);
@@ -1208,6 +1270,15 @@ impl<'a> Reference<'a> {
         let queued_at = self.walks[walk].queued_at;
         self.walks[walk].began_at = self.now;
         self.counters.walk_wait_ps += self.counted(queued_at) * (self.now - queued_at);
+        let overhead = ps(self.case.machine.iommu.walkers.overhead_ns);
+        if overhead > 0 && self.holds(Rule::WalksHaveAnOverhead) {
+            return self.at(self.now + overhead, Event::Dispatched { walk });
+        }
+        self.first_access(walk);
+    }
+
+    /// The walk goes on from what is cached as soon as it is.
+    fn first_access(&mut self, walk: usize) {
         match self.walks[walk].goes_on_from {
             Some((other, level))
                 if self.walks[other].to_fill.contains(&level)
@@ -1273,13 +1344,16 @@ impl<'a> Reference<'a> {
     fn fill_walk_cache(&mut self, walk: usize, level: u8) {
         let domain = self.walk_cache_domain(walk);
         self.walks[walk].to_fill.remove(&level);
+        let dropped = self.walks[walk].dropped.contains(&level);
         let entry = Leaf {
             base: region(self.walks[walk].at, level),
             target: PhysAddr(0),
             size: LeafSize::Size4K,
             permissions: Permissions::None,
         };
-        self.walk_caches.get_mut(&level).expect("it is on").fill(domain, entry);
+        if !dropped || !self.holds(Rule::DroppedEntriesAreNotReadIntoWalkCaches) {
+            self.walk_caches.get_mut(&level).expect("it is on").fill(domain, entry);
+        }
         let (go_on, wait) = self.walks[walk].waiting.iter().partition(|(for_level, _)| *for_level == level);
         self.walks[walk].waiting = wait;
         let go_on: Vec<(u8, usize)> = go_on;
@@ -1393,7 +1467,7 @@ impl<'a> Reference<'a> {
 
     fn is_late(&self, (vf, number): Id) -> bool {
         let Some(plan) = &self.case.streams[vf] else { return false };
-        let seed = mix64(self.case.seed ^ mix64((self.case.first_vf + vf) as u64) ^ 1 << 63);
+        let seed = stream_seed(self.case, vf);
         let drawn = mix64(seed ^ mix64(number as u64)) as f64 / 2_f64.powi(64);
         number >= plan.late_by as usize && drawn < plan.late_share
     }
@@ -1429,10 +1503,9 @@ impl<'a> Reference<'a> {
 
     /// A cached translation served a look-up, and this is what the page table says.
     fn note_stale(&mut self, id: Id, table: usize, leaf: Leaf, found: Option<Leaf>) {
-        if self.case.streams[id.0].is_some()
-            && found != Some(leaf)
-            && self.pending.get(&(table, leaf.base.0)) == Some(&true)
-        {
+        let Some(plan) = &self.case.streams[id.0] else { return };
+        let buffer = leaf.base.0 / plan.page_size.bytes() * plan.page_size.bytes();
+        if found != Some(leaf) && self.pending.get(&(table, buffer)) == Some(&true) {
             self.fates[id.0][id.1].stale = true;
         }
     }
@@ -1440,7 +1513,10 @@ impl<'a> Reference<'a> {
     /// A request is over at `completed`: its driver reacts.
     fn tell_driver(&mut self, id: Id, completed: u64) {
         let Some(plan) = &self.case.streams[id.0] else { return };
-        let at = completed + plan.unmap_after.0;
+        let mut at = completed + plan.unmap_after.0;
+        if plan.poll.0 > 0 && self.holds(Rule::DriversPoll) {
+            at = at.div_ceil(plan.poll.0) * plan.poll.0;
+        }
         let late = self.is_late(id) && self.holds(Rule::LateRequestsMapNothing);
         let again = self.is_late(id) && !late && self.leaf_at(self.table_of(id.0), self.buffer(id)).is_none();
         self.at(at, if late || again { Event::Return { id } } else { Event::Unmap { id } });
@@ -1459,7 +1535,7 @@ impl<'a> Reference<'a> {
             return self.think(id);
         };
         let leaf = leaves.remove(place);
-        self.counters.unmaps += 1;
+        self.counters.unmaps += self.counted(self.now);
         let unmapped = Unmapped { id, leaf, at: self.now };
         let iommu = &self.case.machine.iommu;
         if iommu.mode != IommuMode::Translate {
@@ -1505,7 +1581,6 @@ impl<'a> Reference<'a> {
         for unmapped in flushes.iter().chain(&waiter) {
             self.streams[unmapped.id.0].queued = 0;
         }
-        self.counters.flushes += 1;
         let drops = self.case.machine.iommu.invalidation.granularity.unwrap_or(Granularity::Domain);
         self.submit(Command { table, drops, flushes, waiter, accesses: None });
     }
@@ -1515,6 +1590,8 @@ impl<'a> Reference<'a> {
         let in_turn = self.holds(Rule::CommandsAreServedInTurn);
         let start = if in_turn { self.now.max(self.invalidation_free) } else { self.now };
         self.invalidation_free = start + cost;
+        self.counters.invalidation_busy_ps += self.counted_time(start, start + cost);
+        self.counters.invalidation_wait_ps += self.counted(start + cost) * (start - self.now);
         self.commands.push(command);
         self.at(start + cost, Event::Invalidate { command: self.commands.len() - 1 });
     }
@@ -1543,10 +1620,50 @@ impl<'a> Reference<'a> {
             };
             walk.cancelled |= covers(walk.domain, base, size);
         }
-        self.counters.invalidations += 1;
+        self.counters.invalidations += self.counted(self.now);
+        let deferred = self.case.machine.iommu.invalidation.mode == InvalidationMode::Deferred;
+        self.counters.flushes += if deferred { self.counted(self.now) } else { 0 };
+        self.drop_from_walk_caches(number);
         let waits = self.holds(Rule::CommandsWaitForAccesses);
         self.commands[number].accesses = Some(if waits { self.accesses.clone() } else { BTreeSet::new() });
         self.complete_commands();
+    }
+
+    /// A command that is not of leaves only drops what walk caches hold of what it names.
+    fn drop_from_walk_caches(&mut self, number: usize) {
+        let Command { table, drops, ref waiter, .. } = self.commands[number];
+        let spec = &self.case.machine.iommu.invalidation;
+        let by_default = match drops {
+            Granularity::Page => WalkCacheInvalidation::LeafOnly,
+            Granularity::Domain | Granularity::Global => WalkCacheInvalidation::Full,
+        };
+        let drop = match spec.walk_caches.unwrap_or(by_default) {
+            WalkCacheInvalidation::Full => self.holds(Rule::FullInvalidationsEmptyWalkCaches),
+            WalkCacheInvalidation::LeafOnly => !self.holds(Rule::LeafOnlyInvalidationsSpareWalkCaches),
+        };
+        if !drop {
+            return;
+        }
+        let domain = self.domains[table].0;
+        let page = waiter.as_ref().map(|unmapped| unmapped.leaf);
+        let covers = |there: u32, level: u8, entry: Iova| match drops {
+            Granularity::Global => true,
+            Granularity::Domain => there == domain,
+            Granularity::Page => {
+                let leaf = page.expect("a page is unmapped alone");
+                let last = leaf.base.0 + (leaf.size.bytes() - 1);
+                there == domain && (region(leaf.base.0, level)..=region(last, level)).contains(&entry)
+            }
+        };
+        for (level, cache) in &mut self.walk_caches {
+            cache.drop_where(|there, leaf| covers(there, *level, leaf.base));
+        }
+        for walk in &mut self.walks {
+            let (there, at) = (walk.domain, walk.at);
+            let dropped = walk.to_fill.iter().filter(|level| covers(there, **level, region(at, **level)));
+            let dropped: Vec<u8> = dropped.copied().collect();
+            walk.dropped.extend(dropped);
+        }
     }
 
     fn access_end(&mut self, id: Id) {
@@ -1578,13 +1695,13 @@ impl<'a> Reference<'a> {
             if self.holds(Rule::AddressesWaitForTheFlush) {
                 self.free_address(unmapped);
             }
-            self.counters.exposure_ps += self.now - unmapped.at;
+            self.counters.exposure_ps += self.counted_time(unmapped.at, self.now);
         }
         if let Some(unmapped) = waiter {
             self.pending.remove(&(table, unmapped.leaf.base.0));
             self.free_address(&unmapped);
             self.free_frame(&unmapped);
-            let waited = self.now - unmapped.at;
+            let waited = self.counted(unmapped.at) * (self.now - unmapped.at);
             self.counters.unmap_wait_ps += waited;
             self.counters.unmap_wait_max_ps = self.counters.unmap_wait_max_ps.max(waited);
             self.map_next(unmapped.id);
@@ -1604,7 +1721,8 @@ impl<'a> Reference<'a> {
             let same_vf = id.0 == unmapped.id.0;
             same_vf && **target == frame && self.accesses.contains(id)
         });
-        self.counters.overrun += u64::from(reached.count() > 0);
+        let overrun = reached.count() > 0;
+        self.counters.overrun += if overrun { self.counted(self.now) } else { 0 };
         self.give_frame_back(&unmapped.leaf);
     }
 
@@ -1622,12 +1740,23 @@ impl<'a> Reference<'a> {
     fn map_next(&mut self, id: Id) {
         let plan = self.case.streams[id.0].as_ref().expect("a VF with streaming mappings");
         let in_order = self.holds(Rule::AddressesAreReusedInOrder);
+        let seed = stream_seed(self.case, id.0);
         let stream = &mut self.streams[id.0];
-        let free = if (plan.reuse == IovaReuse::Lifo) == in_order {
-            stream.free.pop_back()
-        } else {
-            stream.free.pop_front()
+        let free = match plan.reuse {
+            IovaReuse::Random if in_order && !stream.free.is_empty() => {
+                let at = drawn_address(seed, stream.handed_out, stream.free.len());
+                let last = stream.free.pop_back().expect("not empty");
+                Some(if at < stream.free.len() {
+                    core::mem::replace(&mut stream.free[at], last)
+                } else {
+                    last
+                })
+            }
+            IovaReuse::Lifo if in_order => stream.free.pop_back(),
+            IovaReuse::Fifo if !in_order => stream.free.pop_back(),
+            _ => stream.free.pop_front(),
         };
+        stream.handed_out += 1;
         let address = free.unwrap_or_else(|| {
             stream.fresh += plan.page_size.bytes();
             stream.fresh - plan.page_size.bytes()

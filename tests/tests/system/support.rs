@@ -180,6 +180,20 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
                 ]),
             ),
         ),
+        (
+            "nic-rings, nested, cached, in order",
+            builtin(
+                "nic-rings",
+                &with(&[
+                    "iommu.stages=2",
+                    "iommu.walk_caches.l2.entries=8",
+                    "iommu.invalidation.walk_caches=full",
+                    "memory.llc.bytes=65536",
+                    "device.write_order=in_order",
+                    "device.retire=in_order",
+                ]),
+            ),
+        ),
         ("noisy-neighbour", builtin("noisy-neighbour", &short)),
         ("fleet-4096", builtin("fleet-4096", &with(&["topology.hosts=3", "topology.vfs_per_adapter=8"]))),
         (
@@ -236,6 +250,7 @@ pub fn warm_scenarios() -> Vec<(&'static str, Scenario)> {
         ("hostile, warm", hostile(&["warmup_us=700"])),
         ("hostile, warm, in order", hostile(&["warmup_us=300.123456", "device.retire=in_order"])),
         ("hostile, warm, for a time", hostile(&["duration_us=2000", "warmup_us=1000"])),
+        ("nic-rings, warm", builtin("nic-rings", &["requests=20000", "warmup_us=500"])),
         ("hostile, warm, a queue of one", hostile(&["warmup_us=400", "scheduler.vf_queue_entries=1"])),
     ]
 }

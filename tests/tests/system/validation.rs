@@ -57,6 +57,25 @@ fn misses_limit_throughput_as_measured() {
     assert_as_known(&some(Section::Throughput.checks(), 2, 5));
 }
 
+/// Strict, every page costs a miss of the IOTLB; a larger ring costs more misses of the walk caches, and invalidations
+/// that spare these nearly none. Throughput follows the law of the misses.
+#[test]
+fn rings_of_buffers_pay_for_their_misses() {
+    let checks = Section::Misses.checks();
+    assert_as_known(&checks);
+    let strict: Vec<_> = checks.iter().filter(|check| check.figure == Figure::OfMissLaw).collect();
+    let misses = |check: &&Check| {
+        let summary = run(&check.runs[0]).summary;
+        assert!(summary.iotlb_misses >= summary.unmaps, "{}: {summary:?}", check.what);
+        assert_eq!((summary.stale_total, summary.breach_total), (0, 0), "{}", check.what);
+        Check { figure: Figure::MissesAPage, ..(*check).clone() }.judge(&[summary]).simulated
+    };
+    let of_rings: Vec<f64> = strict.iter().map(misses).collect();
+    assert_eq!(of_rings.len(), 4);
+    assert!(of_rings.iter().all(|misses| *misses > 1.3), "{of_rings:?}");
+    assert!(of_rings.is_sorted_by(|smaller, larger| *smaller + 0.05 < *larger), "{of_rings:?}");
+}
+
 /// A device that retires in order waits for the longest of the walks it has under way: with walks that all take as long
 /// it reads a quarter more than was measured, and so does one that retires out of order.
 #[test]

@@ -251,6 +251,7 @@ impl Class {
                 addresses: memory.pages,
                 permissions: memory.permissions,
                 unmap_after: Picoseconds::from_ns_f64(streaming.unmap_after_ns),
+                poll: Picoseconds::from_ns_f64(streaming.poll_us * 1e3),
                 reuse: streaming.iova_reuse,
                 late_share: streaming.late_share,
                 late_by: streaming.late_by,

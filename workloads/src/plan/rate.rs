@@ -38,7 +38,11 @@ impl ClassRate {
     fn of_loop(class: &TenantClass, vfs_per_adapter: u32, machine: &MachineSpec) -> Self {
         let MachineSpec { link, memory, iommu, .. } = machine;
         let round_trip_ns = 2.0 * link.propagation_ns + iommu.iotlb.hit_ns + memory.read_ns;
-        let unmap_ns = class.streaming.as_ref().map_or(0.0, |streaming| streaming.unmap_after_ns);
+        // A driver that polls finds on average half a period's delay.
+        let unmap_ns = class
+            .streaming
+            .as_ref()
+            .map_or(0.0, |streaming| streaming.unmap_after_ns + streaming.poll_us * 500.0);
         let think_ns = class.arrivals.think_ns.unwrap_or(0.0) + unmap_ns;
         let clients = f64::from(class.arrivals.outstanding.unwrap_or(1));
         let wanted_hz = clients / (think_ns + round_trip_ns).max(1.0) * 1e9;

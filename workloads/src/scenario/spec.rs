@@ -2,7 +2,7 @@
 
 use portcullis_engine::error::SpecError;
 use portcullis_engine::gate::SchedulerSpec;
-use portcullis_engine::invalidation::Granularity;
+use portcullis_engine::invalidation::{Granularity, WalkCacheInvalidation};
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec, Sabotage};
@@ -171,6 +171,7 @@ impl Scenario {
         iommu.walkers.memory_ns = Some(1.0);
         iommu.walkers.walk_ns = Some(1.0);
         iommu.invalidation.granularity = Some(Granularity::Domain);
+        iommu.invalidation.walk_caches = Some(WalkCacheInvalidation::Full);
         iommu.walkers.empirical_ns = Some(vec![(1.0, 1.0)]);
         let memory = MemorySpec { base_read_ns: Some(1.0), ..MemorySpec::default() };
         Self {

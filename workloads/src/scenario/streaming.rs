@@ -13,8 +13,11 @@ use super::{ArrivalKind, PatternKind, TenantClass};
 pub struct StreamingSpec {
     /// From the end of a DMA to the unmap of its buffer in nanoseconds: interrupt and driver. Default 1,000 (modelled).
     pub unmap_after_ns: f64,
+    /// How often the driver looks what is over, in microseconds: it unmaps all of it then, as with interrupt
+    /// moderation or a poll loop. 0: it unmaps each as soon as it is over. Default 0.
+    pub poll_us: f64,
     /// Which free address the driver hands out next: `lifo`, the one given back last (Linux's caches of
-    /// IOVAs), or `fifo`, a ring. Default `lifo`.
+    /// IOVAs), `fifo`, a ring, or `random`, as by an allocator that has been at work for long. Default `lifo`.
     pub iova_reuse: IovaReuse,
     /// Share of the DMAs that go to the buffer of an earlier request, which the driver has most likely
     /// unmapped: a device that does not know when to stop. Default 0.
@@ -25,7 +28,13 @@ pub struct StreamingSpec {
 
 impl Default for StreamingSpec {
     fn default() -> Self {
-        Self { unmap_after_ns: 1_000.0, iova_reuse: IovaReuse::default(), late_share: 0.0, late_by: 64 }
+        Self {
+            unmap_after_ns: 1_000.0,
+            poll_us: 0.0,
+            iova_reuse: IovaReuse::default(),
+            late_share: 0.0,
+            late_by: 64,
+        }
     }
 }
 
@@ -38,6 +47,7 @@ impl StreamingSpec {
         class_path: &str,
     ) -> Result<(), SpecError> {
         SpecError::in_range(&format!("{path}.unmap_after_ns"), self.unmap_after_ns, 0.0, 1e9)?;
+        SpecError::in_range(&format!("{path}.poll_us"), self.poll_us, 0.0, 1e6)?;
         SpecError::in_range(&format!("{path}.late_share"), self.late_share, 0.0, 1.0)?;
         SpecError::in_range(&format!("{path}.late_by"), self.late_by, 1, 1 << 20)?;
         let refuse = |key: &str, problem: String| Err(SpecError::new(format!("{class_path}.{key}"), problem));

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use portcullis_engine::error::SpecError;
 use portcullis_engine::invalidation::InvalidationSpec;
-use portcullis_engine::link::WriteOrder;
 use portcullis_engine::plan::{MachineSpec, Sabotage};
 use portcullis_engine::topology::{DomainScope, HOSTS_MAX, VFS_MAX};
 use portcullis_engine::translation::IommuMode;
@@ -44,7 +43,6 @@ impl Scenario {
             let path = if self.hosts.is_empty() { String::new() } else { format!("hosts.{}.", group.name) };
             self.validate_addresses(&path, &group)?;
             self.validate_rates(&group)?;
-            self.validate_streams(&path, &group)?;
             self.validate_shares(&path, &group)?;
             self.validate_sabotage(&group)?;
         }
@@ -256,27 +254,6 @@ impl Scenario {
             true => SpecError::new(format!("{path}{}", error.key), error.problem),
             false => error,
         })
-    }
-
-    /// Streaming mappings go with what they can be simulated with.
-    fn validate_streams(&self, path: &str, hosts: &HostGroup) -> Result<(), SpecError> {
-        let carried = self.tenants.iter().zip(&hosts.rates).filter(|(_, rate)| carries(rate));
-        let Some((class, _)) = carried.into_iter().find(|(class, _)| class.streaming.is_some()) else {
-            return Ok(());
-        };
-        let machine = &hosts.machine;
-        for (refused, key) in [
-            (self.warmup_us > 0.0, String::from("warmup_us")),
-            (machine.iommu.stages == 2, format!("{path}iommu.stages")),
-            (machine.memory.llc.bytes > 0, format!("{path}memory.llc.bytes")),
-            (machine.device.write_order == WriteOrder::InOrder, format!("{path}device.write_order")),
-        ] {
-            if refused {
-                let with = format!("cannot be used yet with the streaming mappings of `{}`", path_of(class));
-                return Err(SpecError::new(key, with));
-            }
-        }
-        Ok(())
     }
 
     /// Rates that come out of `link_load` lie where rates may lie, and bursts are no specks.

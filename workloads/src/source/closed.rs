@@ -1,5 +1,8 @@
 //! Closed loops: what a VF intends depends on when its requests retire.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use portcullis_engine::ring::OrderedRing;
 use portcullis_engine::units::Picoseconds;
 use rand_pcg::Mcg128Xsl64;
@@ -27,8 +30,16 @@ pub struct Clients {
     think: Think,
     seed: u128,
     clients: u32,
-    /// Clients that think, by when they send; ties by what made them think.
-    thinking: OrderedRing<Thinking>,
+    thinking: Thinkers,
+}
+
+/// Clients that think, by when they send; ties by what made them think.
+#[derive(Clone, Debug)]
+enum Thinkers {
+    /// All think as long: who begins last is mostly the last to send.
+    InTurn(OrderedRing<Thinking>),
+    /// Times are drawn: who begins may be the next to send as well as the last.
+    AsDrawn(BinaryHeap<Reverse<Thinking>>),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +54,12 @@ impl Clients {
     #[must_use]
     pub fn new(clients: u32, think: Think, mut rng: StreamRng) -> Self {
         let seed = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
-        let mut loops = Self { think, seed, clients, thinking: OrderedRing::new(clients as usize) };
+        let thinking = if think.fixed || think.mean == Picoseconds::ZERO {
+            Thinkers::InTurn(OrderedRing::new(clients as usize))
+        } else {
+            Thinkers::AsDrawn(BinaryHeap::with_capacity(clients as usize))
+        };
+        let mut loops = Self { think, seed, clients, thinking };
         for client in 0..u64::from(clients) {
             loops.begin(client, Picoseconds::ZERO);
         }
@@ -60,19 +76,30 @@ impl Clients {
     #[inline]
     #[must_use]
     pub fn next(&self) -> Picoseconds {
-        self.thinking.first().map_or(Picoseconds::MAX, |first| first.until)
+        match &self.thinking {
+            Thinkers::InTurn(ring) => ring.first().map_or(Picoseconds::MAX, |first| first.until),
+            Thinkers::AsDrawn(heap) => heap.peek().map_or(Picoseconds::MAX, |Reverse(first)| first.until),
+        }
     }
 
     /// Asks for the cache lines of who sends next, and of the place of who begins to think.
     #[inline]
     pub fn prefetch(&self) {
-        self.thinking.prefetch();
+        if let Thinkers::InTurn(ring) = &self.thinking {
+            ring.prefetch();
+        }
     }
 
     /// The least time any client thinks.
     #[must_use]
     pub fn least_think(&self) -> Picoseconds {
         if self.think.fixed { self.think.mean } else { Picoseconds::ZERO }
+    }
+
+    /// How long the client of the request number `sequence` thinks when that has retired.
+    #[must_use]
+    pub fn think_after(&self, sequence: u64) -> Picoseconds {
+        self.draw(u64::from(self.clients) + sequence)
     }
 
     /// The request number `sequence` retired at `time`: its client thinks.
@@ -91,7 +118,12 @@ impl Clients {
         let mut written = 0;
         while written < room && self.next() < until {
             write(written, self.next());
-            self.thinking.take_first();
+            match &mut self.thinking {
+                Thinkers::InTurn(ring) => ring.take_first(),
+                Thinkers::AsDrawn(heap) => {
+                    heap.pop();
+                }
+            }
             written += 1;
         }
         written
@@ -99,8 +131,11 @@ impl Clients {
 
     fn begin(&mut self, cause: u64, now: Picoseconds) {
         let thinking = Thinking { until: now.saturating_add(self.draw(cause)), cause };
-        // Retirements become known in about their order, so the place is mostly the last.
-        self.thinking.insert(thinking, |other| *other);
+        match &mut self.thinking {
+            // Retirements become known in about their order, so the place is mostly the last.
+            Thinkers::InTurn(ring) => ring.insert(thinking, |other| *other),
+            Thinkers::AsDrawn(heap) => heap.push(Reverse(thinking)),
+        }
     }
 
     fn draw(&self, cause: u64) -> Picoseconds {

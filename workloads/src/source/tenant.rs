@@ -188,6 +188,13 @@ impl Source for TenantSource {
         }
     }
 
+    fn feedback_of(&self, sequence: u64) -> Picoseconds {
+        match &self.when {
+            When::Closed(clients) if self.left > 0 => clients.think_after(sequence),
+            _ => Picoseconds::MAX,
+        }
+    }
+
     fn outstanding(&self) -> Option<u32> {
         match &self.when {
             When::Closed(clients) => Some(clients.count()),

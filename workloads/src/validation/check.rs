@@ -3,6 +3,7 @@
 use portcullis_engine::account::SummaryRow;
 
 use super::Section;
+use super::theory::miss_law_gbps;
 use crate::{Override, Scenario};
 
 /// Where the figure comes from.
@@ -73,6 +74,10 @@ pub enum Figure {
     Rate,
     /// Mean latency times rate: requests under way, by Little's law.
     UnderWay,
+    /// Misses of IOTLB and walk caches for each unmap of a page.
+    MissesAPage,
+    /// Payload over what the law of misses to throughput says at that many.
+    OfMissLaw,
     /// No run: a closed form computed anew.
     Computed(f64),
 }
@@ -88,6 +93,8 @@ impl Figure {
             Self::PayloadOfOne => (summary.read_gbps + summary.write_gbps) / 2.0,
             Self::Rate => per_us,
             Self::UnderWay => per_us * summary.latency_mean_ns / 1e3,
+            Self::MissesAPage => misses_a_page(summary),
+            Self::OfMissLaw => Self::Payload.of(summary) / miss_law_gbps(misses_a_page(summary)),
             Self::Computed(value) => value,
         }
     }
@@ -96,13 +103,24 @@ impl Figure {
     #[must_use]
     pub const fn unit(self) -> &'static str {
         match self {
-            Self::HitRatio | Self::Computed(_) | Self::UnderWay => "",
+            Self::HitRatio | Self::Computed(_) | Self::UnderWay | Self::MissesAPage | Self::OfMissLaw => "",
             Self::WalkWait(_) => "walks",
             Self::Latency => "ns",
             Self::Payload | Self::PayloadOfOne => "Gb/s",
             Self::Rate => "M/s",
         }
     }
+}
+
+/// Misses of the IOTLB and of every walk cache for each page that was unmapped.
+fn misses_a_page(summary: &SummaryRow) -> f64 {
+    let of_walk_caches = [
+        summary.walk_cache_l2_misses,
+        summary.walk_cache_l3_misses,
+        summary.walk_cache_l4_misses,
+        summary.walk_cache_l5_misses,
+    ];
+    (summary.iotlb_misses + of_walk_caches.iter().sum::<u64>()) as f64 / summary.unmaps as f64
 }
 
 /// A row of the suite.

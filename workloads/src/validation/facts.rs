@@ -35,6 +35,14 @@ pub(super) const MMC: [(u32, f64, f64); 6] =
 /// (github.com/NVIDIA/NV-Kernels, pull request 182).
 pub(super) const NVME: [f64; 3] = [16.5, 16.4, 2.8];
 
+/// Flows, misses a page of IOTLB and walk caches, and throughput in Gb/s of a Cascade Lake server with a 100 Gb/s
+/// NIC (Fast & Safe IO Memory Protection, SOSP 2024).
+pub(super) const MISSES: [(u32, f64, f64); 2] = [(5, 1.757, 77.8), (10, 2.311, 61.6)];
+/// The authors' law of it: bytes of payload a page, ns a page, ns a miss.
+pub(super) const MISS_LAW: (f64, f64, f64) = (4_000.0, 65.0, 197.0);
+/// Buffers of the rings that the law is asked of.
+pub(super) const RINGS: [u32; 4] = [256, 512, 1_024, 2_048];
+
 /// Payload in Gb/s on Gen3 x8, MPS 256, MRRS 512, 24 bytes added to a request and 20 to a completion, by size:
 /// writes, reads, both (each direction); and what a Broadwell Xeon gives: writes, reads (pcie-bench).
 pub(super) const PCIE: [(u32, [f64; 3], [f64; 2]); 6] = [

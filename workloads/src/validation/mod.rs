@@ -3,7 +3,7 @@
 //!
 //! - `facts`: the figures, with their sources; nothing in them was made by this program;
 //! - `theory`: closed forms that are computed anew;
-//! - one file a section: `closed_forms`, `pcie`, `latency`, `throughput`;
+//! - one file a section: `closed_forms`, `pcie`, `latency`, `throughput`, `misses`, `invalidation`;
 //! - `check`: a figure, its tolerance, the runs that reproduce it, and the verdict.
 //!
 //! A new section is a file with a function that returns its checks, and a line in [`Section`]. Nothing here
@@ -14,6 +14,7 @@ mod closed_forms;
 mod facts;
 mod invalidation;
 mod latency;
+mod misses;
 mod pcie;
 mod section;
 mod theory;

@@ -1,5 +1,7 @@
 //! Closed forms that are computed anew.
 
+use super::facts::MISS_LAW;
+
 /// The probabilities of `pages` pages by Zipf's law.
 pub(super) fn zipf(pages: u32, exponent: f64) -> Vec<f64> {
     let weights: Vec<f64> = (1..=pages).map(|rank| libm::pow(f64::from(rank), -exponent)).collect();
@@ -29,6 +31,12 @@ pub(super) fn che(probabilities: &[f64], entries: f64) -> f64 {
 /// Mean wait in M/D/1 in units of the service time (Pollaczek and Khinchine).
 pub(super) fn md1(load: f64) -> f64 {
     load / (2.0 * (1.0 - load))
+}
+
+/// Throughput in Gb/s of a NIC whose pages take so many misses each, of IOTLB and walk caches: p / (l0 + M l_m).
+pub(super) fn miss_law_gbps(misses: f64) -> f64 {
+    let (bytes, page_ns, miss_ns) = MISS_LAW;
+    bytes * 8.0 / (page_ns + misses * miss_ns)
 }
 
 /// Most DMAs a microsecond that a closed system of `outstanding` lets through, of latency `latency_ns` before
