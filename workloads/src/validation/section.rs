@@ -1,6 +1,6 @@
 //! The sections of the suite.
 
-use super::{Check, closed_forms, invalidation, latency, pcie, throughput};
+use super::{Check, cliff, closed_forms, invalidation, latency, pcie, throughput};
 
 /// A part of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,14 +13,16 @@ pub enum Section {
     Latency,
     /// Throughput under IOTLB misses.
     Throughput,
+    /// A device TLB that many tenants share.
+    Cliff = 5,
     /// Throughput under invalidations.
     Invalidation = 6,
 }
 
 impl Section {
     /// Every section, in order.
-    pub const ALL: [Self; 5] =
-        [Self::ClosedForms, Self::Pcie, Self::Latency, Self::Throughput, Self::Invalidation];
+    pub const ALL: [Self; 6] =
+        [Self::ClosedForms, Self::Pcie, Self::Latency, Self::Throughput, Self::Cliff, Self::Invalidation];
 
     /// Its number.
     #[must_use]
@@ -42,6 +44,7 @@ impl Section {
             Self::Pcie => "PCIe efficiency (pcie-bench's model; Gen3 x8)",
             Self::Latency => "latency under IOTLB misses (pcie-bench; one 64-byte read at a time)",
             Self::Throughput => "throughput under IOTLB misses (pcie-bench; 4 KiB pages)",
+            Self::Cliff => "many tenants on a device TLB of 64 entries (HyperTRIO, ISCA 2020; 200 Gb/s)",
             Self::Invalidation => "throughput under invalidations (NVIDIA NV-Kernels, pull request 182)",
         }
     }
@@ -54,6 +57,7 @@ impl Section {
             Self::Pcie => pcie::checks(),
             Self::Latency => latency::checks(),
             Self::Throughput => throughput::checks(),
+            Self::Cliff => cliff::checks(),
             Self::Invalidation => invalidation::checks(),
         }
     }
