@@ -254,7 +254,7 @@ impl Arm for ReplayArm {
 
 fn iotlb_spec(entries: u32, ways: Ways, replacement: ReplacementPolicy) -> IotlbSpec {
     let spec = IotlbSpec { entries, ways, replacement, index: IotlbIndex::Hash, ..IotlbSpec::default() };
-    spec.validate().expect("a valid IOTLB");
+    spec.validate("iommu.iotlb").expect("a valid IOTLB");
     spec
 }
 

@@ -11,7 +11,7 @@ use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
 use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec};
 use crate::traffic::Source;
-use crate::translation::{ClassShare, IommuSpec, IotlbSharing, Parts, WalkerSharing};
+use crate::translation::{ClassShare, IommuMode, IommuSpec, IotlbSharing, Parts, WalkerSharing};
 use crate::units::Picoseconds;
 
 /// The hardware of hosts that are alike.
@@ -42,7 +42,31 @@ impl MachineSpec {
         self.link.validate()?;
         self.device.validate()?;
         self.iommu.validate()?;
-        self.memory.validate()
+        self.memory.validate()?;
+        self.validate_device_tlb()
+    }
+
+    /// What does not go together with a device TLB.
+    fn validate_device_tlb(&self) -> Result<(), SpecError> {
+        let error = |key: &str, problem: &str| {
+            Err(SpecError::new(
+                key,
+                format!("{problem} does not go together with a device TLB (`device.tlb`)"),
+            ))
+        };
+        if !self.device.tlb.is_on() {
+            return Ok(());
+        }
+        if self.iommu.mode != IommuMode::Translate {
+            return error("iommu.mode", "is not \"translate\", which");
+        }
+        if self.iommu.stages == 2 {
+            return error("iommu.stages", "is 2, which");
+        }
+        if self.scheduler.vf_outstanding > 0 {
+            return error("scheduler.vf_outstanding", "limits the requests of a VF, which");
+        }
+        Ok(())
     }
 
     /// The parts of an IOMMU's IOTLB and walkers that classes of tenants of these names and shares get.
@@ -187,6 +211,8 @@ pub struct TenantPlan {
     pub buffers: Vec<BufferPlan>,
     /// What it maps for each DMA. Its source must then be a closed loop.
     pub streaming: Option<StreamingPlan>,
+    /// So many DMAs in a row, counted from its first, are a packet: a device with a TLB takes them up together.
+    pub packet_dmas: u32,
     /// The VF, of the same adapter, whose part of a domain under scope `adapter` its DMAs go to: its own where there
     /// is none.
     pub aims_at: Option<VfIndex>,

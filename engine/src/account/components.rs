@@ -112,6 +112,8 @@ pub struct VfIncidents {
     pub breaches: u64,
     /// DMAs that reached another tenant's frame through a shared domain.
     pub cross_tenant: u64,
+    /// DMAs by what became of their look-up in the device TLB.
+    pub device_tlb: [u64; 4],
 }
 
 /// What the owner map says of the frames that a DMA reached, the worst last.

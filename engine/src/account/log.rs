@@ -64,7 +64,8 @@ pub fn log_requests(
         log.rows.pop_front();
         live[at] = Live(false);
         let Intent { time, iova, transfer, vf, .. } = intents[at];
-        let Translation { looked_up_at, known_at, address, lookups, fault, stale } = translations[at];
+        let Translation { looked_up_at, known_at, address, lookups, fault, stale, device_tlb, .. } =
+            translations[at];
         let Place { host, iommu, .. } = log.place;
         let (adapter, vf) = log.place.name_of(vf);
         log.slice_at(looked_up_at).push(RequestRow {
@@ -87,6 +88,7 @@ pub fn log_requests(
             iotlb_hits: lookups.hits,
             iotlb_misses: lookups.misses,
             stale: u32::from(stale),
+            device_tlb: device_tlb.name(),
         });
     }
 }

@@ -8,6 +8,7 @@ use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, V
 use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
+use crate::device_tlb::TlbLookup;
 use crate::gate::{Uplink, VfQueue};
 use crate::ids::HostIndex;
 use crate::invalidation::{ControlPlane, StreamBooks};
@@ -239,6 +240,7 @@ impl Totals {
         let first = first.max(self.warm_up);
         let active = books.last_completed.saturating_sub(first);
         let bytes: u64 = books.bytes.iter().sum();
+        let of_tlb = |lookup: TlbLookup| incidents.device_tlb[lookup as usize];
         let row = TenantRow {
             dma_total: over,
             dma_warmup: incidents.warm_up,
@@ -260,6 +262,9 @@ impl Totals {
             iotlb_hits: books.hits,
             iotlb_misses: books.misses,
             iotlb_misses_joined: books.joined,
+            device_tlb_hits: of_tlb(TlbLookup::Hit),
+            device_tlb_misses: of_tlb(TlbLookup::Miss) + of_tlb(TlbLookup::Joined),
+            device_tlb_misses_joined: of_tlb(TlbLookup::Joined),
             blocked_no_context: incidents.faults[Fault::NoContext as usize],
             blocked_bad_length: incidents.faults[Fault::BadLength as usize],
             blocked_address_overflow: incidents.faults[Fault::AddressOverflow as usize],
@@ -304,6 +309,9 @@ impl Totals {
         summary.iotlb_hits += row.iotlb_hits;
         summary.iotlb_misses += row.iotlb_misses;
         summary.iotlb_misses_joined += row.iotlb_misses_joined;
+        summary.device_tlb_hits += row.device_tlb_hits;
+        summary.device_tlb_misses += row.device_tlb_misses;
+        summary.device_tlb_misses_joined += row.device_tlb_misses_joined;
         summary.blocked_no_context += row.blocked_no_context;
         summary.blocked_bad_length += row.blocked_bad_length;
         summary.blocked_address_overflow += row.blocked_address_overflow;
@@ -345,6 +353,10 @@ impl Totals {
             latency_p999_ns: quantile_ns(&all, 0.999),
             service_mean_ns: mean_ns(self.service_sum_ps),
             iotlb_lookups: lookups,
+            device_tlb_hit_ratio: ratio(
+                summary.device_tlb_hits as f64,
+                (summary.device_tlb_hits + summary.device_tlb_misses) as f64,
+            ),
             iotlb_hit_ratio: ratio(summary.iotlb_hits as f64, lookups as f64),
             walker_utilisation: share(self.walker_busy_ps, walkers),
             walk_wait_mean_ns: ratio(self.walk_wait_ps as f64 / 1e3, summary.walks as f64),

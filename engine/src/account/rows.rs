@@ -74,6 +74,14 @@ row! {
         iotlb_evictions: u64,
         /// Entries dropped by invalidations.
         iotlb_invalidated: u64,
+        /// DMAs whose look-up in a device TLB was served by an entry.
+        device_tlb_hits: u64,
+        /// DMAs whose look-up in a device TLB was not served by an entry.
+        device_tlb_misses: u64,
+        /// Of these, such that joined a translation request under way.
+        device_tlb_misses_joined: u64,
+        /// Device TLB hits as a share of its look-ups; 0 without look-ups.
+        device_tlb_hit_ratio: f64,
         /// Buffers of streaming mappings unmapped.
         unmaps: u64,
         /// Mean time from an unmap to its return, ns.
@@ -221,6 +229,12 @@ row! {
         iotlb_misses: u64,
         /// Misses that joined a walk under way.
         iotlb_misses_joined: u64,
+        /// DMAs whose look-up in the device TLB was served by an entry.
+        device_tlb_hits: u64,
+        /// DMAs whose look-up in the device TLB was not served by an entry.
+        device_tlb_misses: u64,
+        /// Of these, such that joined a translation request under way.
+        device_tlb_misses_joined: u64,
         /// DMAs blocked because the VF has no domain.
         blocked_no_context: u64,
         /// DMAs blocked because they are empty.
@@ -450,5 +464,7 @@ row! {
         iotlb_misses: u32,
         /// Pages reached through a cached translation after the unmap had returned.
         stale: u32,
+        /// What became of its look-up in the device TLB: `hit`, `miss` or `joined`; absent without one.
+        device_tlb: Option<&'static str>,
     }
 }

@@ -9,6 +9,7 @@ use super::components::{
 use super::latencies::Place;
 use super::log::RequestLog;
 use super::tenant_windows::TenantWindows;
+use crate::device_tlb::Route;
 use crate::domain::{Owner, OwnerMap};
 use crate::ids::PhysAddr;
 use crate::link::Issued;
@@ -16,7 +17,7 @@ use crate::memory::{Completed, CompletedRows};
 use crate::request::{Intent, Sequence, Transfer};
 use crate::topology::{TenantOf, columns, columns_mut};
 use crate::traffic::{Batch, Live};
-use crate::translation::{LookedUp, Reached, ReachedPiece, Segment, Translation};
+use crate::translation::{Arrivals, LookedUp, Reached, ReachedPiece, Segment, Translation};
 use crate::units::Picoseconds;
 
 /// The owner map judges every piece that the translations of this batch reached.
@@ -68,8 +69,9 @@ pub fn audit(
     let mut judged = 0;
     for &row in &looked_up.rows {
         let at = row as usize;
-        let Translation { address, fault, lookups, .. } = translations[at];
-        let pieces = lookups.hits + lookups.misses;
+        let Translation { address, fault, lookups, route, .. } = translations[at];
+        // What the device translated reaches memory by one leaf, whatever was looked up for it.
+        let pieces = if route == Route::Translated { 1 } else { lookups.hits + lookups.misses };
         // Without an IOMMU nothing is guarded; streaming mappings were judged at their look-ups.
         let guarded = pieces > 0 && !tenants[intents[at].vf as usize].streams;
         if fault.is_some() || !guarded || !policy.judges(sequence[at].0) {
@@ -105,7 +107,7 @@ fn take_out(rows: &mut Vec<u32>, mut is_left_out: impl FnMut(u32) -> bool) {
 
 /// Books every request that is over, but for those of the warm-up.
 pub fn account(
-    mut done: Single<&mut CompletedRows>,
+    iommu: Single<(&mut CompletedRows, &Arrivals)>,
     mut batch: ResMut<Batch>,
     host: Single<(&mut Windows, &mut VfLatencies, &mut ServiceTimes, &mut WarmUp, &RequestLog)>,
     mut tenant_windows: Single<&mut TenantWindows>,
@@ -122,6 +124,7 @@ pub fn account(
     let (completed, live) = (&completed[..rows], &mut live.bypass_change_detection()[..rows]);
     // A logged request lives on until its place in the log has come.
     let lives_on = Live(log.on);
+    let (mut done, arrivals) = iommu.into_inner();
     let done = &mut done.0;
     batch.over += done.len() as u64;
     batch.over_since_reuse += done.len() as u64;
@@ -174,6 +177,12 @@ pub fn account(
             let over =
                 Over { op, length_bytes, lookups, end, latency: end - time, service: end - issued[at].0 };
             tenant_windows.count(vf, &over, fault.is_none());
+        }
+    }
+    if arrivals.of_device_tlbs {
+        for &row in &*done {
+            let at = row as usize;
+            incidents[intents[at].vf as usize].device_tlb[translations[at].device_tlb as usize] += 1;
         }
     }
     done.clear();

@@ -33,6 +33,8 @@ pub struct VfQueue {
     pub held: VecDeque<Eligible>,
     /// Whether what its source intends depends on when its requests retire.
     pub feeds_back: bool,
+    /// DMAs of a packet: so many in a row that a device with a TLB takes up together.
+    pub packet_dmas: u32,
     /// Whether its source is told when the unmap of a request's buffer has returned, not when it retires.
     pub streams: bool,
 }
@@ -42,7 +44,7 @@ impl VfQueue {
     /// `feeds_back` says whether its source does.
     #[must_use]
     pub fn new(entries: u32, outstanding: u32, feeds_back: bool) -> Self {
-        Self { entries, slots: Slots::new(outstanding), feeds_back, ..Self::default() }
+        Self { entries, slots: Slots::new(outstanding), packet_dmas: 1, feeds_back, ..Self::default() }
     }
 
     /// Whether the queue has a place for a request that comes at `time`. What leaves at that very
@@ -87,6 +89,8 @@ pub enum Halt {
     Credits,
     /// A read that is under way must return first: for its tag, or for its slot.
     Returns,
+    /// It looks requests up in a device TLB, and nothing leaves before this time as far as it knows.
+    LookUps(Picoseconds),
 }
 
 /// A request that is next on the link as soon as it may start.
@@ -125,8 +129,8 @@ pub struct Arrival {
 pub struct Uplink {
     /// The request that is next, where it was not known when it can start.
     pub next: Option<Eligible>,
-    /// Rows that waited for a place in their queue, by the time they enter it.
-    pub released: Fifo<(Picoseconds, u32)>,
+    /// Requests that waited for a place in their queue, in the order in which they enter it.
+    pub released: Fifo<Eligible>,
     /// Requests that waited for a slot, in the order in which they become eligible.
     pub ready: Fifo<Eligible>,
     /// VFs with rows that wait for a slot whose time is not known.
@@ -304,6 +308,7 @@ impl Uplink {
             Halt::Returns => returns_from,
             // What it waits for is in flight itself: nothing is known but that the link is free.
             Halt::Credits => Picoseconds::ZERO,
+            Halt::LookUps(from) => from,
         };
         eligible.max(self.free_at)
     }
@@ -333,7 +338,7 @@ impl Uplink {
     /// Calls `change` with every row the gate holds outside the candidates.
     pub fn for_each_row(&mut self, mut change: impl FnMut(&mut u32)) {
         self.next.iter_mut().for_each(|next| change(&mut next.row));
-        self.released.waiting_mut().iter_mut().for_each(|(_, row)| change(row));
+        self.released.waiting_mut().iter_mut().for_each(|released| change(&mut released.row));
         self.ready.waiting_mut().iter_mut().for_each(|ready| change(&mut ready.row));
         self.in_flight.waiting_mut().iter_mut().for_each(|arrival| change(&mut arrival.row));
     }

@@ -8,6 +8,7 @@ use super::components::{Candidates, Credit, Eligible, Grant, Halt, Refunds, Tag,
 use crate::link::Issued;
 use crate::memory::{Downlink, MemoryTimes, Retirement};
 use crate::request::{Intent, Op, Sequence};
+use crate::translation::{ContextEntry, Translation};
 use crate::units::Picoseconds;
 
 /// What an adapter's requests wait for.
@@ -27,6 +28,10 @@ pub struct Columns<'a> {
     pub sequence: &'a [Sequence],
     /// When it left.
     pub issued: &'a mut [Issued],
+    /// What becomes of it in a device TLB.
+    pub translations: &'a mut [Translation],
+    /// The context entries, by VF.
+    pub contexts: &'a [ContextEntry],
 }
 
 /// One adapter's gate.
@@ -87,7 +92,7 @@ impl Gate<'_> {
     }
 
     /// Nothing that becomes eligible before this time is unknown.
-    fn horizon(&self) -> Picoseconds {
+    pub(super) fn horizon(&self) -> Picoseconds {
         horizon(self.uplink, self.candidates, self.returns_from)
     }
 
@@ -200,7 +205,7 @@ impl Gate<'_> {
     }
 
     /// The request that is eligible first, if that is known. It has its place and its slot.
-    fn next_eligible(&mut self, intents: &[Intent]) -> Option<Eligible> {
+    pub(super) fn next_eligible(&mut self, intents: &[Intent]) -> Option<Eligible> {
         if self.uplink.next.is_some() {
             return self.uplink.next;
         }
@@ -231,17 +236,14 @@ impl Gate<'_> {
     /// What comes first of all that is known: at one instant, slots and candidates by VF, then what
     /// enters a vacated place.
     fn first(&self, intents: &[Intent]) -> Option<(Origin, Eligible)> {
-        let request = |vacated| {
-            move |(time, row): (Picoseconds, u32)| {
-                let vf = intents[row as usize].vf;
-                Eligible { time, vacated, vf, row }
-            }
+        let candidate_of = |(time, row): (Picoseconds, u32)| {
+            let vf = intents[row as usize].vf;
+            Eligible { time, vacated: false, vf, row }
         };
         let ready = self.uplink.ready.waiting().first().map(|ready| (Origin::Ready, *ready));
-        let candidate = self.candidates.next(intents).map(request(false));
+        let candidate = self.candidates.next(intents).map(candidate_of);
         let candidate = candidate.map(|first| (Origin::Candidate, first));
-        let released = self.uplink.released.waiting().first().copied().map(request(true));
-        let released = released.map(|first| (Origin::Released, first));
+        let released = self.uplink.released.waiting().first().map(|first| (Origin::Released, *first));
         // The first of equal ones: a row that waited for a slot goes before a later one of its VF.
         [ready, candidate, released].into_iter().flatten().min_by_key(|(_, first)| first.order())
     }
@@ -259,7 +261,8 @@ impl Gate<'_> {
         match known {
             Some(vacated) => {
                 queue.waiting += 1;
-                self.uplink.released.insert_in_order((vacated, eligible.row), |(time, _)| *time);
+                let released = Eligible { time: vacated, vacated: true, ..eligible };
+                self.uplink.released.insert_in_order(released, Eligible::order);
             }
             None => queue.stalled.push_back(eligible.row),
         }
@@ -296,11 +299,24 @@ impl Gate<'_> {
 
     /// The next request leaves at `start`.
     fn send(&mut self, next: Eligible, start: Picoseconds, columns: &mut Columns<'_>) {
+        self.leave_queue(next, start);
+        let transfer = columns.intents[next.row as usize].transfer;
+        columns.issued[next.row as usize] = Issued(start);
+        self.uplink.send(start, transfer, next.row);
+        if self.retirement.is_watched() {
+            self.note_under_way(next, columns);
+        }
+    }
+
+    /// The next request leaves its queue at `start`, and its place goes to the next.
+    #[inline(always)]
+    pub(super) fn leave_queue(&mut self, next: Eligible, start: Picoseconds) {
         let queue = &mut self.queues[next.vf as usize];
         queue.waiting -= 1;
-        if let Some(released) = queue.stalled.pop_front() {
+        if let Some(row) = queue.stalled.pop_front() {
             queue.waiting += 1;
-            self.uplink.released.insert_in_order((start, released), |(time, _)| *time);
+            let released = Eligible { time: start, vacated: true, vf: next.vf, row };
+            self.uplink.released.insert_in_order(released, Eligible::order);
         } else {
             queue.vacate(start, next.time);
             self.uplink.last_vacated = start;
@@ -308,12 +324,6 @@ impl Gate<'_> {
         if queue.lagging && queue.stalled.is_empty() {
             // What the source holds back would enter next, and is not here yet.
             self.candidates.horizon = self.candidates.horizon.min(start);
-        }
-        let transfer = columns.intents[next.row as usize].transfer;
-        columns.issued[next.row as usize] = Issued(start);
-        self.uplink.send(start, transfer, next.row);
-        if self.retirement.is_watched() {
-            self.note_under_way(next, columns);
         }
     }
 

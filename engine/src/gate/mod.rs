@@ -12,6 +12,7 @@ mod spec;
 mod systems;
 #[cfg(test)]
 mod tests;
+mod through_tlb;
 
 pub use components::*;
 pub use kernel::*;

@@ -60,6 +60,18 @@ impl WireTimes {
         self.wire(bytes + self.completion_header * tlps(bytes, self.mps_shift))
     }
 
+    /// How long a translation request occupies the upstream direction: it is a header.
+    #[must_use]
+    pub fn translation_request(&self) -> Picoseconds {
+        self.wire(self.request_header)
+    }
+
+    /// How long the answer to one occupies the downstream direction; without a translation where it is refused.
+    #[must_use]
+    pub fn translation_answer(&self, with_translation: bool) -> Picoseconds {
+        self.downstream(TRANSLATION_BYTES, with_translation)
+    }
+
     /// The least time from a request's start on the link to its arrival.
     #[must_use]
     pub fn least_upstream(&self) -> Picoseconds {
@@ -78,6 +90,9 @@ impl WireTimes {
         self.wire(self.completion_header) + self.propagation
     }
 }
+
+/// Bytes of a translation in the completion of a translation request (PCIe ATS).
+const TRANSLATION_BYTES: u32 = 8;
 
 /// TLPs that carry `bytes` bytes; one where there are none.
 #[inline]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::device_tlb::DeviceTlbSpec;
 use crate::error::SpecError;
 
 /// `[link]`: PCIe between an adapter and its IOMMU, one FIFO server a direction.
@@ -133,6 +134,10 @@ pub struct DeviceSpec {
     pub max_read_mops: f64,
     /// Most writes the device starts, in millions a second; 0 for no limit. Default 0.
     pub max_write_mops: f64,
+    /// A device with a TLB takes packets up at multiples of this many nanoseconds; 0 for any time. Default 0.
+    pub slot_ns: f64,
+    /// The translations that it caches itself.
+    pub tlb: DeviceTlbSpec,
 }
 
 impl Default for DeviceSpec {
@@ -144,6 +149,8 @@ impl Default for DeviceSpec {
             read_tags: 768,
             max_read_mops: 0.0,
             max_write_mops: 0.0,
+            slot_ns: 0.0,
+            tlb: DeviceTlbSpec::default(),
         }
     }
 }
@@ -163,6 +170,10 @@ impl DeviceSpec {
                 SpecError::in_range(key, mops, 1e-6, 1e6)?;
             }
         }
-        Ok(())
+        SpecError::in_range("device.slot_ns", self.slot_ns, 0.0, 1e6)?;
+        if self.slot_ns > 0.0 && !self.tlb.is_on() {
+            return Err(SpecError::new("device.slot_ns", "needs a device TLB: give `device.tlb.entries`"));
+        }
+        self.tlb.validate()
     }
 }

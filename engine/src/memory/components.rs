@@ -26,6 +26,8 @@ pub struct MemoryTimes {
     pub unsupported_request: Picoseconds,
     /// Whether writes of a VF reach memory in the order in which they were looked up.
     pub writes_in_order: bool,
+    /// The least time from a translation request to its answer; `Picoseconds::MAX` where devices send none.
+    pub least_answer: Picoseconds,
 }
 
 impl MemoryTimes {
@@ -37,6 +39,7 @@ impl MemoryTimes {
             write: Picoseconds::from_ns_f64(spec.write_ns),
             unsupported_request: Picoseconds::from_ns_f64(spec.unsupported_request_ns),
             writes_in_order: write_order == WriteOrder::InOrder,
+            least_answer: Picoseconds::MAX,
         }
     }
 
@@ -50,10 +53,11 @@ impl MemoryTimes {
         select_unpredictable(op == Op::Read, read, write)
     }
 
-    /// The least time from a translation to a completion at the root port. A fault skips memory.
+    /// The least time from an arrival to a completion at the root port. A fault skips memory, and so does an answer to
+    /// a translation request.
     #[must_use]
     pub fn least_read(&self) -> Picoseconds {
-        self.read.min(self.unsupported_request)
+        self.read.min(self.unsupported_request).min(self.least_answer)
     }
 }
 

@@ -129,6 +129,31 @@ impl Retirement {
         }
     }
 
+    /// A request has been taken up and is still to be translated by its device: it will leave, or be refused.
+    pub fn take_up(&mut self, taken_up: Eligible, op: Op, sequence: Sequence) {
+        let Eligible { vf, row, .. } = taken_up;
+        if self.in_order {
+            self.under_way.push_back(UnderWay { row, vf, op, sequence, done: None });
+        }
+    }
+
+    /// A write that was taken up has left the device at `left_at`.
+    pub fn leave_translated(
+        &mut self,
+        row: u32,
+        vf: u32,
+        sequence: Sequence,
+        left_at: Picoseconds,
+        queue: &mut VfQueue,
+    ) {
+        if self.in_order {
+            self.note_back(row, left_at);
+        } else {
+            self.slots.give_back_left(left_at);
+            self.tell(Retired { vf, sequence, time: left_at }, queue);
+        }
+    }
+
     /// A read's data is back at `time`, out of order.
     pub fn give_back(&mut self, retired: Retired, queue: &mut VfQueue) {
         self.slots.give_back_returned(retired.time);
@@ -138,13 +163,13 @@ impl Retirement {
         self.tell(retired, queue);
     }
 
-    /// The data of the read in `row` is back at `time`; it retires in order.
+    /// The request in `row` is done at `time`, a read as its data is back; it retires in order.
     ///
     /// # Panics
     /// If it is not under way.
     pub fn note_back(&mut self, row: u32, time: Picoseconds) {
         let is_it = |under_way: &&mut UnderWay| under_way.row == row && under_way.done.is_none();
-        self.under_way.iter_mut().find(is_it).expect("a read under way").done = Some(time);
+        self.under_way.iter_mut().find(is_it).expect("under way").done = Some(time);
     }
 
     /// The next request to retire in order, if it is known when: its row, its direction, and what is to
@@ -159,9 +184,9 @@ impl Retirement {
         Some((row, op, retired))
     }
 
-    /// Calls `change` with the row of every read under way.
+    /// Calls `change` with the row of every request under way that is not done.
     pub fn for_each_row(&mut self, mut change: impl FnMut(&mut u32)) {
-        let waits = |under_way: &&mut UnderWay| under_way.op == Op::Read;
+        let waits = |under_way: &&mut UnderWay| under_way.op == Op::Read || under_way.done.is_none();
         self.under_way.iter_mut().filter(waits).for_each(|under_way| change(&mut under_way.row));
     }
 

@@ -8,6 +8,7 @@ use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, PostedW
 use super::llc::LastLevelCache;
 use super::retirement::{Retired, Retirement};
 use super::waits::Waits;
+use crate::device_tlb::{Ats, DeviceTlb, Route};
 use crate::gate::{Refunds, Tag, Uplink, VfQueue};
 use crate::merge::merge;
 use crate::request::{Intent, Op, Sequence};
@@ -80,19 +81,16 @@ impl Sorted {
 #[derive(Default)]
 pub struct Sorting(Vec<Sorted>);
 
-/// Sorts what was looked up by adapter and list; `longer` says what a DMA takes beyond memory's latency, and is
-/// compiled in: mostly that is nothing.
+/// Sorts what was looked up by adapter and list; `ready` says as what it returns and when it is ready, and is compiled
+/// in: mostly that is memory's latency later.
 #[inline(always)]
 fn sort<'a>(
     sorting: &mut [Sorted],
-    memory: &MemoryTimes,
     looked_up: impl Iterator<Item = (u32, &'a Intent, &'a Translation)>,
-    mut longer: impl FnMut(&Intent, &Translation) -> Picoseconds,
+    mut ready: impl FnMut(&Intent, &Translation) -> (Op, Picoseconds),
 ) {
     for (row, intent, translation) in looked_up {
-        let op = intent.transfer.op;
-        let latency = memory.latency(op, translation.fault.is_some());
-        let ready = translation.known_at + latency + longer(intent, translation);
+        let (op, ready) = ready(intent, translation);
         sorting[intent.adapter as usize].push(op, Return { ready, row });
     }
 }
@@ -100,7 +98,7 @@ fn sort<'a>(
 /// Completes writes at once and reads in the order in which their data is ready.
 pub fn complete(
     iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows, Option<&mut LastLevelCache>)>,
-    mut adapters: Query<(&mut Uplink, &mut Downlink, &mut Retirement, &mut Refunds<Tag>)>,
+    mut adapters: Query<(&mut Uplink, &mut Downlink, &mut Retirement, &mut Refunds<Tag>, &mut DeviceTlb)>,
     mut vfs: Query<(&mut VfQueue, &ContextEntry, &mut PostedWrites)>,
     mut requests: Query<(&Intent, &Sequence, &Translation, &mut Completed)>,
     batch: Res<Batch>,
@@ -109,7 +107,7 @@ pub fn complete(
 ) {
     let (looked_up, bound, memory, mut done, llc) = iommu.into_inner();
     let (memory, done) = (*memory, &mut done.0);
-    let (mut uplinks, mut downlinks, mut retirements, mut tags) = columns_mut!(adapters);
+    let (mut uplinks, mut downlinks, mut retirements, mut tags, tlbs) = columns_mut!(adapters);
     let (uplinks, downlinks) = (uplinks.bypass_change_detection(), downlinks.bypass_change_detection());
     let (retirements, tags) = (retirements.bypass_change_detection(), tags.bypass_change_detection());
     let (mut queues, contexts, mut posted) = columns_mut!(vfs);
@@ -121,68 +119,157 @@ pub fn complete(
     let completed = &mut completed.bypass_change_detection()[..rows];
 
     let waits = &looked_up.waits;
-    let looked_up = looked_up.in_last_pass();
+    let with_answers = looked_up.with_answers.is_some();
+    let looked_up = looked_up.answered_in_last_pass();
     let sorting = &mut sorting.0;
     sorting.resize_with(downlinks.len(), Sorted::default);
     for (sorted, downlink) in sorting.iter_mut().zip(&mut *downlinks) {
         sorted.start(&downlink.pending, looked_up.len());
     }
     let looked_up = looked_up.iter().map(|&row| (row, &intents[row as usize], &translations[row as usize]));
+    let in_memory = |intent: &Intent, translation: &Translation| {
+        let op = intent.transfer.op;
+        (op, translation.known_at + memory.latency(op, translation.fault.is_some()))
+    };
+    let later = |(op, ready): (Op, Picoseconds), wait: Picoseconds| (op, ready + wait);
+    let mut beyond = Waits::new(&memory, llc.map(Mut::into_inner), posted, contexts);
     if !waits.is_empty() {
         let mut waits = waits.iter();
-        sort(sorting, &memory, looked_up, |_, _| *waits.next().expect("one a row"));
-    } else if let Some(mut waits) = Waits::new(&memory, llc.map(Mut::into_inner), posted, contexts) {
-        sort(sorting, &memory, looked_up, |intent, translation| waits.of(intent, translation, false));
+        sort(sorting, looked_up, |intent, translation| {
+            later(in_memory(intent, translation), *waits.next().expect("one a row"))
+        });
+    } else if with_answers || beyond.is_some() {
+        sort(sorting, looked_up, |intent, translation| {
+            if translation.route == Route::Request {
+                return (Op::Read, translation.known_at);
+            }
+            let wait =
+                beyond.as_mut().map_or(Picoseconds::ZERO, |waits| waits.of(intent, translation, false));
+            later(in_memory(intent, translation), wait)
+        });
     } else {
-        sort(sorting, &memory, looked_up, |_, _| Picoseconds::ZERO);
+        sort(sorting, looked_up, in_memory);
     }
 
     let overtaken_from = bound.0.saturating_add(memory.least_read());
-    let adapters = uplinks.iter_mut().zip(downlinks).zip(retirements).zip(tags).zip(sorting);
-    for ((((uplink, downlink), retirement), tags), sorted) in adapters {
+    let adapters = uplinks.iter_mut().zip(downlinks).zip(retirements).zip(tags).zip(tlbs).zip(sorting);
+    for (((((uplink, downlink), retirement), tags), tlb), sorted) in adapters {
         for &Return { ready, row } in sorted.writes() {
             completed[row as usize] = Completed(ready);
             done.push(row);
         }
         let reads = sorted.reads();
         let served = reads.partition_point(|pending| pending.ready < overtaken_from);
-        let wires = uplink.wires;
-        if downlink.free_at < downlink.warm_up {
-            downlink.note_warm_up(&reads[..served], |row| {
-                let with_data = translations[row as usize].fault.is_none();
-                wires.downstream(intents[row as usize].transfer.length_bytes, with_data)
-            });
-        }
-        for &Return { ready, row } in &reads[..served] {
-            let at = row as usize;
-            let with_data = translations[at].fault.is_none();
-            let wire = wires.downstream(intents[at].transfer.length_bytes, with_data);
-            downlink.free_at = ready.max(downlink.free_at) + wire;
-            downlink.busy_ps += wire.0;
-            let time = downlink.free_at + wires.propagation;
-            tags.give_back(time);
-            if retirement.is_in_order() {
-                retirement.note_back(row, time);
-                continue;
-            }
-            completed[at] = Completed(time);
-            done.push(row);
-            if retirement.is_watched() {
-                let vf = intents[at].vf;
-                let queue = &mut queues[vf as usize];
-                retirement.give_back(Retired { vf, sequence: sequence[at], time }, queue);
-                uplink.wake_held(vf, queue);
+        let mut returning = Returning {
+            uplink,
+            downlink,
+            retirement,
+            tags,
+            queues: &mut *queues,
+            columns: Columns { intents, sequence, translations, completed: &mut *completed },
+            done: &mut *done,
+        };
+        match tlb.get() {
+            None => returning.serve::<false>(&reads[..served], None),
+            Some(ats) => {
+                for (row, time) in ats.retired_reads.drain(..) {
+                    returning.complete(row, time);
+                }
+                returning.serve::<true>(&reads[..served], Some(ats));
             }
         }
-        while let Some((row, op, Retired { vf, time, .. })) = retirement.retire_next(queues) {
-            uplink.wake_held(vf, &queues[vf as usize]);
-            if op == Op::Read {
-                completed[row as usize] = Completed(time);
-                done.push(row);
-            }
-        }
+        returning.retire_in_order();
         downlink.pending.clear();
         downlink.pending.extend_from_slice(&reads[served..]);
         progress.moved += served as u64;
+    }
+}
+
+/// The columns that completion reads and writes.
+struct Columns<'a> {
+    intents: &'a [Intent],
+    sequence: &'a [Sequence],
+    translations: &'a [Translation],
+    completed: &'a mut [Completed],
+}
+
+/// The way back to an adapter.
+struct Returning<'a> {
+    uplink: &'a mut Uplink,
+    downlink: &'a mut Downlink,
+    retirement: &'a mut Retirement,
+    tags: &'a mut Refunds<Tag>,
+    queues: &'a mut [VfQueue],
+    columns: Columns<'a>,
+    done: &'a mut Vec<u32>,
+}
+
+impl Returning<'_> {
+    /// Serves completions in their order, which nothing can overtake any more. With `ANSWERS`, some are those of
+    /// translation requests.
+    #[inline(always)]
+    fn serve<const ANSWERS: bool>(&mut self, reads: &[Return], mut ats: Option<&mut Ats>) {
+        let wires = self.uplink.wires;
+        let is_answer = |translation: &Translation| ANSWERS && translation.route == Route::Request;
+        let wire = |row: u32, columns: &Columns<'_>| {
+            let translation = &columns.translations[row as usize];
+            let with_data = translation.fault.is_none();
+            if is_answer(translation) {
+                return wires.translation_answer(with_data);
+            }
+            wires.downstream(columns.intents[row as usize].transfer.length_bytes, with_data)
+        };
+        if self.downlink.free_at < self.downlink.warm_up {
+            let columns = &self.columns;
+            self.downlink.note_warm_up(reads, |row| wire(row, columns));
+        }
+        for &Return { ready, row } in reads {
+            let at = row as usize;
+            let wire = wire(row, &self.columns);
+            self.downlink.free_at = ready.max(self.downlink.free_at) + wire;
+            self.downlink.busy_ps += wire.0;
+            let time = self.downlink.free_at + wires.propagation;
+            self.tags.give_back(time);
+            if let Some(ats) = ats.as_deref_mut().filter(|_| is_answer(&self.columns.translations[at])) {
+                let refused = self.columns.translations[at].fault.is_some();
+                ats.note_answer(row, time, refused);
+                if !refused {
+                    continue;
+                }
+                if self.columns.intents[at].transfer.op == Op::Write {
+                    self.complete(row, time);
+                }
+            }
+            if self.retirement.is_in_order() {
+                self.retirement.note_back(row, time);
+                continue;
+            }
+            if !(ANSWERS && self.columns.intents[at].transfer.op == Op::Write) {
+                self.complete(row, time);
+            }
+            if self.retirement.is_watched() {
+                let vf = self.columns.intents[at].vf;
+                let queue = &mut self.queues[vf as usize];
+                self.retirement.give_back(Retired { vf, sequence: self.columns.sequence[at], time }, queue);
+                self.uplink.wake_held(vf, queue);
+            }
+        }
+    }
+
+    /// The request in `row` is complete at `time`.
+    #[inline(always)]
+    fn complete(&mut self, row: u32, time: Picoseconds) {
+        self.columns.completed[row as usize] = Completed(time);
+        self.done.push(row);
+    }
+
+    /// Retires what can retire in the order of issue.
+    fn retire_in_order(&mut self) {
+        while let Some((row, op, Retired { vf, time, .. })) = self.retirement.retire_next(self.queues) {
+            self.uplink.wake_held(vf, &self.queues[vf as usize]);
+            if op == Op::Read {
+                self.complete(row, time);
+            }
+        }
     }
 }

@@ -52,7 +52,7 @@ impl Replay {
     /// # Errors
     /// The first key of the IOTLB that cannot be built.
     pub fn new(plan: ReplayPlan) -> Result<Self, SpecError> {
-        plan.iotlb.validate()?;
+        plan.iotlb.validate("iommu.iotlb")?;
         let mut world = World::new();
         world.insert_resource(EventBatch::default());
         world.insert_resource(MappingChanges::default());

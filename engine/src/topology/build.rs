@@ -10,6 +10,7 @@ use crate::account::{
     AuditPolicy, Audited, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
     VfLatencies, WarmUp, Windows,
 };
+use crate::device_tlb::{Ats, DeviceTlb};
 use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
 use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
@@ -37,6 +38,8 @@ const FIRST_VF_FUNCTION: u32 = 0x100;
 const SHARED_DOMAIN_PART_SHIFT: u32 = 40;
 /// What tells the stream of late requests from those of buffers.
 const LATE: u64 = 1 << 63;
+/// What distinguishes the seeds of device TLBs.
+const DEVICE_TLB: u64 = 1 << 62;
 /// DIDs of 16 bits, as on VT-d.
 const DOMAIN_IDS: u32 = 1 << 16;
 
@@ -107,6 +110,8 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
     let stream = u64::from(place.iommu.0) << 32 | (u64::from(place.host.0) + 1);
     let seed = mix64(plan.seed ^ mix64(stream));
     let parts = machine.parts(&plan.classes, &plan.shares).expect("a valid plan");
+    let hit = Picoseconds::from_ns_f64(spec.iotlb.hit_ns);
+    let of_device_tlbs = machine.device.tlb.is_on();
     let mut iommu = world.spawn((
         (
             Iommu(place.iommu),
@@ -114,12 +119,11 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
             IotlbState(AnyIotlb::divided(&spec.iotlb, seed, &parts.iotlb)),
             WalkCaches::new(spec, seed),
             Walkers::new(&spec.walkers, &parts.walkers, plan.warm_up),
-            TranslationTimes {
-                walks: WalkCosts::new(spec, seed),
-                hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
-                mode: spec.mode,
+            TranslationTimes { walks: WalkCosts::new(spec, seed), hit, mode: spec.mode },
+            MemoryTimes {
+                least_answer: if machine.device.tlb.is_on() { hit } else { Picoseconds::MAX },
+                ..MemoryTimes::new(&machine.memory, machine.device.write_order)
             },
-            MemoryTimes::new(&machine.memory, machine.device.write_order),
             AuditPolicy(plan.audit),
             FaultQueue::new(&spec.faults, plan.warm_up),
         ),
@@ -128,8 +132,8 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
             StalledDma::default(),
             LookupClock::default(),
             LookupBound::default(),
-            Arrivals { stepwise: spec.mode != IommuMode::Translate, ..Arrivals::default() },
-            LookedUp::default(),
+            Arrivals { stepwise: spec.mode != IommuMode::Translate, of_device_tlbs, ..Arrivals::default() },
+            LookedUp { with_answers: of_device_tlbs.then(Vec::new), ..LookedUp::default() },
             Reached::default(),
             CompletedRows::default(),
         ),
@@ -143,6 +147,14 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
 fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[SourceKinds]) {
     let machine = place.machine(plan);
     let vfs = place.vfs_per_adapter;
+    let device = &machine.device;
+    let tlb = |adapter: u32| {
+        let number = u64::from(place.first_adapter + adapter);
+        let seed = mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | number) ^ DEVICE_TLB);
+        let slot = Picoseconds::from_ns_f64(device.slot_ns);
+        let made = || Box::new(Ats::new(&device.tlb, slot, adapter * vfs, vfs, seed));
+        DeviceTlb(device.tlb.is_on().then(made))
+    };
     let adapters: Vec<_> = (0..place.adapters)
         .map(|adapter| {
             (
@@ -172,6 +184,7 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[Sou
                 ),
                 Refunds::<Credit>::new(machine.link.flow_credits),
                 Refunds::<Tag>::new(machine.device.read_tags),
+                tlb(adapter),
             )
         })
         .collect();
@@ -261,8 +274,12 @@ fn spawn_tenants(
     // many IOMMUs it has.
     for vf in place.first_vf()..place.first_vf() + place.vfs() {
         let (adapter, vf_of_adapter) = (vf / place.vfs_per_adapter, vf % place.vfs_per_adapter);
-        let TenantPlan { class, attached, buffers, streaming, aims_at, source } =
+        let TenantPlan { class, attached, buffers, streaming, aims_at, packet_dmas, source } =
             (plan.tenants)(place.host, VfIndex(vf));
+        assert!(
+            streaming.is_none() || !machine.device.tlb.is_on(),
+            "streaming mappings and device TLBs do not go together"
+        );
         let shared = machine.topology.domain_scope == DomainScope::Adapter;
         if !shared || vf_of_adapter == 0 {
             domains.push(spawn_domain(world, domains.len() as u32, class));
@@ -309,6 +326,7 @@ fn spawn_tenants(
             TrafficSource { source, emitted: 0, intended: None, iova_offset },
             VfQueue {
                 streams: streaming.is_some(),
+                packet_dmas,
                 ..VfQueue::new(queue_entries, machine.scheduler.vf_outstanding, feedback.is_some())
             },
             (VfBooks::default(), VfIncidents::default()),

@@ -59,6 +59,7 @@ fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
             attached: true,
             buffers: vec![buffer(vf.0)],
             streaming: None,
+            packet_dmas: 1,
             aims_at: None,
             source: Box::new(Silent),
         }),

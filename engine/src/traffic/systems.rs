@@ -6,6 +6,7 @@ use super::components::{Batch, BatchLimits, Feedback, Live, NextIntended, Traffi
 use super::kernel::{SortScratch, append, compact, compaction, number, order};
 use super::staging::Staged;
 use crate::account::RequestLog;
+use crate::device_tlb::DeviceTlb;
 use crate::gate::{Candidates, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane};
 use crate::link::Issued;
@@ -43,11 +44,11 @@ pub fn reuse_rows(
         &mut Translation,
         &mut Completed,
     )>,
-    mut adapters: Query<(&mut Candidates, &mut Uplink, &mut Downlink, &mut Retirement)>,
+    mut adapters: Query<(&mut Candidates, &mut Uplink, &mut Downlink, &mut Retirement, &mut DeviceTlb)>,
     mut vfs: Query<&mut VfQueue>,
     mut log: Single<&mut RequestLog>,
 ) {
-    for (mut candidates, _, _, _) in &mut adapters {
+    for (mut candidates, ..) in &mut adapters {
         let admitted = core::mem::take(&mut candidates.admitted);
         candidates.rows.drain(..admitted);
     }
@@ -81,11 +82,14 @@ pub fn reuse_rows(
     compact(translations.bypass_change_detection(), moves);
     compact(completed.bypass_change_detection(), moves);
     let renumber = |row: &mut u32| *row = renumbered[*row as usize];
-    for (mut candidates, mut uplink, mut downlink, mut retirement) in &mut adapters {
+    for (mut candidates, mut uplink, mut downlink, mut retirement, mut tlb) in &mut adapters {
         candidates.rows.iter_mut().for_each(renumber);
         uplink.for_each_row(renumber);
         downlink.pending.iter_mut().for_each(|pending| renumber(&mut pending.row));
         retirement.for_each_row(renumber);
+        if let Some(ats) = tlb.get() {
+            ats.for_each_row(renumber);
+        }
     }
     for mut queue in &mut vfs {
         let VfQueue { stalled, held, .. } = &mut *queue;

@@ -6,6 +6,7 @@ use super::kernel::{Context, Lookups};
 use super::replacement::AnyIotlb;
 use super::spec::IommuMode;
 use super::stepwise::Stalled;
+use crate::device_tlb::{Route, TlbLookup};
 use crate::ids::Iova;
 use crate::request::{Fault, Op};
 use crate::units::Picoseconds;
@@ -44,6 +45,19 @@ pub struct Translation {
     pub fault: Option<Fault>,
     /// Whether a cached translation served it although the unmap of its page had returned.
     pub stale: bool,
+    /// What became of its look-up in the device TLB.
+    pub device_tlb: TlbLookup,
+    /// What it, or its translation request, goes up the link as.
+    pub route: Route,
+}
+
+impl Translation {
+    /// Whether it has been answered to the device, which has still to send the DMA.
+    #[inline]
+    #[must_use]
+    pub fn asked(&self) -> bool {
+        self.route == Route::Request && self.fault.is_none()
+    }
 }
 
 /// A request at its place in the order of look-ups.
@@ -68,24 +82,35 @@ pub struct Arrivals {
     pub controls_from: Picoseconds,
     /// Whether control events may come between them: then the pass takes from the links what it got to.
     pub stepwise: bool,
+    /// Whether they come from devices with TLBs of their own.
+    pub of_device_tlbs: bool,
 }
 
 /// Rows that were looked up in this batch, in the order of their look-ups, on the IOMMU.
 #[derive(Component, Clone, Debug, Default)]
 pub struct LookedUp {
-    /// Rows.
+    /// Rows of DMAs that the IOMMU let through or blocked.
     pub rows: Vec<u32>,
     /// Those from here on were looked up in the last ordered pass.
     pub last_pass: usize,
     /// What each row of the last pass takes beyond memory's latency, where anything may and the pass had to know.
     pub waits: Vec<Picoseconds>,
+    /// Where devices have TLBs of their own: rows of the last ordered pass, those among them whose translation
+    /// requests were answered.
+    pub with_answers: Option<Vec<u32>>,
 }
 
 impl LookedUp {
-    /// Rows of the last ordered pass.
+    /// Rows of the last ordered pass that the IOMMU let through or blocked.
     #[must_use]
     pub fn in_last_pass(&self) -> &[u32] {
         &self.rows[self.last_pass..]
+    }
+
+    /// All rows of the last ordered pass.
+    #[must_use]
+    pub fn answered_in_last_pass(&self) -> &[u32] {
+        self.with_answers.as_deref().unwrap_or_else(|| self.in_last_pass())
     }
 }
 

@@ -448,6 +448,12 @@ impl<P: Replacement> Iotlb<P> {
         prefetch(self.entries.as_ptr().wrapping_add((set * self.ways + way) as usize));
     }
 
+    /// Whether exactly this leaf is cached.
+    #[must_use]
+    pub fn holds(&self, domain: DomainId, leaf: &Leaf) -> bool {
+        self.find(domain, leaf.base, leaf.size).is_some()
+    }
+
     /// Caches a leaf that is not cached.
     pub fn fill(&mut self, domain: DomainId, leaf: &Leaf) {
         self.fill_tag(&Tag::new(domain, leaf.base, leaf.size), Target::new(leaf));
@@ -457,6 +463,9 @@ impl<P: Replacement> Iotlb<P> {
     /// where classes share the IOTLB in parts, among the ways that its class may use. Where a class's quota is used
     /// up and the set holds none of its entries, nothing is cached.
     pub fn fill_tag(&mut self, tag: &Tag, target: Target) {
+        if !P::CACHES {
+            return;
+        }
         let size = size_of_code(tag.code);
         let set = self.set(tag.domain, tag.hash, base_of_code(tag.code), size);
         debug_assert!(self.find_in(set, tag).is_none(), "one entry a leaf");

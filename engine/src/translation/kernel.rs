@@ -178,7 +178,14 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
             };
             let lookups = Lookups { hits: 1, misses: 0, joined: 0 };
             let known_at = now + self.hit;
-            *translation = Translation { looked_up_at: now, known_at, address, lookups, fault, stale: false };
+            *translation = Translation {
+                looked_up_at: now,
+                known_at,
+                address,
+                lookups,
+                fault,
+                ..Translation::default()
+            };
             return now;
         }
         self.translate_any(now, &dma.demand(), translation)
@@ -201,7 +208,8 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
         };
         let lookups = Lookups { hits: 0, misses: 1, joined: u32::from(walk.joined) };
         let known_at = walk.end + self.hit;
-        *translation = Translation { looked_up_at: now, known_at, address, lookups, fault, stale: false };
+        *translation =
+            Translation { looked_up_at: now, known_at, address, lookups, fault, ..Translation::default() };
         walk.taken_up
     }
 
@@ -213,8 +221,7 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
             known_at: now + self.hit,
             address: iova.0,
             lookups: Lookups::default(),
-            fault: None,
-            stale: false,
+            ..Translation::default()
         };
         Answer { taken_up: now, translation }
     }
@@ -243,6 +250,28 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
             Err(fault) => answer.translation.fault = Some(fault),
         }
         answer.taken_up
+    }
+
+    /// Answers a device's request for the translation of one address: the leaf, unless it is refused.
+    pub fn answer(
+        &mut self,
+        now: Picoseconds,
+        demand: &Demand,
+        translation: &mut Translation,
+    ) -> (Picoseconds, Option<Leaf>) {
+        if self.walkers.next_end() <= now {
+            self.end_walks(now);
+        }
+        let Translation { device_tlb, route, .. } = *translation;
+        let mut answer = self.unanswered(now, demand.iova, translation);
+        let found = demand
+            .context
+            .ok_or(Fault::NoContext)
+            .and_then(|context| self.look_up(context, demand.iova, demand.op, &mut answer));
+        answer.translation.fault = found.err();
+        let taken_up = answer.taken_up;
+        (translation.device_tlb, translation.route) = (device_tlb, route);
+        (taken_up, found.ok())
     }
 
     /// The leaves of a DMA that has several.

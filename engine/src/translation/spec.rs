@@ -75,7 +75,7 @@ impl IommuSpec {
         SpecError::in_range("iommu.page_table_levels", self.page_table_levels, 3, 5)?;
         SpecError::in_range("iommu.stages", self.stages, 1, 2)?;
         SpecError::in_range("iommu.host_levels", self.host_levels, 3, 5)?;
-        self.iotlb.validate()?;
+        self.iotlb.validate("iommu.iotlb")?;
         self.walk_caches.validate(self.page_table_levels)?;
         self.walkers.validate()?;
         if self.walkers.walk_ns.is_some() {
@@ -136,6 +136,8 @@ pub enum FullWord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IotlbSpec {
+    /// Whether there is one; without it every look-up walks. Default true.
+    pub enabled: bool,
     /// Entries in all, a multiple of `ways`. Default 1,024 (QEMU's emulated IOMMU).
     pub entries: u32,
     /// Ways a set, or `"full"`. Default 8 (modelled).
@@ -154,6 +156,7 @@ pub struct IotlbSpec {
 impl Default for IotlbSpec {
     fn default() -> Self {
         Self {
+            enabled: true,
             entries: 1_024,
             ways: Ways::Count(8),
             replacement: ReplacementPolicy::default(),
@@ -180,24 +183,30 @@ impl IotlbSpec {
         self.entries / self.ways()
     }
 
-    /// Checks every value.
+    /// Checks every value, with keys under `section`.
     ///
     /// # Errors
     /// The first key whose value cannot be built.
-    pub fn validate(&self) -> Result<(), SpecError> {
+    pub fn validate(&self, section: &str) -> Result<(), SpecError> {
         let ways = self.ways();
-        validate_ways("iommu.iotlb", self.entries, ways)?;
+        validate_ways(section, self.entries, ways)?;
         if self.index == IotlbIndex::Iova && !self.sets().is_power_of_two() {
             return Err(SpecError::new(
-                "iommu.iotlb.entries",
+                format!("{section}.entries"),
                 format!(
                     "makes {} sets of {ways} ways; the index \"iova\" needs a power of two of sets",
                     self.sets()
                 ),
             ));
         }
-        self.replacement.validate("iommu.iotlb.ways", ways)?;
-        SpecError::in_range("iommu.iotlb.hit_ns", self.hit_ns, 0.0, 1e6)
+        self.replacement.validate(&format!("{section}.ways"), ways)?;
+        if !self.enabled && self.sharing != IotlbSharing::Shared {
+            return Err(SpecError::new(
+                format!("{section}.sharing"),
+                format!("divides what is not there: `{section}.enabled` is false"),
+            ));
+        }
+        SpecError::in_range(&format!("{section}.hit_ns"), self.hit_ns, 0.0, 1e6)
     }
 
     /// Checks that the index can choose among each class's sets.
@@ -342,9 +351,15 @@ pub struct WalkersSpec {
     /// Default 80 (rounded from pcie-bench: about 330 ns for the four of a walk).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_ns: Option<f64>,
-    /// A whole walk in nanoseconds, whatever its leaf; excludes `memory_ns`. No default.
+    /// A whole walk in nanoseconds, whatever its leaf unless the next keys say otherwise; excludes `memory_ns`. No default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub walk_ns: Option<f64>,
+    /// The same where the leaf is of 2 MiB; needs `walk_ns`, and a constant latency. Default `walk_ns`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub walk_2m_ns: Option<f64>,
+    /// The same where the leaf is of 1 GiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub walk_1g_ns: Option<f64>,
     /// What an access may take: pairs of nanoseconds and weights. For `latency = "empirical"`, and instead
     /// of `memory_ns`. No default.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -363,6 +378,8 @@ impl Default for WalkersSpec {
             latency: WalkLatency::default(),
             memory_ns: None,
             walk_ns: None,
+            walk_2m_ns: None,
+            walk_1g_ns: None,
             empirical_ns: None,
             overhead_ns: 0.0,
         }
@@ -395,7 +412,26 @@ impl WalkersSpec {
             let problem = "is part of `iommu.walkers.walk_ns`, the time of a whole walk: leave it out";
             return Err(SpecError::new("iommu.walkers.overhead_ns", problem));
         }
+        for (key, ns) in
+            [("iommu.walkers.walk_2m_ns", self.walk_2m_ns), ("iommu.walkers.walk_1g_ns", self.walk_1g_ns)]
+        {
+            let Some(ns) = ns else { continue };
+            SpecError::in_range(key, ns, 0.001, 1e6)?;
+            if self.walk_ns.is_none() || self.latency != WalkLatency::Constant {
+                return Err(SpecError::new(
+                    key,
+                    "needs `iommu.walkers.walk_ns`, the time of a whole walk, and `iommu.walkers.latency = \"constant\"`",
+                ));
+            }
+        }
         self.validate_empirical()
+    }
+
+    /// What a whole walk takes to a leaf of each size, in nanoseconds, where that is given.
+    #[must_use]
+    pub fn walk_ns_by_size(&self) -> Option<[f64; 3]> {
+        let small = self.walk_ns?;
+        Some([small, self.walk_2m_ns.unwrap_or(small), self.walk_1g_ns.unwrap_or(small)])
     }
 
     fn validate_empirical(&self) -> Result<(), SpecError> {

@@ -13,6 +13,7 @@ use super::walk_cache::WalkCaches;
 use super::walk_costs::{VaryingWalks, Walks};
 use super::walkers::Walkers;
 use crate::account::AuditPolicy;
+use crate::device_tlb::{DeviceTlb, Route};
 use crate::domain::{LeafSize, PageTable};
 use crate::gate::{Credit, Refunds, Uplink};
 use crate::ids::Iova;
@@ -35,6 +36,7 @@ struct Columns<'a> {
 struct Links<'a> {
     uplinks: &'a mut [Uplink],
     credits: &'a mut [Refunds<Credit>],
+    tlbs: &'a mut [DeviceTlb],
 }
 
 /// Where the ordered pass leaves what is not a column.
@@ -57,7 +59,7 @@ pub fn translate(
         &mut LookedUp,
         &mut Reached,
     )>,
-    mut adapters: Query<(&mut Uplink, &mut Refunds<Credit>)>,
+    mut adapters: Query<(&mut Uplink, &mut Refunds<Credit>, &mut DeviceTlb)>,
     mut vfs: Query<(&ContextEntry, &mut PostedWrites)>,
     mut tables: Query<&mut PageTable>,
     mut requests: Query<(&Intent, &Sequence, &mut Translation)>,
@@ -75,7 +77,7 @@ pub fn translate(
         mut looked_up,
         mut reached,
     ) = iommu.into_inner();
-    let (mut uplinks, mut credits) = columns_mut!(adapters);
+    let (mut uplinks, mut credits, mut tlbs) = columns_mut!(adapters);
     let uplinks = uplinks.bypass_change_detection();
     let credits = credits.bypass_change_detection();
     let (intents, sequence, mut translations) = columns_mut!(requests);
@@ -90,7 +92,8 @@ pub fn translate(
     let posted = posted.bypass_change_detection();
     let mut tables = columns_mut!(tables);
     let tables = tables.bypass_change_detection();
-    let mut links = Links { uplinks, credits };
+    let tlbs = tlbs.bypass_change_detection();
+    let mut links = Links { uplinks, credits, tlbs };
     let TranslationTimes { walks: costs, hit, mode } = times;
     let to = To { columns: &mut columns, links: &mut links, notes: &mut notes };
     looked_up.waits.clear();
@@ -117,8 +120,19 @@ pub fn translate(
     progress.moved += u64::from(arrivals.stepwise && reached > bound.0);
     progress.waits |= arrivals.stepwise;
     bound.0 = reached;
-    looked_up.last_pass = looked_up.rows.len();
-    looked_up.rows.extend(arrivals.ordered.iter().map(|arrived| arrived.row));
+    let rows = arrivals.ordered.iter().map(|arrived| arrived.row);
+    let LookedUp { rows: all, last_pass, with_answers, .. } = &mut *looked_up;
+    *last_pass = all.len();
+    match with_answers {
+        None => all.extend(rows),
+        Some(with_answers) => {
+            with_answers.clear();
+            with_answers.extend(rows);
+            let translations = &columns.translations;
+            let is_over = |row: &&u32| !translations[**row as usize].asked();
+            all.extend(with_answers.iter().filter(is_over));
+        }
+    }
     progress.moved += arrivals.ordered.len() as u64;
 }
 
@@ -170,6 +184,9 @@ fn pass_over<P: Replacement, W: Walks>(
     if arrivals.stepwise {
         return pass_stepwise(pass, between, arrivals, to, clock);
     }
+    if arrivals.of_device_tlbs {
+        return pass_with_answers(pass, arrivals, to, clock);
+    }
     let To { columns, links, notes } = to;
     let clock = run_pass(&mut pass, blocks, &arrivals.ordered, columns, links, notes, clock);
     if arrivals.until == Picoseconds::MAX {
@@ -198,6 +215,40 @@ fn pass_stepwise<P: Replacement, W: Walks>(
     for (uplink, taken) in links.uplinks.iter_mut().zip(taken) {
         uplink.in_flight.take(taken);
         uplink.looked_up_from = clock;
+    }
+    clock
+}
+
+/// The same where devices have TLBs: what they have translated passes, and their requests are answered.
+#[inline(never)]
+fn pass_with_answers<P: Replacement, W: Walks>(
+    mut pass: OrderedPass<'_, P, W>,
+    arrivals: &Arrivals,
+    to: To<'_, '_>,
+    mut clock: Picoseconds,
+) -> Picoseconds {
+    let To { columns, links, notes } = to;
+    for &Arrived { time, row, adapter } in &arrivals.ordered {
+        let Intent { iova, transfer: Transfer { op, .. }, vf, .. } = columns.intents[row as usize];
+        let translation = &mut columns.translations[row as usize];
+        clock = clock.max(time);
+        if translation.route == Route::Translated {
+            (translation.looked_up_at, translation.known_at) = (clock, clock);
+        } else {
+            let demand = Demand { context: pass.contexts[vf as usize].0, iova, length_bytes: 1, op };
+            let (taken_up, leaf) = pass.answer(clock, &demand, translation);
+            clock = taken_up;
+            let ats = links.tlbs[adapter as usize].get().expect("it sent a request");
+            ats.request_of(row).leaf = leaf;
+            if let Some(fault) = translation.fault {
+                notes.faults.note(FaultNote { time: translation.known_at, vf, iova, op, fault });
+            }
+        }
+        let propagation = links.uplinks[adapter as usize].wires.propagation;
+        links.credits[adapter as usize].give_back(clock + propagation);
+    }
+    if arrivals.until == Picoseconds::MAX {
+        pass.end_walks(Picoseconds::MAX);
     }
     clock
 }

@@ -86,8 +86,11 @@ impl WalkCosts {
         costs.fixed = costs.latency.constant().filter(|_| plain).map(|each| {
             FixedWalks(LeafSize::ALL.map(|size| {
                 let accesses = costs.accesses(Some(size));
-                let times = if costs.whole { 1 } else { u64::from(accesses) };
-                WalkCost { time: costs.overhead + Picoseconds(each.0 * times), accesses }
+                let time = match spec.walkers.walk_ns_by_size() {
+                    Some(whole) => Picoseconds::from_ns_f64(whole[size as usize]),
+                    None => costs.overhead + Picoseconds(each.0 * u64::from(accesses)),
+                };
+                WalkCost { time, accesses }
             }))
         });
         costs

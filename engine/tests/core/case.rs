@@ -1,6 +1,7 @@
 //! Random machines and traffic, made so that exact ties, full queues and deep backlogs are common:
 //! every time is a multiple of a coarse grid, on a link of 4 ns a byte.
 
+use portcullis_engine::device_tlb::{DeviceTlbSpec, TlbSharing};
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::ids::{IommuIndex, Iova};
@@ -59,6 +60,8 @@ pub struct Case {
     pub streams: Vec<Option<StreamingPlan>>,
     /// The classes of tenants, which the VFs of the host belong to in turn.
     pub classes: Vec<ClassShare>,
+    /// DMAs in a row that are a packet.
+    pub packet_dmas: u32,
     /// When counting starts.
     pub warm_up_ps: u64,
     pub seed: u64,
@@ -90,6 +93,17 @@ impl Case {
         }
     }
 
+    /// What no device with a TLB can have: DMAs over several pages among it.
+    fn leave_out_what_does_not_go_with_device_tlbs(&mut self) {
+        self.machine.iommu.mode = IommuMode::Translate;
+        self.machine.iommu.stages = 1;
+        self.machine.scheduler.vf_outstanding = 0;
+        self.streams.fill(None);
+        for intent in self.traffic.iter_mut().flatten() {
+            intent.length_bytes = intent.length_bytes.min(4_096 - (intent.iova % 4_096) as u32);
+        }
+    }
+
     /// The IOMMUs of the host, each as a case of its own: a host of one IOMMU with the adapters behind it.
     pub fn iommus(&self) -> Vec<Self> {
         let topology = &self.machine.topology;
@@ -111,6 +125,7 @@ impl Case {
                 first_vf: vfs.start,
                 streams: self.streams[vfs].to_vec(),
                 classes: self.classes.clone(),
+                packet_dmas: self.packet_dmas,
                 warm_up_ps: self.warm_up_ps,
                 seed: self.seed,
                 iommu,
@@ -140,16 +155,17 @@ fn iotlb() -> impl Strategy<Value = IotlbSpec> {
         1 => Just(IotlbSharing::Sets),
         1 => Just(IotlbSharing::Quota),
     ];
-    (shape, policy, any::<bool>(), grid_ns(0..4), sharing)
-        .prop_map(|((entries, ways), replacement, hashed, hit_ns, sharing)| IotlbSpec {
+    (shape, policy, any::<bool>(), grid_ns(0..4), sharing, prop::bool::weighted(0.95))
+        .prop_map(|((entries, ways), replacement, hashed, hit_ns, sharing, enabled)| IotlbSpec {
             sharing,
+            enabled: enabled || sharing != IotlbSharing::Shared,
             entries,
             ways,
             replacement,
             index: if hashed { IotlbIndex::Hash } else { IotlbIndex::Iova },
             hit_ns,
         })
-        .prop_filter("can be built", |spec| spec.validate().is_ok())
+        .prop_filter("can be built", |spec| spec.validate("iommu.iotlb").is_ok())
 }
 
 /// Times of whole walks or of accesses; drawn ones on the grid, so that walks tie, or not.
@@ -162,9 +178,12 @@ fn walkers() -> impl Strategy<Value = WalkersSpec> {
         2 => list.prop_map(|list| (WalkLatency::Empirical, None, None, Some(list))),
     ];
     let overhead_ns = prop_oneof![2 => Just(0.0), 1 => grid_ns(0..20)];
-    (1u32..5, 1u32..6, times, overhead_ns, prop::bool::weighted(0.3)).prop_map(
-        |(count, queue_entries, (latency, memory_ns, walk_ns, empirical_ns), overhead_ns, divided)| {
+    let large = prop::option::of(grid_ns(1..60));
+    (1u32..5, 1u32..6, times, overhead_ns, prop::bool::weighted(0.3), large).prop_map(
+        |(count, queue_entries, (latency, memory_ns, walk_ns, empirical_ns), overhead_ns, divided, large)| {
             WalkersSpec {
+                walk_2m_ns: large.filter(|_| walk_ns.is_some() && latency == WalkLatency::Constant),
+                walk_1g_ns: None,
                 count,
                 queue_entries,
                 sharing: if divided { WalkerSharing::Classes } else { WalkerSharing::Shared },
@@ -252,6 +271,16 @@ fn iommu() -> impl Strategy<Value = IommuSpec> {
     )
 }
 
+/// A third of the devices have TLBs.
+fn device_tlb() -> impl Strategy<Value = DeviceTlbSpec> {
+    let some = (iotlb(), 1u32..5, any::<bool>()).prop_map(|(iotlb, pending, shared)| {
+        let IotlbSpec { entries, ways, replacement, index, hit_ns, .. } = iotlb;
+        let sharing = if shared { TlbSharing::Adapter } else { TlbSharing::Vf };
+        DeviceTlbSpec { entries, ways, replacement, index, hit_ns, sharing, pending }
+    });
+    prop_oneof![2 => Just(DeviceTlbSpec::default()), 1 => some]
+}
+
 fn machine() -> impl Strategy<Value = MachineSpec> {
     let topology =
         (1u32..4, 1u32..4, 1u32..4, any::<bool>()).prop_map(|(adapters, iommus, vfs, shared)| TopologySpec {
@@ -281,8 +310,11 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
         prop_oneof![2 => Just(0u32), 1 => 1u32..6],
         prop::bool::weighted(0.4),
         any::<bool>(),
+        (device_tlb(), prop_oneof![Just(0.0), grid_ns(1..20)]),
     )
-        .prop_map(|(read_tags, limited, outstanding, in_order, ordered)| DeviceSpec {
+        .prop_map(|(read_tags, limited, outstanding, in_order, ordered, (tlb, slot_ns))| DeviceSpec {
+            slot_ns: if tlb.is_on() { slot_ns } else { 0.0 },
+            tlb,
             outstanding,
             retire: if in_order { Retire::InOrder } else { Retire::OutOfOrder },
             write_order: if ordered { WriteOrder::InOrder } else { WriteOrder::Relaxed },
@@ -445,9 +477,10 @@ fn warm_up_ps() -> impl Strategy<Value = u64> {
 
 /// A random case.
 pub fn case() -> impl Strategy<Value = Case> {
-    let seeds = (any::<u64>(), warm_up_ps(), classes());
+    let packets = prop_oneof![2 => Just(1u32), 3 => 2u32..4];
+    let seeds = (any::<u64>(), warm_up_ps(), classes(), packets);
     (machine(), buffers(), seeds, any::<bool>()).prop_flat_map(|(machine, buffers, seeds, loops)| {
-        let (seed, warm_up_ps, classes) = seeds;
+        let (seed, warm_up_ps, classes, packet_dmas) = seeds;
         let vfs = machine.topology.vfs_per_host() as usize;
         let traffic = prop::collection::vec(intents(), vfs);
         let attached = prop::collection::vec(prop::bool::weighted(0.95), vfs);
@@ -469,12 +502,16 @@ pub fn case() -> impl Strategy<Value = Case> {
                 loops,
                 streams,
                 classes: classes.clone(),
+                packet_dmas,
                 warm_up_ps,
                 seed,
                 iommu: 0,
                 first_vf: 0,
             };
             case.share_freely_what_cannot_be_divided();
+            if case.machine.device.tlb.is_on() {
+                case.leave_out_what_does_not_go_with_device_tlbs();
+            }
             case
         })
     })

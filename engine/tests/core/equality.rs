@@ -31,6 +31,8 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
     let (hits, misses, stale) = (column("iotlb_hits"), column("iotlb_misses"), column("stale"));
     let at = outcome.requests.fields.iter().position(|field| field.name == "fault").expect("a column");
     let Column::OptionalName(fault) = &outcome.requests.columns[at] else { panic!("faults are names") };
+    let at = outcome.requests.fields.iter().position(|field| field.name == "device_tlb").expect("a column");
+    let Column::OptionalName(device_tlb) = &outcome.requests.columns[at] else { panic!("they are names") };
     for row in 0..outcome.requests.len() {
         let index = adapter[row] * u64::from(case.machine.topology.vfs_per_adapter) + vf[row];
         let fault =
@@ -46,6 +48,7 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
             misses: misses[row],
             joined: 0,
             stale: stale[row] > 0,
+            device_tlb: device_tlb[row],
         };
         let place = &mut fates[index as usize][sequence[row] as usize];
         assert_eq!(*place, None, "a request is logged once");
@@ -134,6 +137,12 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     let left_out = (all().count() - counted().count()) as u64;
     if (summary.dma_total, summary.dma_warmup) != (counted().count() as u64, left_out) {
         return Some(format!("{} DMAs count, {} do not", summary.dma_total, summary.dma_warmup));
+    }
+    let looked_up = |name| counted().filter(|fate| fate.device_tlb == Some(name)).count() as u64;
+    let in_device_tlbs =
+        (summary.device_tlb_hits, summary.device_tlb_misses, summary.device_tlb_misses_joined);
+    if in_device_tlbs != (looked_up("hit"), looked_up("miss") + looked_up("joined"), looked_up("joined")) {
+        return Some(format!("in device TLBs: {in_device_tlbs:?}"));
     }
     if tenant_sum(outcome, "iotlb_misses_joined") != joined {
         return Some("misses joined differ".to_owned());

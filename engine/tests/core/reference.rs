@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use portcullis_engine::device_tlb::TlbSharing;
 use portcullis_engine::domain::{Leaf, LeafSize, Permissions};
 use portcullis_engine::hash::mix64;
 use portcullis_engine::ids::{DomainId, Iova, PhysAddr};
@@ -88,10 +89,25 @@ pub enum Rule {
     ClassesKeepToTheirParts,
     ClassesHaveTheirOwnWalkers,
     DriversPoll,
+    AnswersFillDeviceTlbs,
+    HitsCountInDeviceTlbs,
+    DeviceTlbsKnowRights,
+    MissesInDeviceTlbsJoin,
+    RefusedOnesAskForThemselves,
+    AnswersComeBeforeLookUps,
+    AnsweredOnesLeaveFirst,
+    PendingRequestsBoundPackets,
+    PacketsAreTakenUpAtSlots,
+    PacketsAreTakenUpTogether,
+    TranslationRequestsHoldTags,
+    DeviceLookUpsTakeTime,
+    DeviceTlbsAreSharedAsToldTo,
+    WhatWaitsForTheLinkGoesFirst,
+    LargeLeavesHaveTheirOwnWalks,
 }
 
 impl Rule {
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 80] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -157,6 +173,21 @@ impl Rule {
         Self::ClassesKeepToTheirParts,
         Self::ClassesHaveTheirOwnWalkers,
         Self::DriversPoll,
+        Self::AnswersFillDeviceTlbs,
+        Self::HitsCountInDeviceTlbs,
+        Self::DeviceTlbsKnowRights,
+        Self::MissesInDeviceTlbsJoin,
+        Self::RefusedOnesAskForThemselves,
+        Self::AnswersComeBeforeLookUps,
+        Self::AnsweredOnesLeaveFirst,
+        Self::PendingRequestsBoundPackets,
+        Self::PacketsAreTakenUpAtSlots,
+        Self::PacketsAreTakenUpTogether,
+        Self::TranslationRequestsHoldTags,
+        Self::DeviceLookUpsTakeTime,
+        Self::DeviceTlbsAreSharedAsToldTo,
+        Self::WhatWaitsForTheLinkGoesFirst,
+        Self::LargeLeavesHaveTheirOwnWalks,
     ];
 }
 
@@ -174,6 +205,8 @@ pub struct Fate {
     pub misses: u64,
     pub joined: u64,
     pub stale: bool,
+    /// What became of its look-up in a device TLB.
+    pub device_tlb: Option<&'static str>,
 }
 
 /// What the hardware counted after the warm-up.
@@ -282,6 +315,33 @@ struct AdapterState {
     next_start: [u64; 2],
     returns: VecDeque<(Id, bool)>,
     downlink_free: u64,
+    /// Its device TLBs: none, one, or one a VF.
+    tlbs: Vec<PlainIotlb>,
+    /// TLPs that wait for the link: since when, whether they follow from a look-up, in which order; which DMA's, and
+    /// whether they are translation requests.
+    leaving: BTreeMap<(u64, bool, usize), (Id, bool)>,
+    leaving_numbered: usize,
+    asked: Vec<Asked>,
+    /// The VF of the packet that is being taken up, and when.
+    packet: Option<(usize, u64)>,
+}
+
+/// A translation request under way.
+#[derive(Clone)]
+struct Asked {
+    id: Id,
+    page: Option<(u32, u64)>,
+    joined: Vec<Id>,
+    leaf: Option<Leaf>,
+}
+
+/// What goes up the link for a DMA.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum GoesUp {
+    #[default]
+    AsItIs,
+    ToAsk,
+    Translated,
 }
 
 #[derive(Clone)]
@@ -353,6 +413,7 @@ struct Translation {
     data_wait: u64,
     /// Whether its walks and look-ups are over.
     over: bool,
+    goes_up: GoesUp,
 }
 
 pub struct Reference<'a> {
@@ -467,6 +528,18 @@ fn stream_seed(case: &Case, vf: usize) -> u64 {
     mix64(case.seed ^ mix64((case.first_vf + vf) as u64) ^ 1 << 63)
 }
 
+/// The device TLBs of an adapter, by its number behind the IOMMU.
+fn device_tlbs(case: &Case, adapter: u32, broken: Option<Rule>) -> Vec<PlainIotlb> {
+    let (device, vfs) = (&case.machine.device, case.machine.topology.vfs_per_adapter);
+    let own = device.tlb.sharing == TlbSharing::Vf && broken != Some(Rule::DeviceTlbsAreSharedAsToldTo);
+    let count = if device.tlb.entries == 0 { 0 } else { [1, vfs][usize::from(own)] };
+    let rule = (broken == Some(Rule::HitsCountInDeviceTlbs)).then_some(IotlbRule::HitsCountForReplacement);
+    let number = u64::from(case.first_vf as u32 / vfs + adapter);
+    let seed = mix64(case.seed ^ mix64(number) ^ 1 << 62);
+    let tlb = |vf: u32| PlainIotlb::new(&device.tlb.of_iotlb(), mix64(seed ^ mix64(u64::from(vf))), rule);
+    (0..count).map(tlb).collect()
+}
+
 /// Picoseconds on the case's link: 4 ns a byte.
 fn wire(bytes: u64) -> u64 {
     bytes * 4_000
@@ -531,7 +604,8 @@ impl<'a> Reference<'a> {
             events: BTreeMap::new(),
             now: 0,
             adapters: (0..machine.topology.adapters_per_host)
-                .map(|_| AdapterState {
+                .map(|adapter| AdapterState {
+                    tlbs: device_tlbs(case, adapter, broken),
                     credits: machine.link.flow_credits,
                     tags: machine.device.read_tags,
                     slots: slots(machine.device.outstanding),
@@ -698,6 +772,12 @@ impl<'a> Reference<'a> {
 
     fn at(&mut self, time: u64, event: Event) {
         let class = match event {
+            Event::Completion { id, .. }
+                if self.translations[id.0][id.1].goes_up == GoesUp::ToAsk
+                    && !self.holds(Rule::AnswersComeBeforeLookUps) =>
+            {
+                3
+            }
             Event::Completion { .. } | Event::Left { .. } | Event::Credit { .. } => 0,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
@@ -761,8 +841,15 @@ impl<'a> Reference<'a> {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Completion { adapter, id } => {
-                self.adapters[adapter].tags += 1;
-                self.done(adapter, id);
+                let answer = self.translations[id.0][id.1].goes_up == GoesUp::ToAsk;
+                if !answer || self.holds(Rule::TranslationRequestsHoldTags) {
+                    self.adapters[adapter].tags += 1;
+                }
+                if answer {
+                    self.answered(adapter, id);
+                } else {
+                    self.done(adapter, id);
+                }
             }
             Event::Left { adapter, id } => self.done(adapter, id),
             Event::Credit { adapter, .. } => {
@@ -877,6 +964,9 @@ impl<'a> Reference<'a> {
     }
 
     fn send(&mut self, adapter: usize) {
+        if self.case.machine.device.tlb.entries > 0 {
+            return self.send_through_tlb(adapter);
+        }
         let Some(&(_, _, id)) = self.adapters[adapter].eligible.first() else { return };
         let Intent { op, length_bytes, .. } = self.intent(id);
         let limited = self.holds(Rule::RateLimitsSpaceStarts);
@@ -930,6 +1020,244 @@ impl<'a> Reference<'a> {
         self.at(free, Event::Send { adapter });
     }
 
+    /// A device with a TLB: what waits for the link leaves, else the next request is taken up; one after another, as
+    /// far as something can happen now.
+    fn send_through_tlb(&mut self, adapter: usize) {
+        loop {
+            let state = &self.adapters[adapter];
+            let head = state.eligible.first().map(|&(_, _, id)| id);
+            if let Some((vf, time)) = state.packet {
+                let part = head.filter(|id| {
+                    time == self.now && id.0 == vf && state.slots > 0 && !self.is_first_of_packet(*id)
+                });
+                match part {
+                    Some(id) => self.take_up(adapter, id),
+                    None => self.adapters[adapter].packet = None,
+                }
+                continue;
+            }
+            if let Some((&key, &(id, asks))) = state.leaving.first_key_value() {
+                let (ready, link_free) = (key.0, state.link_free);
+                if ready.max(link_free) > self.now {
+                    return self.at(ready.max(link_free), Event::Send { adapter });
+                }
+                let needs_tag = (asks && self.holds(Rule::TranslationRequestsHoldTags))
+                    || (!asks && self.intent(id).op == Op::Read);
+                if (state.credits == 0 && self.holds(Rule::CreditsBoundTheLink))
+                    || (needs_tag && state.tags == 0 && self.holds(Rule::TagsBoundReads))
+                {
+                    return;
+                }
+                self.adapters[adapter].leaving.remove(&key);
+                self.leave(adapter, id, asks, needs_tag);
+                if self.holds(Rule::WhatWaitsForTheLinkGoesFirst) {
+                    continue;
+                }
+            }
+            let Some(id) = head else { return };
+            let device = &self.case.machine.device;
+            let state = &self.adapters[adapter];
+            let limited = self.holds(Rule::RateLimitsSpaceStarts);
+            let earliest = if limited { state.next_start[self.intent(id).op as usize] } else { 0 };
+            if earliest > self.now {
+                return self.at(earliest, Event::Send { adapter });
+            }
+            if state.slots == 0 && self.holds(Rule::SlotsBoundAdapters) {
+                return;
+            }
+            if self.is_first_of_packet(id) {
+                let full = state.asked.len() >= device.tlb.pending as usize;
+                if full && self.holds(Rule::PendingRequestsBoundPackets) {
+                    return;
+                }
+                let slot = ps(device.slot_ns).max(1);
+                if !self.now.is_multiple_of(slot) && self.holds(Rule::PacketsAreTakenUpAtSlots) {
+                    return self.at(self.now.next_multiple_of(slot), Event::Send { adapter });
+                }
+            }
+            self.take_up(adapter, id);
+        }
+    }
+
+    fn is_first_of_packet(&self, id: Id) -> bool {
+        id.1.is_multiple_of(self.case.packet_dmas as usize)
+    }
+
+    /// The device looks a request up.
+    fn take_up(&mut self, adapter: usize, id: Id) {
+        let Intent { op, iova, .. } = self.intent(id);
+        let device = &self.case.machine.device;
+        let mops = if op == Op::Read { device.max_read_mops } else { device.max_write_mops };
+        let hit = if self.holds(Rule::DeviceLookUpsTakeTime) { ps(device.tlb.hit_ns) } else { 0 };
+        let state = &mut self.adapters[adapter];
+        state.eligible.pop_first();
+        state.slots = state.slots.saturating_sub(1);
+        state.under_way.push_back((id, false));
+        state.next_start[op as usize] = self.now + if mops == 0.0 { 0 } else { ps(1_000.0 / mops) };
+        let dmas = self.case.packet_dmas as usize;
+        let more = id.1 % dmas + 1 < dmas;
+        state.packet =
+            (more && self.broken != Some(Rule::PacketsAreTakenUpTogether)).then_some((id.0, self.now));
+        self.queued[id.0] -= 1;
+        if let Some(released) = self.stalled[id.0].pop_front() {
+            self.enter(released, true);
+        }
+        let domain = self.case.attached[id.0].then(|| self.domains[self.table_of(id.0)].0);
+        let cached = domain.and_then(|domain| self.device_tlb(id.0).lookup(domain, iova));
+        let knows_rights = self.holds(Rule::DeviceTlbsKnowRights);
+        if let Some(leaf) = cached.filter(|leaf| leaf.permissions.allow(op) || !knows_rights) {
+            self.fates[id.0][id.1].device_tlb = Some("hit");
+            return self.goes(id, &leaf, self.now + hit, true);
+        }
+        let page = domain.map(|domain| (domain, iova >> 12));
+        let joins = self.holds(Rule::MissesInDeviceTlbsJoin);
+        let asked = &mut self.adapters[adapter].asked;
+        if let Some(asked) = asked.iter_mut().find(|asked| page.is_some() && asked.page == page && joins) {
+            asked.joined.push(id);
+            self.fates[id.0][id.1].device_tlb = Some("joined");
+            return;
+        }
+        self.fates[id.0][id.1].device_tlb = Some("miss");
+        self.ask(id, page, self.now + hit, true);
+    }
+
+    fn device_tlb(&mut self, vf: usize) -> &mut PlainIotlb {
+        let in_adapter = vf % self.case.machine.topology.vfs_per_adapter as usize;
+        let adapter = self.adapter_of(vf);
+        let tlbs = &mut self.adapters[adapter].tlbs;
+        let at = if tlbs.len() == 1 { 0 } else { in_adapter };
+        &mut tlbs[at]
+    }
+
+    /// A translated DMA goes to the link at `ready`.
+    fn goes(&mut self, id: Id, leaf: &Leaf, ready: u64, looked_up: bool) {
+        self.fates[id.0][id.1].address = leaf.target.0 + (self.intent(id).iova - leaf.base.0);
+        self.wait_for_the_link(id, false, ready, looked_up);
+    }
+
+    /// A translation request goes to the link at `ready`.
+    fn ask(&mut self, id: Id, page: Option<(u32, u64)>, ready: u64, looked_up: bool) {
+        let adapter = self.adapter_of(id.0);
+        self.adapters[adapter].asked.push(Asked { id, page, joined: Vec::new(), leaf: None });
+        self.wait_for_the_link(id, true, ready, looked_up);
+    }
+
+    fn wait_for_the_link(&mut self, id: Id, asks: bool, ready: u64, looked_up: bool) {
+        let adapter = self.adapter_of(id.0);
+        let looked_up = looked_up == self.holds(Rule::AnsweredOnesLeaveFirst);
+        let state = &mut self.adapters[adapter];
+        state.leaving_numbered += 1;
+        state.leaving.insert((ready, looked_up, state.leaving_numbered), (id, asks));
+        self.at(ready, Event::Send { adapter });
+    }
+
+    /// What waited for the link leaves.
+    fn leave(&mut self, adapter: usize, id: Id, asks: bool, holds_tag: bool) {
+        let Intent { op, length_bytes, .. } = self.intent(id);
+        let bytes = u64::from(length_bytes);
+        let tlps = if asks { 1 } else { bytes.div_ceil(128) };
+        let on_wire = if asks || op == Op::Read { 24 * tlps } else { bytes + 24 * tlps };
+        let state = &mut self.adapters[adapter];
+        state.credits = state.credits.saturating_sub(1);
+        if holds_tag {
+            state.tags = state.tags.saturating_sub(1);
+        }
+        let number = state.sent;
+        state.sent += 1;
+        state.link_free = self.now + wire(on_wire);
+        let free = state.link_free;
+        self.counters.uplink_busy_ps += self.counted_time(self.now, free);
+        let translation = &mut self.translations[id.0][id.1];
+        if translation.goes_up == GoesUp::AsItIs {
+            self.fates[id.0][id.1].issued = self.now;
+        }
+        translation.goes_up = if asks { GoesUp::ToAsk } else { GoesUp::Translated };
+        if !asks && op == Op::Write && self.holds(Rule::WritesRetireAsTheyLeave) {
+            self.at(free, Event::Left { adapter, id });
+        }
+        let arrives = free + ps(self.case.machine.link.propagation_ns);
+        let adapter_in_tie =
+            if self.holds(Rule::ArrivalsTieByAdapter) { adapter } else { usize::MAX - adapter };
+        self.at(arrives, Event::Arrival { adapter: adapter_in_tie, number, id });
+        self.at(free, Event::Send { adapter });
+    }
+
+    /// The answer to a translation request is back.
+    fn answered(&mut self, adapter: usize, id: Id) {
+        let asked = &mut self.adapters[adapter].asked;
+        let at = asked.iter().position(|asked| asked.id == id).expect("asked");
+        let Asked { page, joined, leaf, .. } = asked.remove(at);
+        self.at(self.now, Event::Send { adapter });
+        match leaf {
+            Some(leaf) => {
+                let (domain, _) = page.expect("a device with a domain");
+                if self.holds(Rule::AnswersFillDeviceTlbs) && !self.device_tlb(id.0).caches(domain, &leaf) {
+                    self.device_tlb(id.0).fill(domain, leaf);
+                }
+                self.goes(id, &leaf, self.now, false);
+            }
+            None => {
+                if self.intent(id).op == Op::Write {
+                    self.fates[id.0][id.1].completed = self.now;
+                }
+                self.done(adapter, id);
+            }
+        }
+        for other in joined {
+            let op = self.intent(other).op;
+            match leaf.filter(|leaf| leaf.permissions.allow(op)) {
+                Some(leaf) => self.goes(other, &leaf, self.now, false),
+                None if self.holds(Rule::RefusedOnesAskForThemselves) => {
+                    self.ask(other, page, self.now, false)
+                }
+                None => {
+                    self.fates[other.0][other.1] =
+                        Fate { intended: self.fates[other.0][other.1].intended, ..self.fates[id.0][id.1] };
+                    self.done(adapter, other);
+                }
+            }
+        }
+    }
+
+    /// What a device has translated passes the IOMMU; a request is looked up. Whether all was looked up.
+    fn look_up_for_device(&mut self, id: Id) -> bool {
+        let intent = self.intent(id);
+        let lookup_number = self.lookups;
+        let translation = &mut self.translations[id.0][id.1];
+        if self.resume_at.is_none() {
+            self.lookups += 1;
+            let goes_up = translation.goes_up;
+            *translation =
+                Translation { lookup_number, known_at: self.now, goes_up, ..Translation::default() };
+        }
+        if translation.goes_up == GoesUp::Translated {
+            self.looked_up(id);
+            return true;
+        }
+        if self.resume_at.take().is_some() {
+            self.counters.stall_ps += self.counted_time(self.stalled_since, self.now);
+        } else {
+            translation.known_at += ps(self.case.machine.iommu.iotlb.hit_ns);
+        }
+        let leaf = if self.case.attached[id.0] {
+            let Some(next) = self.look_up(id, intent.iova, intent) else {
+                self.resume_at = Some(intent.iova);
+                return false;
+            };
+            next.and_then(|_| self.leaf_at(self.table_of(id.0), intent.iova))
+        } else {
+            self.fault(id, Fault::NoContext, intent.iova);
+            None
+        };
+        let adapter = self.adapter_of(id.0);
+        let leaf = leaf.filter(|_| self.fates[id.0][id.1].fault.is_none());
+        let asked = self.adapters[adapter].asked.iter_mut().find(|asked| asked.id == id);
+        asked.expect("asked").leaf = leaf;
+        self.translations[id.0][id.1].looked_up = true;
+        self.conclude(id);
+        true
+    }
+
     /// Looks up the DMAs in the input, up to one that a full walkers' queue stalls.
     fn look_up_input(&mut self) {
         while let Some(&id) = self.input.front() {
@@ -947,6 +1275,9 @@ impl<'a> Reference<'a> {
     /// Whether all look-ups of the DMA were done; `false` where the walkers' queue was full.
     fn look_up_dma(&mut self, id: Id) -> bool {
         let hit_ps = ps(self.case.machine.iommu.iotlb.hit_ns);
+        if self.case.machine.device.tlb.entries > 0 {
+            return self.look_up_for_device(id);
+        }
         let intent = self.intent(id);
         if self.resume_at.is_none() {
             self.translations[id.0][id.1].lookup_number = self.lookups;
@@ -1083,6 +1414,13 @@ impl<'a> Reference<'a> {
             self.translations[id.0][id.1];
         if walks_left > 0 || !looked_up {
             return;
+        }
+        if self.translations[id.0][id.1].goes_up == GoesUp::ToAsk {
+            self.fates[id.0][id.1].translated = known_at;
+            if self.fates[id.0][id.1].fault.is_some() {
+                self.at(known_at, Event::FaultKnown { lookup, id });
+            }
+            return self.at(known_at, Event::Ready { lookup, id });
         }
         let memory = &self.case.machine.memory;
         let op = self.intent(id).op;
@@ -1303,7 +1641,13 @@ impl<'a> Reference<'a> {
     fn access_time(&self, walk: usize) -> u64 {
         const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
         let walkers = &self.case.machine.iommu.walkers;
-        let ns = walkers.walk_ns.or(walkers.memory_ns).unwrap_or(80.0);
+        let of_leaf = match self.walks[walk].leaf_level {
+            2 => walkers.walk_2m_ns,
+            3 => walkers.walk_1g_ns,
+            _ => None,
+        };
+        let of_leaf = of_leaf.filter(|_| self.holds(Rule::LargeLeavesHaveTheirOwnWalks));
+        let ns = of_leaf.or(walkers.walk_ns).or(walkers.memory_ns).unwrap_or(80.0);
         let number = if self.holds(Rule::DrawsGoByWalkAndAccess) { walk as u64 } else { 0 };
         let stream = mix64(self.latency_seed.wrapping_add(number.wrapping_mul(STEP)));
         let word = mix64(stream.wrapping_add((self.walks[walk].accesses + 1).wrapping_mul(STEP)));
@@ -1427,6 +1771,8 @@ impl<'a> Reference<'a> {
         }
         let Some((id, with_data)) = self.adapters[adapter].returns.pop_front() else { return };
         let bytes = u64::from(self.intent(id).length_bytes);
+        let answer = self.translations[id.0][id.1].goes_up == GoesUp::ToAsk;
+        let bytes = if answer { 8 } else { bytes };
         let on_wire = if with_data { bytes + 20 * bytes.div_ceil(128) } else { 20 };
         let free = self.now + wire(on_wire);
         self.adapters[adapter].downlink_free = free;

@@ -128,8 +128,17 @@ impl PlainIotlb {
         None
     }
 
+    /// Whether the very leaf is cached.
+    #[allow(dead_code, reason = "in a replay there are no device TLBs")]
+    pub fn caches(&self, domain: u32, leaf: &Leaf) -> bool {
+        self.sets.iter().flatten().flatten().any(|entry| entry.is(domain, leaf.base, leaf.size))
+    }
+
     /// Caches a leaf: over an entry for the same one, in an invalid way, or over a victim.
     pub fn fill(&mut self, domain: u32, leaf: Leaf) {
+        if !self.spec.enabled {
+            return;
+        }
         let set = self.set_of(domain, leaf.base, leaf.size);
         let there = self.sets[set]
             .iter()

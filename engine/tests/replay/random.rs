@@ -209,13 +209,14 @@ fn iotlb() -> impl Strategy<Value = IotlbSpec> {
     let policy = prop::sample::select(POLICIES.to_vec());
     (shape, policy, any::<bool>())
         .prop_map(|((entries, ways), replacement, hashed)| IotlbSpec {
+            enabled: true,
             entries,
             ways,
             replacement,
             index: if hashed { IotlbIndex::Hash } else { IotlbIndex::Iova },
             ..IotlbSpec::default()
         })
-        .prop_filter("can be built", |spec| spec.validate().is_ok())
+        .prop_filter("can be built", |spec| spec.validate("iommu.iotlb").is_ok())
 }
 
 /// A random replay.

@@ -52,6 +52,13 @@ fn latency_rises_past_the_iotlb_as_measured() {
     assert_as_known(&some(Section::Latency.checks(), 1, 4));
 }
 
+/// Up to 21 tenants fit, and one more falls off: every third row, those at the edge among them.
+#[test]
+fn many_tenants_fall_off_the_cliff_where_their_pages_no_longer_fit() {
+    assert_as_known(&some(Section::Cliff.checks(), 0, 3));
+    assert_as_known(&some(Section::Cliff.checks(), 2, 10));
+}
+
 #[test]
 fn misses_limit_throughput_as_measured() {
     assert_as_known(&some(Section::Throughput.checks(), 2, 5));

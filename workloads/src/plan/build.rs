@@ -6,15 +6,18 @@ use std::sync::Arc;
 use portcullis_engine::ids::{HostIndex, Iova, VfIndex};
 use portcullis_engine::invalidation::StreamingPlan;
 use portcullis_engine::plan::{BufferPlan, HostClass, RunPlan, TenantPlan};
+use portcullis_engine::request::Transfer;
+use portcullis_engine::traffic::Source;
 use portcullis_engine::units::Picoseconds;
 
 use super::{ClassRate, HostGroup, Quotas, Shares};
 use crate::scenario::{
-    Aim, ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass, nearest,
+    Aim, ArrivalKind, ArrivalsSpec, ClassMemory, Durations, PacketDma, PatternKind, Scenario, TenantClass,
+    nearest,
 };
 use crate::source::{
-    AliasTable, Arrivals, Clients, Layout, Limit, Pattern, Silent, Stream, StreamRng, TenantSource, Think,
-    Transfers, When, permutation, stream, zipf_table,
+    AliasTable, Arrivals, Clients, Layout, Limit, PacketPart, PacketSource, Pattern, Silent, Stream,
+    StreamRng, TenantSource, Think, Transfers, When, permutation, stream, zipf_table,
 };
 
 impl Scenario {
@@ -144,7 +147,8 @@ struct Class {
     attached: bool,
     /// The class whose buffers its DMAs go to, where that is another.
     aims_at: Option<usize>,
-    buffer: BufferPlan,
+    buffers: Vec<BufferPlan>,
+    packet: Arc<[PacketPart]>,
     streaming: Option<StreamingPlan>,
     rate_hz: f64,
     arrivals: ArrivalsSpec,
@@ -192,6 +196,21 @@ impl Fleet {
         let ordinal = adapter * u64::from(class.vfs) + u64::from(in_adapter - class.first_vf);
         let share = at * group.classes.len() + index;
         let requests = self.quotas.as_ref().map_or(u64::MAX, |quotas| quotas.of(share, ordinal));
+        let limit = Limit { requests, until: self.until };
+        let turn = f64::from(in_adapter - class.first_vf) / f64::from(class.vfs);
+        let when = class.when(turn, |purpose| stream(self.seed, host, vf, purpose));
+        let source: Box<dyn Source> = match when {
+            When::Open(arrivals) if !class.packet.is_empty() => {
+                Box::new(PacketSource::new(arrivals, Arc::clone(&class.packet), limit))
+            }
+            when => Box::new(TenantSource::new(
+                (self.seed, host, vf),
+                when,
+                (&class.pattern, class.layout),
+                class.transfers.clone(),
+                limit,
+            )),
+        };
         TenantPlan {
             class: index as u32,
             attached: class.attached,
@@ -201,15 +220,10 @@ impl Fleet {
                     vf.0 - in_adapter + target.first_vf + (in_adapter - class.first_vf) % target.vfs.max(1),
                 )
             }),
-            buffers: if class.streaming.is_some() { Vec::new() } else { vec![class.buffer.clone()] },
+            buffers: if class.streaming.is_some() { Vec::new() } else { class.buffers.clone() },
             streaming: class.streaming.clone(),
-            source: Box::new(TenantSource::new(
-                (self.seed, host, vf),
-                class.when(|purpose| stream(self.seed, host, vf, purpose)),
-                (&class.pattern, class.layout),
-                class.transfers.clone(),
-                Limit { requests, until: self.until },
-            )),
+            packet_dmas: class.packet.len().max(1) as u32,
+            source,
         }
     }
 }
@@ -236,14 +250,8 @@ impl Class {
             first_vf,
             vfs: rate.vfs_per_adapter,
             attached: class.attached,
-            buffer: BufferPlan {
-                iova,
-                page_size: memory.page_size,
-                pages: memory.pages,
-                permissions: memory.permissions,
-                frames: memory.frames,
-                hole_share: memory.hole_share,
-            },
+            buffers: class.memories().iter().map(buffer_of).collect(),
+            packet: class.packet.iter().map(part_of).collect(),
             streaming: class.streaming.as_ref().map(|streaming| StreamingPlan {
                 buffers: class.arrivals.outstanding.expect(FILLED_IN),
                 page_size: memory.page_size,
@@ -271,16 +279,19 @@ impl Class {
         }
     }
 
-    fn when(&self, stream: impl Fn(Stream) -> StreamRng) -> When {
+    /// When a VF sends, that comes after this share of its class's VFs on the adapter. A packet is one arrival.
+    fn when(&self, turn: f64, stream: impl Fn(Stream) -> StreamRng) -> When {
         let spec = &self.arrivals;
+        let rate_hz = self.rate_hz / self.packet.len().max(1) as f64;
         let rng = stream(Stream::Arrivals);
         let fixed = spec.durations == Some(Durations::Fixed);
         When::Open(match spec.kind {
-            ArrivalKind::Constant => Arrivals::constant(self.rate_hz, rng),
-            ArrivalKind::Poisson => Arrivals::poisson(self.rate_hz, rng),
+            ArrivalKind::Constant => Arrivals::constant(rate_hz, rng),
+            ArrivalKind::Poisson => Arrivals::poisson(rate_hz, rng),
+            ArrivalKind::RoundRobin => Arrivals::in_turn(rate_hz, turn, rng),
             ArrivalKind::OnOff => {
                 let (on_us, off_us) = (spec.on_us.expect(FILLED_IN), spec.off_us.expect(FILLED_IN));
-                Arrivals::on_off(self.rate_hz, on_us, off_us, fixed, rng)
+                Arrivals::on_off(rate_hz, on_us, off_us, fixed, rng)
             }
             ArrivalKind::Closed => {
                 let mean = Picoseconds::from_ns_f64(spec.think_ns.expect(FILLED_IN));
@@ -289,6 +300,29 @@ impl Class {
                 return When::Closed(clients);
             }
         })
+    }
+}
+
+/// A buffer as the engine maps it.
+fn buffer_of(memory: &ClassMemory) -> BufferPlan {
+    BufferPlan {
+        iova: Iova(memory.iova),
+        page_size: memory.page_size,
+        pages: memory.pages,
+        permissions: memory.permissions,
+        frames: memory.frames,
+        hole_share: memory.hole_share,
+    }
+}
+
+/// A DMA of a packet as its source emits it.
+fn part_of(dma: &PacketDma) -> PacketPart {
+    PacketPart {
+        base: Iova(dma.iova),
+        pages: dma.pages,
+        page_bytes: dma.page_size.bytes(),
+        packets_per_page: dma.packets_per_page,
+        transfer: Transfer { length_bytes: dma.bytes, op: dma.op.op() },
     }
 }
 

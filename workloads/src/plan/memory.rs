@@ -1,9 +1,10 @@
 //! How much memory a scenario takes to simulate, about.
 
+use portcullis_engine::device_tlb::TlbSharing;
 use portcullis_engine::domain::LeafSize;
 
 use super::HostGroup;
-use crate::scenario::{Scenario, TenantClass};
+use crate::scenario::{ClassMemory, Scenario, TenantClass};
 
 /// Bytes of a row of the pool of requests, all columns.
 const ROW_BYTES: u128 = 128;
@@ -38,17 +39,23 @@ impl Scenario {
         let rows_per_vf = (4 * u128::from(self.engine.batch_requests).div_ceil(vfs_per_iommu)).max(16);
         let classes = self.tenants.iter().zip(&group.rates);
         let mapped = classes.map(|(class, rate)| {
-            let pages = u128::from(class.memory.pages);
-            let leaf_bytes = if class.memory.page_size == LeafSize::Size4K { 8 } else { 40 };
-            // Of streaming mappings only the buffers are mapped, but every address is kept in a list.
-            let frames = pages << (class.memory.page_size.shift() - 12);
-            // The page table, and the owner map: a word of 4 bytes for 512 frames, in which each IOMMU of a host has
-            // room for the frames of those before it.
-            let owners = frames * (iommus + 1) / 256;
-            u128::from(rate.vfs_per_adapter) * u128::from(group.adapters()) * (pages * leaf_bytes + owners)
+            let of_memory = |memory: &ClassMemory| {
+                let pages = u128::from(memory.pages);
+                let leaf_bytes = if memory.page_size == LeafSize::Size4K { 8 } else { 40 };
+                // Of streaming mappings only the buffers are mapped, but every address is kept in a list.
+                let frames = pages << (memory.page_size.shift() - 12);
+                // The page table, and the owner map: a word of 4 bytes for 512 frames, in which each IOMMU of a host
+                // has room for the frames of those before it.
+                pages * leaf_bytes + frames * (iommus + 1) / 256
+            };
+            let of_vf: u128 = class.memories().iter().map(of_memory).sum();
+            u128::from(rate.vfs_per_adapter) * u128::from(group.adapters()) * of_vf
         });
         let iotlb = u128::from(group.machine.iommu.iotlb.entries) * IOTLB_ENTRY_BYTES;
+        let tlb = &group.machine.device.tlb;
+        let tlbs = if tlb.sharing == TlbSharing::Vf { vfs } else { u128::from(topology.adapters_per_host) };
+        let tlbs = tlbs * u128::from(tlb.entries) * IOTLB_ENTRY_BYTES;
         let of_host = iommus * (WORLD_BYTES + iotlb) + vfs * (VF_BYTES + rows_per_vf * ROW_BYTES);
-        hosts * of_host + mapped.sum::<u128>()
+        hosts * (of_host + tlbs) + mapped.sum::<u128>()
     }
 }

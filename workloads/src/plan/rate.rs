@@ -3,7 +3,7 @@
 use portcullis_engine::link::LinkSpec;
 use portcullis_engine::plan::MachineSpec;
 
-use crate::scenario::{ArrivalKind, ArrivalsSpec, TenantClass};
+use crate::scenario::{ArrivalKind, ArrivalsSpec, PacketOp, TenantClass};
 
 /// The rate of a class.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,15 +74,30 @@ impl LinkBytes {
     /// come back with a header for each `mps`.
     #[must_use]
     pub fn mean(class: &TenantClass, link: &LinkSpec) -> Self {
+        let wire = |bytes: u32| {
+            let headers = |per: u32, header: u32| f64::from(bytes.div_ceil(per)) * f64::from(header);
+            let write = f64::from(bytes) + headers(link.mps, link.tlp_header_bytes);
+            let read = headers(link.mrrs, link.tlp_header_bytes);
+            let completion = f64::from(bytes) + headers(link.mps, link.completion_header_bytes);
+            (write, read, completion)
+        };
+        if !class.packet.is_empty() {
+            let mut mean = Self { upstream: 0.0, downstream: 0.0 };
+            let share = 1.0 / class.packet.len() as f64;
+            for dma in &class.packet {
+                let (write, read, completion) = wire(dma.bytes);
+                let reads = dma.op == PacketOp::Read;
+                mean.upstream += share * if reads { read } else { write };
+                mean.downstream += share * if reads { completion } else { 0.0 };
+            }
+            return mean;
+        }
         let mix = class.sizes.weighted();
         let total: f64 = mix.iter().map(|(_, weight)| weight).sum();
         let mut mean = Self { upstream: 0.0, downstream: 0.0 };
         for (bytes, weight) in mix {
             let share = weight / total;
-            let headers = |per: u32, header: u32| f64::from(bytes.div_ceil(per)) * f64::from(header);
-            let write = f64::from(bytes) + headers(link.mps, link.tlp_header_bytes);
-            let read = headers(link.mrrs, link.tlp_header_bytes);
-            let completion = f64::from(bytes) + headers(link.mps, link.completion_header_bytes);
+            let (write, read, completion) = wire(bytes);
             mean.upstream += share * (class.read_share * read + (1.0 - class.read_share) * write);
             mean.downstream += share * class.read_share * completion;
         }

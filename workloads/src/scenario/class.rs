@@ -5,7 +5,7 @@ use portcullis_engine::error::SpecError;
 use portcullis_engine::plan::FrameLayout;
 use serde::{Deserialize, Serialize};
 
-use super::{Aim, PatternSpec, SizeMix, StreamingSpec, TargetSpec};
+use super::{Aim, PacketDma, PatternSpec, SizeMix, StreamingSpec, TargetSpec};
 
 /// `[[tenants]]`: a class of tenants, one tenant a VF.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,10 @@ pub struct TenantClass {
     /// Where DMAs go instead of the class's own buffer. Left out: to the buffer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetSpec>,
+    /// The DMAs of a packet, in place of `sizes`, `read_share`, `alignment`, `memory` and `pattern`. Left out: DMAs come
+    /// one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packet: Vec<PacketDma>,
     /// Where a buffer is mapped for each DMA, and unmapped after it. Left out: mappings last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streaming: Option<StreamingSpec>,
@@ -57,10 +61,10 @@ pub struct TenantClass {
 fn yes() -> bool {
     true
 }
-fn half() -> f64 {
+pub(super) fn half() -> f64 {
     0.5
 }
-fn cache_line() -> u32 {
+pub(super) fn cache_line() -> u32 {
     64
 }
 
@@ -90,6 +94,7 @@ impl TenantClass {
             },
             pattern: PatternSpec::with_every_key(),
             target: Some(TargetSpec { class: Some(String::new()), iova: Some(0), pages: Some(1) }),
+            packet: vec![PacketDma::with_every_key()],
             streaming: Some(StreamingSpec::default()),
         }
     }
@@ -109,6 +114,7 @@ impl TenantClass {
         if let Some(streaming) = &self.streaming {
             streaming.validate(&format!("{path}.streaming"), self, path)?;
         }
+        self.validate_packet(path)?;
         self.validate_fit(path, &aim)
     }
 
@@ -183,7 +189,7 @@ impl ClassMemory {
         u128::from(self.iova) + u128::from(self.pages) * u128::from(self.page_size.bytes())
     }
 
-    fn validate(&self, path: &str) -> Result<(), SpecError> {
+    pub(super) fn validate(&self, path: &str) -> Result<(), SpecError> {
         SpecError::in_range(&format!("{path}.pages"), self.pages, 1, Self::PAGES_MAX)?;
         SpecError::in_range(&format!("{path}.hole_share"), self.hole_share, 0.0, 1.0)?;
         if !self.iova.is_multiple_of(self.page_size.bytes()) {
@@ -207,6 +213,9 @@ pub enum ArrivalKind {
     Poisson,
     /// Bursts: a Poisson process that is switched on and off.
     OnOff,
+    /// Evenly spaced, the VFs of an adapter in strict turn.
+    #[serde(rename = "round_robin")]
+    RoundRobin,
     /// A closed loop: as the requests before retire.
     Closed,
 }
@@ -220,7 +229,7 @@ impl ArrivalKind {
     /// The keys that `[tenants.arrivals]` takes for the kind called `name`.
     pub(super) fn keys_of(name: &str) -> Option<&'static [&'static str]> {
         match name {
-            "constant" | "poisson" => Some(Self::RATE_KEYS),
+            "constant" | "poisson" | "round_robin" => Some(Self::RATE_KEYS),
             "onoff" => Some(Self::ONOFF_KEYS),
             "closed" => Some(Self::CLOSED_KEYS),
             _ => None,
@@ -243,7 +252,7 @@ pub enum Durations {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArrivalsSpec {
-    /// `constant`, `poisson`, `onoff` or `closed`. Default `poisson`.
+    /// `constant`, `poisson`, `onoff`, `round_robin` or `closed`. Default `poisson`.
     #[serde(default)]
     pub kind: ArrivalKind,
     /// Mean rate of each VF in millions of DMAs a second, pauses included; excludes `link_load`.
@@ -294,7 +303,9 @@ impl ArrivalsSpec {
     fn validate(&self, path: &str) -> Result<(), SpecError> {
         self.validate_kind(path)?;
         match self.kind {
-            ArrivalKind::Constant | ArrivalKind::Poisson => self.validate_rate(path),
+            ArrivalKind::Constant | ArrivalKind::Poisson | ArrivalKind::RoundRobin => {
+                self.validate_rate(path)
+            }
             ArrivalKind::OnOff => {
                 self.validate_rate(path)?;
                 SpecError::in_range(&format!("{path}.on_us"), self.on_us.unwrap_or(1.0), 0.001, 1e9)?;
@@ -326,11 +337,12 @@ impl ArrivalsSpec {
 
     /// No key that belongs to other kinds only.
     fn validate_kind(&self, path: &str) -> Result<(), SpecError> {
-        use ArrivalKind::{Closed, Constant, OnOff, Poisson};
-        let open: &[ArrivalKind] = &[Constant, Poisson, OnOff];
+        use ArrivalKind::{Closed, Constant, OnOff, Poisson, RoundRobin};
+        let open: &[ArrivalKind] = &[Constant, Poisson, OnOff, RoundRobin];
+        let open_names = "\"constant\", \"poisson\", \"onoff\" or \"round_robin\"";
         for (key, given, kinds, names) in [
-            ("mops_per_vf", self.mops_per_vf.is_some(), open, "\"constant\", \"poisson\" or \"onoff\""),
-            ("link_load", self.link_load.is_some(), open, "\"constant\", \"poisson\" or \"onoff\""),
+            ("mops_per_vf", self.mops_per_vf.is_some(), open, open_names),
+            ("link_load", self.link_load.is_some(), open, open_names),
             ("on_us", self.on_us.is_some(), &[OnOff], "\"onoff\""),
             ("off_us", self.off_us.is_some(), &[OnOff], "\"onoff\""),
             ("durations", self.durations.is_some(), &[OnOff, Closed], "\"onoff\" or \"closed\""),

@@ -49,7 +49,10 @@ impl ReplaySettings {
         let known_keys = || Self::KEYS.map(String::from).to_vec();
         let document_keys: ReplayDocument = deserialize(&document, &known_keys)?;
         let settings = document_keys.settings();
-        settings.iotlb.validate().map_err(|error| ScenarioError::from_spec(&document, &error))?;
+        settings
+            .iotlb
+            .validate("iommu.iotlb")
+            .map_err(|error| ScenarioError::from_spec(&document, &error))?;
         Ok(settings)
     }
 

@@ -170,6 +170,8 @@ impl Scenario {
         let mut iommu = IommuSpec::default();
         iommu.walkers.memory_ns = Some(1.0);
         iommu.walkers.walk_ns = Some(1.0);
+        iommu.walkers.walk_2m_ns = Some(1.0);
+        iommu.walkers.walk_1g_ns = Some(1.0);
         iommu.invalidation.granularity = Some(Granularity::Domain);
         iommu.invalidation.walk_caches = Some(WalkCacheInvalidation::Full);
         iommu.walkers.empirical_ns = Some(vec![(1.0, 1.0)]);

@@ -67,6 +67,12 @@ impl TenantClass {
                         format!("is {name:?}, which is no class of tenants; did you mean {near:?}?"),
                     ));
                 };
+                if !classes[at].packet.is_empty() {
+                    return Err(SpecError::new(
+                        key("class"),
+                        format!("is {name:?}, a class with a `packet`, whose DMAs have buffers of their own"),
+                    ));
+                }
                 Ok(of_memory(&classes[at].memory, Some(at)))
             }
             TargetSpec { class: None, iova: Some(iova), pages: Some(pages) } => {

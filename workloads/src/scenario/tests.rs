@@ -74,7 +74,7 @@ mod builtin_scenarios {
 
     #[test]
     fn all_parse_and_say_what_the_list_says() {
-        assert_eq!(builtins().len(), 10);
+        assert_eq!(builtins().len(), 11);
         for listed in builtins() {
             let scenario = Scenario::parse(listed.name, listed.toml, &[]).expect(listed.name);
             assert_eq!(scenario.name, listed.name);
@@ -572,7 +572,7 @@ mod mistakes_in_files {
         );
         // A key that lost its section, or stands in a wrong one.
         assert_edit_fails("requests = 1000", "walk_ns = 4", &["`walk_ns`", "mean `iommu.walkers.walk_ns`?"]);
-        assert_edit_fails("vfs_per_adapter = 4", "ways = 4", &["mean `iommu.iotlb.ways`?"]);
+        assert_edit_fails("vfs_per_adapter = 4", "memory_ns = 4", &["mean `iommu.walkers.memory_ns`?"]);
         assert_edit_fails(
             "[iommu.walkers]",
             "[iommu.wakers]",
@@ -930,5 +930,93 @@ mod replay_settings {
                 assert!(error.contains(word), "{word:?} in: {error}");
             }
         }
+    }
+}
+
+mod device_tlbs_and_packets {
+    use portcullis_engine::ids::{HostIndex, Iova, VfIndex};
+    use portcullis_engine::request::{Address, Intended, Transfer};
+    use portcullis_engine::traffic::SourceRows;
+    use portcullis_engine::units::Picoseconds;
+
+    use super::*;
+
+    const NIC: &str = r#"
+name = "nic"
+requests = 900
+scheduler.vf_queue_entries = 6
+device.tlb.entries = 8
+
+[[tenants]]
+name = "guests"
+arrivals = { kind = "round_robin", mops_per_vf = 3.0 }
+packet = [
+    { bytes = 16, op = "r", iova = 0x10000 },
+    { bytes = 1_500, op = "w", iova = 0x4000_0000, page_size = "2m", pages = 2, packets_per_page = 5 },
+    { bytes = 16, op = "w", iova = 0x20000 },
+]
+"#;
+
+    #[test]
+    fn what_does_not_go_together_is_refused_by_its_key() {
+        assert!(parse(NIC, &[]).is_ok());
+        for (change, key, word) in [
+            ("scheduler.vf_queue_entries=7", "scheduler.vf_queue_entries", "multiple of the 3 DMAs"),
+            ("scheduler.vf_outstanding=4", "scheduler.vf_outstanding", "device TLB"),
+            ("iommu.stages=2", "iommu.stages", "device TLB"),
+            ("iommu.mode=passthrough", "iommu.mode", "device TLB"),
+            ("tenants.guests.cross_pages=true", "tenants.guests.cross_pages", "packet"),
+            ("tenants.guests.sizes=64", "tenants.guests.sizes", "packet"),
+            ("tenants.guests.packet.0.bytes=5000", "tenants.guests.packet.0.bytes", "between 1 and 4096"),
+            ("tenants.guests.packet.0.iova=5", "tenants.guests.packet.0.iova", "no multiple"),
+            ("tenants.guests.packet.2.iova=0x10000", "tenants.guests.packet.2.iova", "overlaps"),
+            ("tenants.guests.packet.1.pages=0", "tenants.guests.packet.1.pages", "between 1"),
+            ("tenants.guests.packet.0.op=x", "tenants.guests.packet.0.op", "r, w"),
+            ("device.tlb.entries=0", "device.slot_ns", "device TLB"),
+            ("device.tlb.ways=3", "device.tlb.entries", "no multiple"),
+            ("device.tlb.pending=0", "device.tlb.pending", "between 1"),
+            ("iommu.walkers.walk_2m_ns=90", "iommu.walkers.walk_2m_ns", "walk_ns"),
+        ] {
+            let slots = if key == "device.slot_ns" { "device.slot_ns=61" } else { "seed=1" };
+            let error = parse(NIC, &[slots, change]).expect_err(change).to_string();
+            assert!(error.contains(&format!("`{key}`")) && error.contains(word), "{change}: {error}");
+        }
+    }
+
+    #[test]
+    fn round_robin_is_strict_and_packets_go_page_by_page() {
+        let vfs = 4;
+        let plan = parse(NIC, &["topology.vfs_per_adapter=4"]).expect("valid").plan();
+        let mut packets = Vec::new();
+        for vf in 0..vfs {
+            let mut source = (plan.tenants)(HostIndex(0), VfIndex(vf)).source;
+            let mut rows = Vec::new();
+            // Cut anyhow: two, three, four, ... at a time.
+            for count in 2.. {
+                let mut intended = vec![Intended::default(); count];
+                let mut address = vec![Address::default(); count];
+                let mut transfer = vec![Transfer::default(); count];
+                let out =
+                    SourceRows { intended: &mut intended, address: &mut address, transfer: &mut transfer };
+                let emitted = source.emit(Picoseconds::MAX, out);
+                rows.extend((0..emitted).map(|row| (intended[row].0, address[row].0, transfer[row])));
+                if emitted < count {
+                    break;
+                }
+            }
+            assert_eq!(rows.len(), 225);
+            for (number, packet) in rows.chunks(3).enumerate() {
+                let page = number as u64 / 5 % 2;
+                let addresses = packet.iter().map(|(_, address, _)| *address);
+                assert!(addresses.eq([0x10000, 0x4000_0000 + page * 0x20_0000, 0x20000].map(Iova)));
+                assert!(packet.iter().all(|(time, ..)| *time == packet[0].0), "together");
+                packets.push((packet[0].0, vf));
+            }
+        }
+        packets.sort();
+        // A packet a microsecond and VF, so one a quarter of it.
+        let in_turn =
+            (0..packets.len() as u64).map(|number| (Picoseconds(number * 250_000), number as u32 % vfs));
+        assert!(packets.into_iter().eq(in_turn));
     }
 }

@@ -45,6 +45,7 @@ impl Scenario {
             self.validate_rates(&group)?;
             self.validate_shares(&path, &group)?;
             self.validate_sabotage(&group)?;
+            self.validate_device_tlb(&path, &group)?;
         }
         self.validate_length()?;
         self.validate_warm_up()
@@ -206,21 +207,58 @@ impl Scenario {
             }
         };
         for (class, _) in self.tenants.iter().zip(&hosts.rates).filter(|(_, rate)| carries(rate)) {
-            let end = class.memory.end() + addresses_behind(class, &hosts.machine.iommu.invalidation);
-            if end > 1 << bits {
-                return Err(SpecError::new(
-                    format!("{}.memory.pages", path_of(class)),
-                    format!(
-                        "puts the end of the buffer at {:#x}, beyond the {bits} bits of address it may have",
-                        class.memory.end()
-                    ),
-                ));
+            for (number, memory) in class.memories().iter().enumerate() {
+                let end = memory.end() + addresses_behind(class, &hosts.machine.iommu.invalidation);
+                if end > 1 << bits {
+                    let of =
+                        if class.packet.is_empty() { "memory".into() } else { format!("packet.{number}") };
+                    return Err(SpecError::new(
+                        format!("{}.{of}.pages", path_of(class)),
+                        format!(
+                            "puts the end of the buffer at {:#x}, beyond the {bits} bits of address it may have",
+                            memory.end()
+                        ),
+                    ));
+                }
             }
             let aim = class.aim(&self.tenants, &path_of(class))?;
             if aim.end() > 1 << bits {
                 return Err(SpecError::new(
                     format!("{}.target", path_of(class)),
                     format!("ends at {:#x}, beyond the {bits} bits of address that a VF may have", aim.end()),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What tenants do goes with the device TLB of their adapters, if these have one.
+    fn validate_device_tlb(&self, path: &str, hosts: &HostGroup) -> Result<(), SpecError> {
+        let machine = &hosts.machine;
+        if !machine.device.tlb.is_on() {
+            return Ok(());
+        }
+        let entries = machine.scheduler.vf_queue_entries;
+        for (class, _) in self.tenants.iter().zip(&hosts.rates).filter(|(_, rate)| carries(rate)) {
+            let class_path = path_of(class);
+            let dmas = class.packet_dmas();
+            for (key, refused) in [
+                ("streaming", class.streaming.is_some()),
+                ("target", class.target.is_some()),
+                ("cross_pages", class.cross_pages),
+            ] {
+                if refused {
+                    let problem = format!("does not go together yet with a device TLB (`{path}device.tlb`)");
+                    return Err(SpecError::new(format!("{class_path}.{key}"), problem));
+                }
+            }
+            if !entries.is_multiple_of(dmas) {
+                return Err(SpecError::new(
+                    format!("{path}scheduler.vf_queue_entries"),
+                    format!(
+                        "is {entries}; a device with a TLB takes up whole packets, so it must be a multiple of the \
+                         {dmas} DMAs of a packet of `{class_path}`"
+                    ),
                 ));
             }
         }

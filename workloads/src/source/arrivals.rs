@@ -113,6 +113,14 @@ impl Arrivals {
         Self::new(gap, rng, Process::Constant, Picoseconds::ZERO, start)
     }
 
+    /// Evenly spaced requests at `rate_hz` a second, the first after this share of a gap.
+    #[must_use]
+    pub fn in_turn(rate_hz: f64, share: f64, rng: StreamRng) -> Self {
+        let gap = Gap::new(rate_hz);
+        let start = (share * gap.steps) as u64;
+        Self::new(gap, rng, Process::Constant, Picoseconds::ZERO, start)
+    }
+
     /// A Poisson process of `rate_hz` a second.
     #[must_use]
     pub fn poisson(rate_hz: f64, mut rng: StreamRng) -> Self {

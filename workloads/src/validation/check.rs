@@ -68,6 +68,8 @@ pub enum Figure {
     Latency,
     /// Payload in Gb/s, both directions together.
     Payload,
+    /// Packets of so many DMAs, as Gb/s of so many bits each.
+    Packets(u32, f64),
     /// Payload in Gb/s, a direction, of runs that do as much in both.
     PayloadOfOne,
     /// DMAs a microsecond.
@@ -90,6 +92,7 @@ impl Figure {
             Self::WalkWait(walk_ns) => summary.walk_wait_mean_ns / walk_ns,
             Self::Latency => summary.latency_mean_ns,
             Self::Payload => summary.read_gbps + summary.write_gbps,
+            Self::Packets(dmas, bits) => per_us / f64::from(dmas) * bits / 1e3,
             Self::PayloadOfOne => (summary.read_gbps + summary.write_gbps) / 2.0,
             Self::Rate => per_us,
             Self::UnderWay => per_us * summary.latency_mean_ns / 1e3,
@@ -106,7 +109,7 @@ impl Figure {
             Self::HitRatio | Self::Computed(_) | Self::UnderWay | Self::MissesAPage | Self::OfMissLaw => "",
             Self::WalkWait(_) => "walks",
             Self::Latency => "ns",
-            Self::Payload | Self::PayloadOfOne => "Gb/s",
+            Self::Payload | Self::Packets(..) | Self::PayloadOfOne => "Gb/s",
             Self::Rate => "M/s",
         }
     }

@@ -10,6 +10,7 @@
 //! runs anything: whoever has threads does, and hands the summaries to [`Check::judge`].
 
 mod check;
+mod cliff;
 mod closed_forms;
 mod facts;
 mod invalidation;

@@ -1,6 +1,6 @@
 //! The sections of the suite.
 
-use super::{Check, closed_forms, invalidation, latency, misses, pcie, throughput};
+use super::{Check, cliff, closed_forms, invalidation, latency, misses, pcie, throughput};
 
 /// A part of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,14 +15,23 @@ pub enum Section {
     Throughput,
     /// Misses to throughput, where a page is mapped for each packet.
     Misses,
+    /// A device TLB that many tenants share.
+    Cliff,
     /// Throughput under invalidations.
-    Invalidation = 6,
+    Invalidation,
 }
 
 impl Section {
     /// Every section, in order.
-    pub const ALL: [Self; 6] =
-        [Self::ClosedForms, Self::Pcie, Self::Latency, Self::Throughput, Self::Misses, Self::Invalidation];
+    pub const ALL: [Self; 7] = [
+        Self::ClosedForms,
+        Self::Pcie,
+        Self::Latency,
+        Self::Throughput,
+        Self::Misses,
+        Self::Cliff,
+        Self::Invalidation,
+    ];
 
     /// Its number.
     #[must_use]
@@ -45,6 +54,7 @@ impl Section {
             Self::Latency => "latency under IOTLB misses (pcie-bench; one 64-byte read at a time)",
             Self::Throughput => "throughput under IOTLB misses (pcie-bench; 4 KiB pages)",
             Self::Misses => "misses to throughput (Fast & Safe IO Memory Protection, SOSP 2024)",
+            Self::Cliff => "many tenants on a device TLB of 64 entries (HyperTRIO, ISCA 2020; 200 Gb/s)",
             Self::Invalidation => "throughput under invalidations (NVIDIA NV-Kernels, pull request 182)",
         }
     }
@@ -58,6 +68,7 @@ impl Section {
             Self::Latency => latency::checks(),
             Self::Throughput => throughput::checks(),
             Self::Misses => misses::checks(),
+            Self::Cliff => cliff::checks(),
             Self::Invalidation => invalidation::checks(),
         }
     }

@@ -8,6 +8,7 @@
 //! Invariants: a policy rules each set by itself; it is asked for a victim only when every way of
 //! the set is valid; the IOTLB fills invalid ways first, the lowest one.
 
+mod absent;
 mod policy;
 mod recency;
 #[cfg(test)]

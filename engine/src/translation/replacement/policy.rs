@@ -2,6 +2,9 @@
 
 /// How one policy chooses what to replace.
 pub trait Replacement: Send + Sync + Sized + 'static {
+    /// Whether anything is cached at all.
+    const CACHES: bool = true;
+
     /// `Err` says, as the rest of a sentence about the number of ways, why it cannot be ruled.
     ///
     /// # Errors
@@ -75,12 +78,17 @@ macro_rules! policies {
         /// An IOTLB under the policy of its specification; the macro `with_iotlb` reaches into it.
         pub enum AnyIotlb {
             $(#[doc = $doc] $name(Iotlb<$module::$policy>),)+
+            /// None: nothing is ever cached.
+            Absent(Iotlb<absent::Absent>),
         }
 
         impl AnyIotlb {
             /// An empty IOTLB; `seed` feeds random policies and nothing else.
             #[must_use]
             pub fn new(spec: &IotlbSpec, seed: u64) -> Self {
+                if !spec.enabled {
+                    return Self::Absent(Iotlb::new(spec, seed));
+                }
                 match spec.replacement {
                     $(ReplacementPolicy::$name => Self::$name(Iotlb::new(spec, seed)),)+
                 }
@@ -89,6 +97,9 @@ macro_rules! policies {
             /// The same, divided among classes of tenants as these parts say.
             #[must_use]
             pub fn divided(spec: &IotlbSpec, seed: u64, parts: &[Part]) -> Self {
+                if !spec.enabled {
+                    return Self::Absent(Iotlb::new(spec, seed));
+                }
                 match spec.replacement {
                     $(ReplacementPolicy::$name => Self::$name(Iotlb::divided(spec, seed, parts)),)+
                 }
@@ -110,6 +121,7 @@ macro_rules! policies {
             ($any:expr, |$iotlb:ident| $body:expr) => {
                 match $any {
                     $($crate::translation::AnyIotlb::$name($iotlb) => $body,)+
+                    $crate::translation::AnyIotlb::Absent($iotlb) => $body,
                 }
             };
         }

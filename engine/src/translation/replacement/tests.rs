@@ -57,7 +57,7 @@ proptest! {
             index: IotlbIndex::Hash,
             ..IotlbSpec::default()
         };
-        prop_assert_eq!(spec.validate(), Ok(()));
+        prop_assert_eq!(spec.validate("iommu.iotlb"), Ok(()));
         let (hits, evictions) = run(&spec, seed, &pages);
         let misses = hits.iter().filter(|hit| !**hit).count() as u64;
         prop_assert_eq!(evictions, misses.saturating_sub(u64::from(spec.entries)));

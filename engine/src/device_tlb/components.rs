@@ -1,0 +1,200 @@
+//! The device TLB of an adapter and what is under way because of it.
+
+use std::collections::VecDeque;
+
+use bevy_ecs::component::Component;
+
+use super::spec::{DeviceTlbSpec, TlbSharing};
+use crate::domain::Leaf;
+use crate::hash::mix64;
+use crate::ids::{DomainId, Iova};
+use crate::translation::AnyIotlb;
+use crate::units::Picoseconds;
+
+/// The device TLB of an adapter, if it has one.
+#[derive(Component, Default)]
+pub struct DeviceTlb(pub Option<Box<Ats>>);
+
+impl DeviceTlb {
+    /// The device TLB.
+    #[inline]
+    pub fn get(&mut self) -> Option<&mut Ats> {
+        self.0.as_deref_mut()
+    }
+}
+
+/// What a TLP carries up the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Route {
+    /// A DMA that the IOMMU translates.
+    #[default]
+    Untranslated,
+    /// A request for a translation.
+    Request,
+    /// A DMA that the device has translated.
+    Translated,
+}
+
+/// What became of a DMA's look-up in the device TLB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TlbLookup {
+    /// There is no device TLB.
+    #[default]
+    None,
+    /// An entry served it.
+    Hit,
+    /// It sent a translation request.
+    Miss,
+    /// It joined a request under way.
+    Joined,
+}
+
+impl TlbLookup {
+    /// The name reports use.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Hit => Some("hit"),
+            Self::Miss => Some("miss"),
+            Self::Joined => Some("joined"),
+        }
+    }
+}
+
+/// A translation request under way.
+#[derive(Clone, Debug)]
+pub struct TranslationRequest {
+    /// Which of the adapter's.
+    pub number: u64,
+    /// The row of the DMA that sent it, while that is not over.
+    pub row: Option<u32>,
+    /// What others join: domain and 4 KiB page.
+    pub page: Option<(DomainId, u64)>,
+    /// Rows that joined, in order.
+    pub joined: Vec<u32>,
+    /// What the IOMMU answered: a leaf, unless it refused.
+    pub leaf: Option<Leaf>,
+}
+
+/// An answer that arrives at the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// When.
+    pub time: Picoseconds,
+    /// The number of its request.
+    pub request: u64,
+}
+
+/// A TLP that waits for the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// Since when, or when its look-up is over.
+    pub ready: Picoseconds,
+    /// Whether it follows from a look-up; else from an answer, which goes first.
+    pub looked_up: bool,
+    /// Whether it is a translation request; else a translated DMA.
+    pub request: bool,
+    /// Its row.
+    pub row: u32,
+}
+
+/// A packet of which more DMAs may be taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketUnderWay {
+    /// Its VF.
+    pub vf: u32,
+    /// When it was taken up.
+    pub time: Picoseconds,
+}
+
+/// A device TLB and what is under way because of it.
+pub struct Ats {
+    /// One, or one a VF.
+    tlbs: Vec<AnyIotlb>,
+    /// The adapter's first VF.
+    first_vf: u32,
+    /// From a look-up to the TLP that follows from it.
+    pub hit: Picoseconds,
+    /// Requests that may be under way when a packet is taken up.
+    pub pending: usize,
+    /// Packets are taken up at multiples of this; zero for any time.
+    pub slot: Picoseconds,
+    /// The packet that is being taken up.
+    pub packet: Option<PacketUnderWay>,
+    /// TLPs that wait for the link, in the order in which they leave.
+    pub leaving: VecDeque<Leaving>,
+    /// Nothing is taken up before this time: when the last TLP left, or the last DMA was taken up.
+    pub takes_up_from: Picoseconds,
+    /// Reads that retired behind a write that left, and when.
+    pub retired_reads: Vec<(u32, Picoseconds)>,
+    /// Requests under way, in the order of their look-ups.
+    pub requests: Vec<TranslationRequest>,
+    /// Answers whose arrival is known and not yet taken, in order.
+    pub answers: VecDeque<Answer>,
+    /// Requests sent so far, or about to be.
+    pub(super) numbered: u64,
+}
+
+impl Ats {
+    /// Of a valid specification that is on, for an adapter of `vfs` VFs from `first_vf` on; `slot` is the device's, and
+    /// `seed` feeds random policies.
+    #[must_use]
+    pub fn new(spec: &DeviceTlbSpec, slot: Picoseconds, first_vf: u32, vfs: u32, seed: u64) -> Self {
+        let count = if spec.sharing == TlbSharing::Vf { vfs } else { 1 };
+        let tlb = |number: u32| AnyIotlb::new(&spec.of_iotlb(), mix64(seed ^ mix64(u64::from(number))));
+        Self {
+            tlbs: (0..count).map(tlb).collect(),
+            first_vf,
+            hit: Picoseconds::from_ns_f64(spec.hit_ns),
+            pending: spec.pending as usize,
+            slot,
+            packet: None,
+            leaving: VecDeque::new(),
+            takes_up_from: Picoseconds::ZERO,
+            retired_reads: Vec::new(),
+            requests: Vec::new(),
+            answers: VecDeque::new(),
+            numbered: 0,
+        }
+    }
+
+    /// The TLB of a VF.
+    pub(super) fn tlb_of(&mut self, vf: u32) -> &mut AnyIotlb {
+        let at = if self.tlbs.len() == 1 { 0 } else { (vf - self.first_vf) as usize };
+        &mut self.tlbs[at]
+    }
+
+    /// The request that the DMA in `row` sent.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn request_of(&mut self, row: u32) -> &mut TranslationRequest {
+        self.requests.iter_mut().find(|request| request.row == Some(row)).expect("a request under way")
+    }
+
+    /// The answer to the request of the DMA in `row` arrives at `time`; one that is refused is over.
+    pub fn note_answer(&mut self, row: u32, time: Picoseconds, refused: bool) {
+        let request = self.request_of(row);
+        if refused {
+            request.row = None;
+        }
+        let request = request.number;
+        self.answers.push_back(Answer { time, request });
+    }
+
+    /// Calls `change` with every row that waits here.
+    pub fn for_each_row(&mut self, mut change: impl FnMut(&mut u32)) {
+        self.leaving.iter_mut().for_each(|leaving| change(&mut leaving.row));
+        for request in &mut self.requests {
+            request.row.iter_mut().chain(&mut request.joined).for_each(&mut change);
+        }
+    }
+}
+
+/// The 4 KiB page that requests are joined by.
+pub(super) fn page_of(domain: DomainId, iova: Iova) -> (DomainId, u64) {
+    (domain, iova.0 >> 12)
+}

@@ -1,0 +1,14 @@
+//! The device TLB: translations that an adapter keeps itself, by PCIe's Address Translation Services (ATS).
+//!
+//! A DMA is looked up before it leaves. A hit goes up the link as a translated request, which the IOMMU trusts. A miss
+//! sends a translation request, a TLP of its own; the DMA follows when the answer is back and has filled the TLB.
+//! Misses on a page whose request is under way join it. Invariants: what is refused fills nothing and never leaves as a
+//! DMA; no more requests are under way than the device can hold when a packet is taken up; answers are taken in
+//! the order in which they arrive, before look-ups of the same instant.
+
+mod components;
+mod kernel;
+mod spec;
+
+pub use components::*;
+pub use spec::*;

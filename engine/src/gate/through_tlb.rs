@@ -1,0 +1,210 @@
+//! Issues the requests of an adapter with a device TLB, as far as is known.
+//!
+//! The device takes up the next eligible request when no TLP waits for the link, and looks it up; what follows, a
+//! translation request or the translated DMA, leaves when the look-up is over and the link is free. A DMA whose
+//! answer comes joins what waits for the link, and is not held up by what the next request waits for. The DMAs of a
+//! packet are taken up together. Everything happens in the order of time: answers first, then what leaves, then what
+//! is taken up.
+
+use super::components::{Eligible, Grant, Halt};
+use super::kernel::{Columns, Gate};
+use crate::device_tlb::{Ats, Leaving, PacketUnderWay, Route};
+use crate::link::{Issued, time_before};
+use crate::request::{Intent, Op, Transfer};
+use crate::units::Picoseconds;
+
+impl Gate<'_> {
+    /// Takes up, looks up and sends whatever is known; returns how much happened.
+    pub fn issue_through_tlb(&mut self, ats: &mut Ats, columns: &mut Columns<'_>) -> u64 {
+        let mut happened = 0;
+        let from = loop {
+            self.returns_from = self.downlink.returns_from(self.uplink, &self.memory);
+            match self.step(ats, columns) {
+                Ok(()) => happened += 1,
+                Err(from) => break from,
+            }
+        };
+        self.uplink.halt = Halt::LookUps(from);
+        happened
+    }
+
+    /// What happens next, or the time before which nothing leaves. Answers that are not known arrive at
+    /// `returns_from` or later.
+    fn step(&mut self, ats: &mut Ats, columns: &mut Columns<'_>) -> Result<(), Picoseconds> {
+        if let Some(packet) = ats.packet {
+            return self.go_on_with(packet, ats, columns);
+        }
+        let first_answer = ats.answers.front().map(|answer| answer.time);
+        if let Some(&first) = ats.leaving.front() {
+            if !first.looked_up {
+                return self.leave(first, ats, columns);
+            }
+            // What follows from an answer of that instant goes first.
+            return match first_answer {
+                Some(answer) if answer <= first.ready => self.take_answer(ats, columns),
+                _ if first.ready < self.returns_from => self.leave(first, ats, columns),
+                _ => Err(self.returns_from),
+            };
+        }
+        let next = self.next_to_take_up(ats, columns);
+        let (Ok((_, time)) | Err(time)) = next;
+        if first_answer.is_some_and(|answer| answer <= time) {
+            return self.take_answer(ats, columns);
+        }
+        match next {
+            Ok((next, time)) if time < self.returns_from => {
+                self.take_up(next, time, ats, columns);
+                Ok(())
+            }
+            _ => Err(time
+                .saturating_add(ats.hit)
+                .min(self.returns_from)
+                .min(first_answer.unwrap_or(Picoseconds::MAX))),
+        }
+    }
+
+    /// The first answer is taken.
+    fn take_answer(&mut self, ats: &mut Ats, columns: &mut Columns<'_>) -> Result<(), Picoseconds> {
+        // What waited for it is not taken up before it.
+        let answer = ats.answers.front().expect("an answer");
+        ats.takes_up_from = ats.takes_up_from.max(answer.time);
+        let more = ats.take_answer(columns.intents, columns.translations);
+        self.uplink.emitted = self.uplink.emitted.wrapping_add_signed(more);
+        Ok(())
+    }
+
+    /// The next request with the time at which it is taken up, or a time before which none is.
+    fn next_to_take_up(
+        &mut self,
+        ats: &Ats,
+        columns: &Columns<'_>,
+    ) -> Result<(Eligible, Picoseconds), Picoseconds> {
+        let Some(next) = self.next_eligible(columns.intents) else {
+            return Err(self.horizon().max(ats.takes_up_from));
+        };
+        self.uplink.next = Some(next);
+        let op = columns.intents[next.row as usize].transfer.op;
+        let mut time = next.time.max(ats.takes_up_from).max(self.uplink.limits.earliest(op));
+        // What waits for something to come back waits for the next answer at least.
+        let answer = ats.answers.front().map_or(self.returns_from, |answer| answer.time);
+        if self.retirement.slots.are_limited() {
+            match self.retirement.slots.grant(self.returns_from) {
+                Grant::From(slot) => time = time.max(slot),
+                Grant::Unknown => return Err(answer.max(time)),
+            }
+        }
+        if self.is_first_of_packet(next, columns) {
+            if ats.requests.len() >= ats.pending {
+                return Err(answer.max(time));
+            }
+            time = Picoseconds(time.0.next_multiple_of(ats.slot.0.max(1)));
+        }
+        Ok((next, time))
+    }
+
+    fn is_first_of_packet(&self, request: Eligible, columns: &Columns<'_>) -> bool {
+        let dmas = u64::from(self.queues[request.vf as usize].packet_dmas);
+        columns.sequence[request.row as usize].0.is_multiple_of(dmas)
+    }
+
+    /// The packet that is being taken up goes on with the next request, or is over if that is not part of it.
+    fn go_on_with(
+        &mut self,
+        packet: PacketUnderWay,
+        ats: &mut Ats,
+        columns: &mut Columns<'_>,
+    ) -> Result<(), Picoseconds> {
+        let PacketUnderWay { vf, time } = packet;
+        let next = self.next_eligible(columns.intents);
+        self.uplink.next = next;
+        if next.is_none() && self.horizon() <= time {
+            return Err(time);
+        }
+        let has_slot = !self.retirement.slots.are_limited()
+            || matches!(self.retirement.slots.grant(self.returns_from), Grant::From(slot) if slot <= time);
+        let is_part = |next: &Eligible| {
+            next.vf == vf && next.time <= time && has_slot && !self.is_first_of_packet(*next, columns)
+        };
+        match next.filter(is_part) {
+            Some(next) => self.take_up(next, time, ats, columns),
+            None => ats.packet = None,
+        }
+        Ok(())
+    }
+
+    /// The device takes a request up and looks it up.
+    fn take_up(&mut self, next: Eligible, time: Picoseconds, ats: &mut Ats, columns: &mut Columns<'_>) {
+        let at = next.row as usize;
+        let intent = columns.intents[at];
+        let op = intent.transfer.op;
+        self.uplink.next = None;
+        self.leave_queue(next, time);
+        self.uplink.limits.start(op, time);
+        if self.retirement.slots.are_limited() {
+            self.retirement.slots.take();
+            self.retirement.slots.send();
+        }
+        self.retirement.take_up(next, op, columns.sequence[at]);
+        let context = columns.contexts[intent.vf as usize].0;
+        let asks = ats.look_up(time, next.row, &intent, context, &mut columns.translations[at]);
+        self.uplink.emitted += u64::from(asks);
+        let dmas = u64::from(self.queues[next.vf as usize].packet_dmas);
+        let more = columns.sequence[at].0 % dmas + 1 < dmas;
+        ats.takes_up_from = time;
+        ats.packet = more.then_some(PacketUnderWay { vf: next.vf, time });
+    }
+
+    /// The first TLP that waits for the link leaves, if it is known when.
+    fn leave(&mut self, first: Leaving, ats: &mut Ats, columns: &mut Columns<'_>) -> Result<(), Picoseconds> {
+        let at = first.row as usize;
+        let Intent { transfer, vf, .. } = columns.intents[at];
+        let posted = !first.request && transfer.op == Op::Write;
+        let mut start = first.ready.max(self.uplink.free_at);
+        match self.limits.credits.grant(self.uplink.sent) {
+            Grant::From(time) => start = start.max(time),
+            Grant::Unknown => return Err(first.ready),
+        }
+        if !posted {
+            match self.limits.tags.grant(self.uplink.reads_sent) {
+                Grant::From(time) => start = start.max(time),
+                Grant::Unknown => return Err(first.ready.max(self.returns_from)),
+            }
+        }
+        ats.leaving.pop_front();
+        if ats.leaving.is_empty() {
+            ats.takes_up_from = start;
+        }
+        let translation = &mut columns.translations[at];
+        if translation.route == Route::Untranslated {
+            columns.issued[at] = Issued(start);
+        }
+        translation.route = first.route();
+        self.uplink.send_translated(start, first, transfer, !posted);
+        if posted && self.retirement.is_watched() {
+            let (left_at, sequence) = (self.uplink.free_at, columns.sequence[at]);
+            let queue = &mut self.queues[vf as usize];
+            self.retirement.leave_translated(first.row, vf, sequence, left_at, queue);
+            while let Some((row, op, retired)) = self.retirement.retire_next(self.queues) {
+                if op == Op::Read {
+                    ats.retired_reads.push((row, retired.time));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl super::components::Uplink {
+    /// A translation request, or a DMA that is translated, starts at `start`.
+    fn send_translated(&mut self, start: Picoseconds, leaving: Leaving, transfer: Transfer, holds_tag: bool) {
+        let wire =
+            if leaving.request { self.wires.translation_request() } else { self.wires.upstream(transfer) };
+        self.free_at = start + wire;
+        self.busy_ps += wire.0;
+        self.warm_up_busy_ps += time_before(self.warm_up, start, self.free_at);
+        self.sent += 1;
+        self.reads_sent += u64::from(holds_tag);
+        let time = self.free_at + self.wires.propagation;
+        self.in_flight.push(super::components::Arrival { time, row: leaving.row });
+    }
+}
