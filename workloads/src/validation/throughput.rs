@@ -37,7 +37,6 @@ pub(super) fn window(
     let read_share = if direction == Direction::Read { 1 } else { 0 };
     let of_row = [
         "requests=400000".into(),
-        "warmup_us=200".into(),
         format!("machine={machine}"),
         format!("tenants.device.memory.pages={pages}"),
         format!("tenants.device.sizes={bytes}"),
