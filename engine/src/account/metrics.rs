@@ -3,11 +3,13 @@
 use bevy_ecs::prelude::*;
 use histogram::Histogram;
 
+use super::breach::Breach;
 use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, WarmUp};
 use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
 use crate::gate::{Uplink, VfQueue};
+use crate::ids::HostIndex;
 use crate::invalidation::{ControlPlane, StreamBooks};
 use crate::memory::Downlink;
 use crate::request::{Fault, Op};
@@ -49,6 +51,8 @@ pub struct Totals {
     invalidation_busy_ps: u128,
     invalidation_wait_ps: u128,
     exposure_ps: u128,
+    /// The first breach, with its host.
+    breach: Option<(Breach, HostIndex)>,
     warm_up: Picoseconds,
     last_completed: Picoseconds,
     /// The summary; its ratios and quantiles are set by [`Totals::finish`].
@@ -68,6 +72,8 @@ pub struct Results {
     pub latency: Table,
     /// What each class got, and each VF, in the order of classes and VFs.
     pub figures: Vec<Figures>,
+    /// The first breach, if there was one, in words.
+    pub breach: Option<String>,
 }
 
 impl Totals {
@@ -89,6 +95,7 @@ impl Totals {
             invalidation_busy_ps: 0,
             invalidation_wait_ps: 0,
             exposure_ps: 0,
+            breach: None,
             warm_up,
             last_completed: Picoseconds::ZERO,
             summary: SummaryRow { scenario, seed, warmup_ns: warm_up.as_ns_f64(), ..SummaryRow::default() },
@@ -190,11 +197,13 @@ impl Totals {
             summary.faults_recorded += faults.recorded;
             summary.faults_lost += faults.lost;
         }
+        let mut breaches: Vec<Breach> = Vec::new();
         for control in world.query::<&ControlPlane>().iter(world).filter_map(|plane| plane.0.as_ref()) {
             let counters = control.counters;
             summary.invalidations += counters.commands;
             summary.invalidation_flushes += counters.flushes;
             summary.audited_total += counters.judged;
+            breaches.extend(counters.first_breach);
             self.invalidation_busy_ps += u128::from(counters.busy_ps);
             self.invalidation_wait_ps += counters.wait_ps;
         }
@@ -207,7 +216,12 @@ impl Totals {
         for (op, total) in self.services.iter_mut().enumerate() {
             services.0.add_to(op, &used, total);
         }
-        summary.audited_total += world.query::<&Audited>().single(world).expect("one host").0;
+        let audited = world.query::<&Audited>().single(world).expect("one host");
+        summary.audited_total += audited.translations;
+        breaches.extend(audited.first_breach);
+        let host = world.query::<&Host>().single(world).expect("one host").0;
+        let first = breaches.into_iter().map(|breach| (breach, host)).min();
+        self.breach = [self.breach, first].into_iter().flatten().min();
     }
 
     fn add_tenant(
@@ -356,7 +370,9 @@ impl Totals {
             })
             .collect();
         let of_classes = self.classes.iter().zip(0..).map(|(totals, class)| totals.figures(class));
-        Results { summary, tenants: self.tenants, latency, figures: of_classes.chain(self.of_vfs).collect() }
+        let breach = self.breach.map(|(first, host)| first.describe(host, summary.breach_total));
+        let figures = of_classes.chain(self.of_vfs).collect();
+        Results { summary, tenants: self.tenants, latency, figures, breach }
     }
 }
 

@@ -317,7 +317,7 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
         if let Some(end) = self.walkers.under_way(&tag) {
             return Walk { result, end, joined: true, taken_up: now };
         }
-        let taken_up = self.walkers.admission(now);
+        let taken_up = self.walkers.admission(now, context.domain);
         if taken_up > now {
             self.end_walks(taken_up);
         }

@@ -171,7 +171,7 @@ impl<P: Replacement, W: Walks> StepwisePass<'_, '_, P, W> {
         let (end, joined) = match pass.walkers.under_way(&tag) {
             Some(end) => (end, true),
             None => {
-                let admitted = pass.walkers.admission(now);
+                let admitted = pass.walkers.admission(now, context.domain);
                 if admitted > now {
                     return Err(Ended::Stalled(at, admitted));
                 }

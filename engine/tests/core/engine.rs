@@ -96,6 +96,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let traffic: Vec<_> = case.traffic.iter().cloned().map(Arc::new).collect();
     let (buffers, attached, loops) = (case.buffers.clone(), case.attached.clone(), case.loops.clone());
     let streams = case.streams.clone();
+    let classes = case.classes.len() as u32;
     RunPlan {
         name: "case".to_owned(),
         seed: case.seed,
@@ -106,14 +107,17 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         }],
         batch: BatchSpec { batch_requests, visit_requests: 100 },
         audit: Audit::Full,
+        sabotage: None,
         report: ReportSpec { windows: 7, tenant_windows: true, timeline_rows_per_host: 1_000 },
         log_requests: true,
-        classes: vec!["all".to_owned()],
+        classes: case.class_names(),
+        shares: case.classes.clone(),
         tenants: Box::new(move |_, vf| TenantPlan {
-            class: 0,
+            class: vf.0 % classes,
             attached: attached[vf.0 as usize],
             buffers: buffers.clone(),
             streaming: streams[vf.0 as usize].clone(),
+            aims_at: None,
             source: Box::new(Listed::new(Arc::clone(&traffic[vf.0 as usize]), loops[vf.0 as usize].clone())),
         }),
         expected_requests: requests,
