@@ -6,6 +6,7 @@
 //! than their slots; what a source intended stays in order; nothing is dropped.
 
 mod components;
+mod credits;
 mod kernel;
 mod slots;
 mod spec;
@@ -15,6 +16,7 @@ mod tests;
 mod through_tlb;
 
 pub use components::*;
+pub use credits::*;
 pub use kernel::*;
 pub use slots::*;
 pub use spec::*;

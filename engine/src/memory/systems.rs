@@ -7,9 +7,9 @@ use bevy_ecs::prelude::*;
 use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, PostedWrites, Return};
 use super::llc::LastLevelCache;
 use super::retirement::{Retired, Retirement};
-use super::waits::Waits;
+use super::waits::{Wait, Waits};
 use crate::device_tlb::{Ats, DeviceTlb, Route};
-use crate::gate::{Refunds, Tag, Uplink, VfQueue};
+use crate::gate::{Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
 use crate::merge::merge;
 use crate::request::{Intent, Op, Sequence};
 use crate::schedule::Progress;
@@ -95,10 +95,25 @@ fn sort<'a>(
     }
 }
 
-/// Completes writes at once and reads in the order in which their data is ready.
+/// An adapter, as completing reads and changes it.
+type AdapterQuery<'w, 's> = Query<
+    'w,
+    's,
+    (
+        &'static mut Uplink,
+        &'static mut Downlink,
+        &'static mut Retirement,
+        &'static mut Refunds<Tag>,
+        &'static mut HeldCredits,
+        &'static mut Refunds<Credit>,
+        &'static mut DeviceTlb,
+    ),
+>;
+
+/// Completes writes at once, or in their turn, and reads in the order in which their data is ready.
 pub fn complete(
     iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows, Option<&mut LastLevelCache>)>,
-    mut adapters: Query<(&mut Uplink, &mut Downlink, &mut Retirement, &mut Refunds<Tag>, &mut DeviceTlb)>,
+    mut adapters: AdapterQuery<'_, '_>,
     mut vfs: Query<(&mut VfQueue, &ContextEntry, &mut PostedWrites)>,
     mut requests: Query<(&Intent, &Sequence, &Translation, &mut Completed)>,
     batch: Res<Batch>,
@@ -107,7 +122,8 @@ pub fn complete(
 ) {
     let (looked_up, bound, memory, mut done, llc) = iommu.into_inner();
     let (memory, done) = (*memory, &mut done.0);
-    let (mut uplinks, mut downlinks, mut retirements, mut tags, tlbs) = columns_mut!(adapters);
+    let (mut uplinks, mut downlinks, mut retirements, mut tags, mut held, mut refunds, tlbs) =
+        columns_mut!(adapters);
     let (uplinks, downlinks) = (uplinks.bypass_change_detection(), downlinks.bypass_change_detection());
     let (retirements, tags) = (retirements.bypass_change_detection(), tags.bypass_change_detection());
     let (mut queues, contexts, mut posted) = columns_mut!(vfs);
@@ -131,24 +147,37 @@ pub fn complete(
         let op = intent.transfer.op;
         (op, translation.known_at + memory.latency(op, translation.fault.is_some()))
     };
-    let later = |(op, ready): (Op, Picoseconds), wait: Picoseconds| (op, ready + wait);
     let mut beyond = Waits::new(&memory, llc.map(Mut::into_inner), posted, contexts);
-    if !waits.is_empty() {
-        let mut waits = waits.iter();
+    if beyond.is_none() && !with_answers {
+        sort(sorting, looked_up, in_memory);
+    } else {
+        if memory.writes_in_order {
+            held.iter_mut().zip(refunds.iter_mut()).for_each(|(held, refunds)| held.take_over(refunds));
+        }
+        // Where the pass had to know, it has asked already.
+        let mut asked = waits.iter().copied();
         sort(sorting, looked_up, |intent, translation| {
-            later(in_memory(intent, translation), *waits.next().expect("one a row"))
-        });
-    } else if with_answers || beyond.is_some() {
-        sort(sorting, looked_up, |intent, translation| {
-            if translation.route == Route::Request {
+            let is_request = translation.route == Route::Request;
+            let wait = match (&mut beyond, is_request) {
+                (Some(_), false) if !waits.is_empty() => asked.next().expect("one a row"),
+                (Some(beyond), false) => beyond.of(intent, translation, false),
+                _ => Wait::default(),
+            };
+            if memory.writes_in_order {
+                let adapter = intent.adapter as usize;
+                held[adapter].hold(wait.turn + uplinks[adapter].wires.propagation);
+            }
+            if is_request {
                 return (Op::Read, translation.known_at);
             }
-            let wait =
-                beyond.as_mut().map_or(Picoseconds::ZERO, |waits| waits.of(intent, translation, false));
-            later(in_memory(intent, translation), wait)
+            let (op, ready) = in_memory(intent, translation);
+            (op, ready + wait.longer)
         });
-    } else {
-        sort(sorting, looked_up, in_memory);
+        if memory.writes_in_order {
+            for ((held, refunds), uplink) in held.iter_mut().zip(refunds.iter_mut()).zip(&*uplinks) {
+                progress.moved += held.settle(refunds, uplink, bound.0);
+            }
+        }
     }
 
     let overtaken_from = bound.0.saturating_add(memory.least_read());
@@ -169,13 +198,24 @@ pub fn complete(
             columns: Columns { intents, sequence, translations, completed: &mut *completed },
             done: &mut *done,
         };
+        let wires = returning.uplink.wires;
+        let by_length =
+            |intent: &Intent, with_data: bool| wires.downstream(intent.transfer.length_bytes, with_data);
+        let by_address = |intent: &Intent, with_data: bool| {
+            wires.downstream_from(intent.iova, intent.transfer.length_bytes, with_data)
+        };
         match tlb.get() {
-            None => returning.serve::<false>(&reads[..served], None),
+            None if wires.knows_addresses() => returning.serve::<false>(&reads[..served], None, by_address),
+            None => returning.serve::<false>(&reads[..served], None, by_length),
             Some(ats) => {
                 for (row, time) in ats.retired_reads.drain(..) {
                     returning.complete(row, time);
                 }
-                returning.serve::<true>(&reads[..served], Some(ats));
+                if wires.knows_addresses() {
+                    returning.serve::<true>(&reads[..served], Some(ats), by_address);
+                } else {
+                    returning.serve::<true>(&reads[..served], Some(ats), by_length);
+                }
             }
         }
         returning.retire_in_order();
@@ -206,9 +246,14 @@ struct Returning<'a> {
 
 impl Returning<'_> {
     /// Serves completions in their order, which nothing can overtake any more. With `ANSWERS`, some are those of
-    /// translation requests.
+    /// translation requests. `of_data` is the time of others on the wire, and is compiled in.
     #[inline(always)]
-    fn serve<const ANSWERS: bool>(&mut self, reads: &[Return], mut ats: Option<&mut Ats>) {
+    fn serve<const ANSWERS: bool>(
+        &mut self,
+        reads: &[Return],
+        mut ats: Option<&mut Ats>,
+        of_data: impl Fn(&Intent, bool) -> Picoseconds,
+    ) {
         let wires = self.uplink.wires;
         let is_answer = |translation: &Translation| ANSWERS && translation.route == Route::Request;
         let wire = |row: u32, columns: &Columns<'_>| {
@@ -217,7 +262,7 @@ impl Returning<'_> {
             if is_answer(translation) {
                 return wires.translation_answer(with_data);
             }
-            wires.downstream(columns.intents[row as usize].transfer.length_bytes, with_data)
+            of_data(&columns.intents[row as usize], with_data)
         };
         if self.downlink.free_at < self.downlink.warm_up {
             let columns = &self.columns;

@@ -11,6 +11,15 @@ use crate::units::Picoseconds;
 /// No domain has this number.
 const BY_FRAME: DomainId = DomainId(0);
 
+/// What a DMA waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// What it takes beyond memory's latency.
+    pub longer: Picoseconds,
+    /// When the writes before it that it may not overtake are out of its way.
+    pub turn: Picoseconds,
+}
+
 /// The memory side of a host, which DMAs reach in the order of their look-ups.
 pub struct Waits<'a> {
     /// The last-level cache, where there is one.
@@ -36,13 +45,15 @@ impl<'a> Waits<'a> {
         (llc.is_some() || in_order).then_some(Self { llc, posted, contexts, in_order })
     }
 
-    /// What the next DMA takes longer, in the order of look-ups; `streams` says whether its mapping is streaming.
-    pub fn of(&mut self, intent: &Intent, translation: &Translation, streams: bool) -> Picoseconds {
+    /// What the next DMA waits for, in the order of look-ups; `streams` says whether its mapping is streaming.
+    pub fn of(&mut self, intent: &Intent, translation: &Translation, streams: bool) -> Wait {
         let data = self.data(intent, translation, streams);
         if !self.in_order {
-            return data;
+            return Wait { longer: data, turn: Picoseconds::ZERO };
         }
-        data + self.posted[intent.vf as usize].turn_wait(intent.transfer.op, translation.known_at)
+        let (posted, op) = (&mut self.posted[intent.vf as usize], intent.transfer.op);
+        let turn = posted.turn(op);
+        Wait { longer: data + posted.turn_wait(op, translation.known_at), turn }
     }
 
     /// What it takes longer for its data, whose lines it touches.

@@ -6,6 +6,7 @@ use super::kernel::{Context, Lookups};
 use super::replacement::AnyIotlb;
 use super::spec::IommuMode;
 use super::stepwise::Stalled;
+use crate::memory::Wait;
 use crate::device_tlb::{Route, TlbLookup};
 use crate::ids::Iova;
 use crate::request::{Fault, Op};
@@ -93,8 +94,8 @@ pub struct LookedUp {
     pub rows: Vec<u32>,
     /// Those from here on were looked up in the last ordered pass.
     pub last_pass: usize,
-    /// What each row of the last pass takes beyond memory's latency, where anything may and the pass had to know.
-    pub waits: Vec<Picoseconds>,
+    /// What each row of the last pass waits for at memory, where anything may and the pass had to know.
+    pub waits: Vec<Wait>,
     /// Where devices have TLBs of their own: rows of the last ordered pass, those among them whose translation
     /// requests were answered.
     pub with_answers: Option<Vec<u32>>,

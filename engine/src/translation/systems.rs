@@ -18,7 +18,7 @@ use crate::domain::{LeafSize, PageTable};
 use crate::gate::{Credit, Refunds, Uplink};
 use crate::ids::Iova;
 use crate::invalidation::{Access, Control, ControlPlane};
-use crate::memory::{LastLevelCache, MemoryTimes, PostedWrites, Waits};
+use crate::memory::{LastLevelCache, MemoryTimes, PostedWrites, Wait, Waits};
 use crate::request::{Intent, Op, Sequence, Transfer};
 use crate::schedule::Progress;
 use crate::topology::{ADAPTERS_MAX, columns_mut};
@@ -156,7 +156,7 @@ struct MemorySide<'a> {
     times: &'a MemoryTimes,
     waits: Option<Waits<'a>>,
     /// What each DMA waits for memory, where any may.
-    noted: &'a mut Vec<Picoseconds>,
+    noted: &'a mut Vec<Wait>,
 }
 
 impl MemorySide<'_> {
@@ -167,7 +167,7 @@ impl MemorySide<'_> {
         let Some(waits) = &mut self.waits else { return over };
         let wait = waits.of(intent, translation, streams);
         self.noted.push(wait);
-        over + wait
+        over + wait.longer
     }
 }
 
