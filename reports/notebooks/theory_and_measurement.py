@@ -137,8 +137,8 @@ def _(checks, overview, panels):
         f"`portcullis validate`: {_passed} of {checks.height} rows are within their tolerance.",
     ]
     figure = sweeps.look(
-        alt.vconcat(overview, alt.hconcat(*panels[:2]).resolve_scale(color="independent"), alt.hconcat(*panels[2:]))
-        .resolve_scale(color="independent")
+        alt.vconcat(overview, alt.hconcat(*panels[:2]).resolve_scale(color="independent", strokeDash="independent"), alt.hconcat(*panels[2:]))
+        .resolve_scale(color="independent", strokeDash="independent")
         .properties(title=alt.TitleParams("Theory and measurement beside simulation", subtitle=_caption, fontSize=18))
     )
     figure

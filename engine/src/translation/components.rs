@@ -6,9 +6,9 @@ use super::kernel::{Context, Lookups};
 use super::replacement::AnyIotlb;
 use super::spec::IommuMode;
 use super::stepwise::Stalled;
-use crate::memory::Wait;
 use crate::device_tlb::{Route, TlbLookup};
 use crate::ids::Iova;
+use crate::memory::Wait;
 use crate::request::{Fault, Op};
 use crate::units::Picoseconds;
 

@@ -1164,7 +1164,9 @@ impl<'a> Reference<'a> {
     fn leave(&mut self, adapter: usize, id: Id, asks: bool, holds_tag: bool) {
         let Intent { op, length_bytes, .. } = self.intent(id);
         let bytes = u64::from(length_bytes);
-        let tlps = if asks { 1 } else { bytes.div_ceil(128) };
+        let link = &self.case.machine.link;
+        let tlps =
+            if asks { 1 } else { bytes.div_ceil(if op == Op::Write { link.mps } else { link.mrrs }.into()) };
         let on_wire = if asks || op == Op::Read { 24 * tlps } else { bytes + 24 * tlps };
         let state = &mut self.adapters[adapter];
         state.credits = state.credits.saturating_sub(1);
@@ -1285,6 +1287,7 @@ impl<'a> Reference<'a> {
         self.case.machine.device.write_order == WriteOrder::InOrder
             && self.holds(Rule::WritesStayInOrder)
             && self.holds(Rule::WritesKeepCreditsUntilTheirTurn)
+            && self.translations[vf][number].goes_up != GoesUp::ToAsk
             && self.intent((vf, number)).op == Op::Write
     }
 
@@ -1428,7 +1431,7 @@ impl<'a> Reference<'a> {
         } else {
             self.fates[id.0][id.1].stale = false;
         }
-        if self.intent(id).op == Op::Write {
+        if self.intent(id).op == Op::Write && self.translations[id.0][id.1].goes_up != GoesUp::ToAsk {
             self.posted[id.0].push_back(id);
             self.note_turn(id.0);
         }
