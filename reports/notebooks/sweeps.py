@@ -1,10 +1,11 @@
-"""What the notebooks share: finding `portcullis`, making a sweep, reading it, saving a figure.
+"""What the notebooks share: finding `portcullis`, making a sweep, reading it, validating, saving a figure.
 
 Whatever goes wrong ends the notebook with one sentence: exit code 1 as a script, an error in the cell otherwise.
 """
 
 import atexit
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -63,13 +64,31 @@ def sweep(scenario: str, axes: dict[str, str], settings: dict[str, object], data
         command += ["--axis", f"{key}={values}"]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except OSError as error:
-        sys.exit(f"{command[0]} cannot be started: {error}.")
+    done = run(command)
     if done.returncode != 0:
         sys.exit(f"The sweep failed: {done.stderr.strip()}")
     return directory
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess:
+    """Runs a command to its end, whatever it comes to."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        sys.exit(f"{command[0]} cannot be started: {error}.")
+
+
+def validate(data: Path) -> dict:
+    """What `portcullis validate` says, as one object: run once for a directory of data."""
+    kept = data / "validate.json"
+    if not kept.exists():
+        done = run([binary(), "validate", "--json", "--quiet"])
+        # 1: a row misses; which one, the rows say.
+        if done.returncode not in (0, 1) or not done.stdout:
+            sys.exit(f"portcullis validate failed: {done.stderr.strip()}")
+        data.mkdir(parents=True, exist_ok=True)
+        kept.write_text(done.stdout)
+    return json.loads(kept.read_text())
 
 
 def read(directory: Path, table: str) -> pl.DataFrame:

@@ -16,13 +16,11 @@ pub fn validate(arguments: &ValidateArguments) -> Result<(), Failure> {
     let asked = |section: &Section| arguments.sections.is_empty() || arguments.sections.contains(section);
     let checks: Vec<Check> =
         Section::ALL.into_iter().filter(asked).flat_map(|section| section.checks()).collect();
-    let verdicts = run(&checks, arguments.threads, arguments.quiet)?;
-    let text = if arguments.json { json(&checks, &verdicts) } else { table(&checks, &verdicts) };
+    let rows = run(checks, arguments.threads, arguments.quiet)?;
+    let text = if arguments.json { json(&rows) } else { table(&rows) };
     stdout::write(text.as_bytes())?;
-    match verdicts.iter().filter(|verdict| !verdict.passed).count() {
+    match rows.iter().filter(|(_, verdict)| !verdict.passed).count() {
         0 => Ok(()),
-        missed => {
-            Err(Failure::failed(format_args!("{missed} of {} rows miss their tolerance", checks.len())))
-        }
+        missed => Err(Failure::failed(format_args!("{missed} of {} rows miss their tolerance", rows.len()))),
     }
 }

@@ -34,9 +34,8 @@ fn tolerance(check: &Check) -> String {
 }
 
 /// A table a section, and what it comes to.
-pub fn table(checks: &[Check], verdicts: &[Verdict]) -> String {
+pub fn table(rows: &[(Check, Verdict)]) -> String {
     let mut text = String::new();
-    let rows: Vec<(&Check, &Verdict)> = checks.iter().zip(verdicts).collect();
     for section in Section::ALL {
         let of_section: Vec<_> = rows.iter().filter(|(check, _)| check.section == section).collect();
         if of_section.is_empty() {
@@ -64,15 +63,15 @@ pub fn table(checks: &[Check], verdicts: &[Verdict]) -> String {
         writeln!(text, "Section {}: {}\n{}\n", section.number(), section.title(), table.trim_fmt())
             .expect("a string takes all");
     }
-    write_misses(&rows, &mut text);
-    let passed = verdicts.iter().filter(|verdict| verdict.passed).count();
+    write_misses(rows, &mut text);
+    let passed = rows.iter().filter(|(_, verdict)| verdict.passed).count();
     writeln!(text, "{passed} of {} rows are within their tolerance.", rows.len())
         .expect("a string takes all");
     text
 }
 
 /// Why rows miss, where that is known.
-fn write_misses(rows: &[(&Check, &Verdict)], text: &mut String) {
+fn write_misses(rows: &[(Check, Verdict)], text: &mut String) {
     let missed: Vec<_> = rows.iter().filter(|(_, verdict)| !verdict.passed).collect();
     let mut reasons: Vec<&str> = missed.iter().filter_map(|(check, _)| check.known_miss).collect();
     reasons.dedup();
@@ -113,16 +112,16 @@ struct Row<'a> {
 }
 
 /// One JSON object on a line.
-pub fn json(checks: &[Check], verdicts: &[Verdict]) -> String {
-    let passed = verdicts.iter().filter(|verdict| verdict.passed).count();
-    let checks: Vec<Row<'_>> = checks.iter().zip(verdicts).map(row).collect();
+pub fn json(rows: &[(Check, Verdict)]) -> String {
+    let passed = rows.iter().filter(|(_, verdict)| verdict.passed).count();
+    let checks: Vec<Row<'_>> = rows.iter().map(row).collect();
     let document = Document { rows: checks.len(), passed, missed: checks.len() - passed, checks };
     let mut text = serde_json::to_string(&document).expect("names and numbers are JSON");
     text.push('\n');
     text
 }
 
-fn row<'a>((check, verdict): (&'a Check, &Verdict)) -> Row<'a> {
+fn row((check, verdict): &(Check, Verdict)) -> Row<'_> {
     let (tolerance_kind, tolerance) = match check.tolerance {
         Tolerance::Absolute(most) => ("absolute", most),
         Tolerance::Relative(most) => ("relative", most),

@@ -225,6 +225,18 @@ impl<Kind: Send + Sync + 'static> Refunds<Kind> {
         self.given_back += 1;
     }
 
+    /// Takes those back that were given back since there were `settled`, in their order.
+    pub fn take_back(&mut self, settled: u64, taken: &mut VecDeque<Picoseconds>) {
+        taken.extend((settled..self.given_back).map(|number| self.times[self.place(number)]));
+        self.given_back = settled;
+    }
+
+    /// Whether the taker number `taken` must wait for one that is not given back.
+    #[must_use]
+    pub fn are_spent(&self, taken: u64) -> bool {
+        self.grant(taken) == Grant::Unknown
+    }
+
     /// When the taker number `taken` (from 0) gets one.
     #[inline]
     #[must_use]

@@ -6,6 +6,7 @@
 //! than their slots; what a source intended stays in order; nothing is dropped.
 
 mod components;
+mod credits;
 mod kernel;
 mod slots;
 mod spec;
@@ -14,6 +15,7 @@ mod systems;
 mod tests;
 
 pub use components::*;
+pub use credits::*;
 pub use kernel::*;
 pub use slots::*;
 pub use spec::*;

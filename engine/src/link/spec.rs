@@ -16,6 +16,13 @@ pub struct LinkSpec {
     pub mps: u32,
     /// Maximum read request size in bytes: 128 to 4,096, a power of two. Default 512 (PCIe's own default).
     pub mrrs: u32,
+    /// Read completion boundary in bytes, 64 or 128: every completion of a read but its last ends at a multiple of it, so that one from
+    /// an address that is none may need one more. No default: completions are counted by the read's length alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rcb: Option<u32>,
+    /// Most data of a completion in bytes: 64 to `mps`, a power of two, no less than `rcb`. Default `mps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion_bytes: Option<u32>,
     /// Bytes added to a memory write or read request, framing included. Default 24 (64-bit addresses, no ECRC).
     pub tlp_header_bytes: u32,
     /// Bytes added to a completion, framing included. Default 20.
@@ -37,6 +44,8 @@ impl Default for LinkSpec {
             lanes: 16,
             mps: 256,
             mrrs: 512,
+            rcb: None,
+            completion_bytes: None,
             tlp_header_bytes: 24,
             completion_header_bytes: 20,
             tlp_share: 0.9185,
@@ -66,6 +75,26 @@ impl LinkSpec {
         self.coded_gbps() * self.tlp_share
     }
 
+    /// Most data of a completion, in bytes: it carries no more than its request asked for.
+    #[must_use]
+    pub fn completion_payload(&self) -> u32 {
+        self.completion_bytes.unwrap_or(self.mps).min(self.mrrs)
+    }
+
+    fn validate_completions(&self) -> Result<(), SpecError> {
+        if let Some(rcb) = self.rcb
+            && ![64, 128].contains(&rcb)
+        {
+            return Err(SpecError::new("link.rcb", format!("is {rcb}; it must be 64 or 128")));
+        }
+        let Some(bytes) = self.completion_bytes else { return Ok(()) };
+        SpecError::in_range("link.completion_bytes", bytes, self.rcb.unwrap_or(64), self.mps)?;
+        if bytes.is_power_of_two() {
+            return Ok(());
+        }
+        Err(SpecError::new("link.completion_bytes", format!("is {bytes}; it must be a power of two")))
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -84,6 +113,7 @@ impl LinkSpec {
                 return Err(SpecError::new(key, format!("is {bytes}; it must be a power of two")));
             }
         }
+        self.validate_completions()?;
         SpecError::in_range("link.tlp_header_bytes", self.tlp_header_bytes, 12, 64)?;
         SpecError::in_range("link.completion_header_bytes", self.completion_header_bytes, 12, 64)?;
         SpecError::in_range("link.tlp_share", self.tlp_share, 0.1, 1.0)?;
@@ -110,7 +140,8 @@ pub enum WriteOrder {
     /// Each reaches memory when it is translated, as with PCIe's relaxed ordering.
     #[default]
     Relaxed,
-    /// None reaches memory before those that its VF sent before it, as PCIe's posted writes do without.
+    /// None reaches memory before those that its VF sent before it, as PCIe's posted writes do without; until
+    /// they are translated it keeps its flow credit.
     InOrder,
 }
 

@@ -66,15 +66,20 @@ pub struct PostedWrites {
 }
 
 impl PostedWrites {
+    /// When a request that is looked up next is out of the way of those before it: a read always is.
+    #[must_use]
+    pub fn turn(&self, op: Op) -> Picoseconds {
+        if op == Op::Read { Picoseconds::ZERO } else { self.free_at }
+    }
+
     /// What a request known at `known_at` waits for the writes before it; they all come in the order of their
     /// look-ups. A blocked write vanishes in its turn.
     pub fn turn_wait(&mut self, op: Op, known_at: Picoseconds) -> Picoseconds {
-        if op == Op::Read {
-            return Picoseconds::ZERO;
+        let turn = self.turn(op);
+        if op == Op::Write {
+            self.free_at = turn.max(known_at);
         }
-        let wait = self.free_at.saturating_sub(known_at);
-        self.free_at = self.free_at.max(known_at);
-        wait
+        turn.saturating_sub(known_at)
     }
 }
 

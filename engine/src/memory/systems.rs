@@ -7,7 +7,7 @@ use bevy_ecs::prelude::*;
 use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, PostedWrites, Return};
 use super::llc::LastLevelCache;
 use super::retirement::{Retired, Retirement};
-use crate::gate::{Refunds, Tag, Uplink, VfQueue};
+use crate::gate::{Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
 use crate::merge::merge;
 use crate::request::{Intent, Op, Sequence};
 use crate::schedule::Progress;
@@ -109,10 +109,68 @@ fn data_wait(
     if cached || transfer.op == Op::Write { Picoseconds::ZERO } else { llc.miss }
 }
 
-/// Completes writes at once and reads in the order in which their data is ready.
+/// What completions read and write.
+struct Columns<'a> {
+    intents: &'a [Intent],
+    sequence: &'a [Sequence],
+    translations: &'a [Translation],
+    completed: &'a mut [Completed],
+    queues: &'a mut [VfQueue],
+    done: &'a mut Vec<u32>,
+}
+
+/// Sends the data of reads of an adapter back, in their order; `wire` is the time of one on the wire, and is compiled in.
+#[inline(always)]
+fn serve(
+    reads: &[Return],
+    (uplink, downlink, retirement, tags): (&mut Uplink, &mut Downlink, &mut Retirement, &mut Refunds<Tag>),
+    Columns { intents, sequence, translations, completed, queues, done }: Columns<'_>,
+    wire: impl Fn(&Intent, bool) -> Picoseconds,
+) {
+    let wire_of = |row: u32| wire(&intents[row as usize], translations[row as usize].fault.is_none());
+    if downlink.free_at < downlink.warm_up {
+        downlink.note_warm_up(reads, wire_of);
+    }
+    for &Return { ready, row } in reads {
+        let at = row as usize;
+        let wire = wire_of(row);
+        downlink.free_at = ready.max(downlink.free_at) + wire;
+        downlink.busy_ps += wire.0;
+        let time = downlink.free_at + uplink.wires.propagation;
+        tags.give_back(time);
+        if retirement.is_in_order() {
+            retirement.note_back(row, time);
+            continue;
+        }
+        completed[at] = Completed(time);
+        done.push(row);
+        if retirement.is_watched() {
+            let vf = intents[at].vf;
+            let queue = &mut queues[vf as usize];
+            retirement.give_back(Retired { vf, sequence: sequence[at], time }, queue);
+            uplink.wake_held(vf, queue);
+        }
+    }
+}
+
+/// An adapter, as completing reads and changes it.
+type AdapterQuery<'w, 's> = Query<
+    'w,
+    's,
+    (
+        &'static mut Uplink,
+        &'static mut Downlink,
+        &'static mut Retirement,
+        &'static mut Refunds<Tag>,
+        &'static mut HeldCredits,
+        &'static mut Refunds<Credit>,
+    ),
+>;
+
+/// Completes writes at once, or in their turn, and reads in the order in which their data is ready.
 pub fn complete(
     iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows, Option<&mut LastLevelCache>)>,
-    mut adapters: Query<(&mut Uplink, &mut Downlink, &mut Retirement, &mut Refunds<Tag>)>,
+    mut adapters: AdapterQuery<'_, '_>,
     mut vfs: Query<(&mut VfQueue, &ContextEntry, &mut PostedWrites)>,
     mut requests: Query<(&Intent, &Sequence, &Translation, &mut Completed)>,
     batch: Res<Batch>,
@@ -121,7 +179,8 @@ pub fn complete(
 ) {
     let (looked_up, bound, memory, mut done, llc) = iommu.into_inner();
     let (memory, done) = (*memory, &mut done.0);
-    let (mut uplinks, mut downlinks, mut retirements, mut tags) = columns_mut!(adapters);
+    let (mut uplinks, mut downlinks, mut retirements, mut tags, mut held, mut refunds) =
+        columns_mut!(adapters);
     let (uplinks, downlinks) = (uplinks.bypass_change_detection(), downlinks.bypass_change_detection());
     let (retirements, tags) = (retirements.bypass_change_detection(), tags.bypass_change_detection());
     let (mut queues, contexts, mut posted) = columns_mut!(vfs);
@@ -143,14 +202,25 @@ pub fn complete(
         sort(sorting, &memory, looked_up, |_, _| Picoseconds::ZERO);
     } else {
         let mut llc = llc.map(Mut::into_inner);
+        if memory.writes_in_order {
+            held.iter_mut().zip(refunds.iter_mut()).for_each(|(held, refunds)| held.take_over(refunds));
+        }
         sort(sorting, &memory, looked_up, |intent, translation| {
             let fault = translation.fault.is_some();
             let data = llc.as_mut().map(|llc| data_wait(llc, intent, contexts, fault)).unwrap_or_default();
             if !memory.writes_in_order {
                 return data;
             }
-            data + posted[intent.vf as usize].turn_wait(intent.transfer.op, translation.known_at)
+            let (adapter, op) = (intent.adapter as usize, intent.transfer.op);
+            let posted = &mut posted[intent.vf as usize];
+            held[adapter].hold(posted.turn(op) + uplinks[adapter].wires.propagation);
+            data + posted.turn_wait(op, translation.known_at)
         });
+        if memory.writes_in_order {
+            for ((held, refunds), uplink) in held.iter_mut().zip(refunds.iter_mut()).zip(&*uplinks) {
+                progress.moved += held.settle(refunds, uplink, bound.0);
+            }
+        }
     }
 
     let overtaken_from = bound.0.saturating_add(memory.least_read());
@@ -162,33 +232,17 @@ pub fn complete(
         }
         let reads = sorted.reads();
         let served = reads.partition_point(|pending| pending.ready < overtaken_from);
-        let wires = uplink.wires;
-        if downlink.free_at < downlink.warm_up {
-            downlink.note_warm_up(&reads[..served], |row| {
-                let with_data = translations[row as usize].fault.is_none();
-                wires.downstream(intents[row as usize].transfer.length_bytes, with_data)
+        let columns = Columns { intents, sequence, translations, completed, queues, done };
+        let adapter = (&mut *uplink, &mut *downlink, &mut *retirement, tags);
+        let wires = adapter.0.wires;
+        if wires.knows_addresses() {
+            serve(&reads[..served], adapter, columns, |intent, with_data| {
+                wires.downstream_from(intent.iova, intent.transfer.length_bytes, with_data)
             });
-        }
-        for &Return { ready, row } in &reads[..served] {
-            let at = row as usize;
-            let with_data = translations[at].fault.is_none();
-            let wire = wires.downstream(intents[at].transfer.length_bytes, with_data);
-            downlink.free_at = ready.max(downlink.free_at) + wire;
-            downlink.busy_ps += wire.0;
-            let time = downlink.free_at + wires.propagation;
-            tags.give_back(time);
-            if retirement.is_in_order() {
-                retirement.note_back(row, time);
-                continue;
-            }
-            completed[at] = Completed(time);
-            done.push(row);
-            if retirement.is_watched() {
-                let vf = intents[at].vf;
-                let queue = &mut queues[vf as usize];
-                retirement.give_back(Retired { vf, sequence: sequence[at], time }, queue);
-                uplink.wake_held(vf, queue);
-            }
+        } else {
+            serve(&reads[..served], adapter, columns, |intent, with_data| {
+                wires.downstream(intent.transfer.length_bytes, with_data)
+            });
         }
         while let Some((row, op, Retired { vf, time, .. })) = retirement.retire_next(queues) {
             uplink.wake_held(vf, &queues[vf as usize]);

@@ -11,7 +11,7 @@ use crate::account::{
     VfLatencies, WarmUp, Windows,
 };
 use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
-use crate::gate::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
+use crate::gate::{Candidates, Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
 use crate::ids::{Iova, PhysAddr, RequesterId, VfIndex};
 use crate::invalidation::{Control, ControlPlane, FramePool, Stream, StreamingPlan};
@@ -171,6 +171,7 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[Sou
                     },
                 ),
                 Refunds::<Credit>::new(machine.link.flow_credits),
+                HeldCredits::default(),
                 Refunds::<Tag>::new(machine.device.read_tags),
             )
         })

@@ -262,19 +262,26 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             vfs_per_adapter: vfs,
             domain_scope: if shared { DomainScope::Adapter } else { DomainScope::Vf },
         });
-    let link =
-        (grid_ns(0..8), prop_oneof![1u32..5, Just(64u32)]).prop_map(|(propagation_ns, flow_credits)| {
-            LinkSpec {
-                generation: 1,
-                lanes: 1,
-                mps: 128,
-                mrrs: 128,
-                tlp_share: 1.0,
-                propagation_ns,
-                flow_credits,
-                ..LinkSpec::default()
-            }
-        });
+    let tlps = (
+        prop::sample::select(vec![128u32, 256]),
+        prop::sample::select(vec![128u32, 256, 512]),
+        prop::sample::select(vec![None, None, Some(64u32), Some(128)]),
+        prop::sample::select(vec![None, None, Some(64u32), Some(128)]),
+    );
+    let link = (grid_ns(0..8), prop_oneof![1u32..5, Just(64u32)], tlps).prop_map(
+        |(propagation_ns, flow_credits, (mps, mrrs, rcb, completion_bytes))| LinkSpec {
+            generation: 1,
+            lanes: 1,
+            mps,
+            mrrs,
+            rcb,
+            completion_bytes: completion_bytes.map(|bytes| bytes.max(rcb.unwrap_or(64))),
+            tlp_share: 1.0,
+            propagation_ns,
+            flow_credits,
+            ..LinkSpec::default()
+        },
+    );
     let device = (
         prop_oneof![1u32..4, Just(64u32)],
         prop::bool::weighted(0.2),

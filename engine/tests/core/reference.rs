@@ -63,6 +63,8 @@ pub enum Rule {
     WritesNeedNoData,
     CachedDataAges,
     WritesStayInOrder,
+    WritesKeepCreditsUntilTheirTurn,
+    CompletionsEndAtTheBoundary,
     UnmapsComeBeforeLookups,
     CommandsAreServedInTurn,
     CommandsWaitForAccesses,
@@ -81,7 +83,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 59] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -124,6 +126,8 @@ impl Rule {
         Self::WritesNeedNoData,
         Self::CachedDataAges,
         Self::WritesStayInOrder,
+        Self::WritesKeepCreditsUntilTheirTurn,
+        Self::CompletionsEndAtTheBoundary,
         Self::UnmapsComeBeforeLookups,
         Self::CommandsAreServedInTurn,
         Self::CommandsWaitForAccesses,
@@ -323,6 +327,10 @@ struct Translation {
     known_at: u64,
     looked_up: bool,
     lookup_number: usize,
+    /// When its look-ups were over.
+    looked_up_at: u64,
+    /// Whether its flow credit is on its way back.
+    credit_is_back: bool,
     /// What its data takes longer than cached data.
     data_wait: u64,
     /// Whether its walks and look-ups are over.
@@ -854,7 +862,8 @@ impl<'a> Reference<'a> {
         let mops = if op == Op::Read { device.max_read_mops } else { device.max_write_mops };
         state.next_start[op as usize] = self.now + if mops == 0.0 { 0 } else { ps(1_000.0 / mops) };
         let bytes = u64::from(length_bytes);
-        let tlps = bytes.div_ceil(128);
+        let link = &self.case.machine.link;
+        let tlps = bytes.div_ceil(if op == Op::Write { link.mps } else { link.mrrs }.into());
         let on_wire = if op == Op::Write { bytes + 24 * tlps } else { 24 * tlps };
         state.link_free = self.now + wire(on_wire);
         let free = state.link_free;
@@ -881,11 +890,27 @@ impl<'a> Reference<'a> {
                 return;
             }
             self.input.pop_front();
-            let adapter = self.adapter_of(id.0);
-            let back = self.now + ps(self.case.machine.link.propagation_ns);
-            let lookup = self.translations[id.0][id.1].lookup_number;
-            self.at(back, Event::Credit { adapter, lookup });
+            if !self.waits_for_its_turn(id) {
+                self.give_credit_back(id, self.now);
+            }
         }
+    }
+
+    /// Whether a write goes to memory behind those of its VF.
+    fn waits_for_its_turn(&self, (vf, number): Id) -> bool {
+        self.case.machine.device.write_order == WriteOrder::InOrder
+            && self.holds(Rule::WritesStayInOrder)
+            && self.holds(Rule::WritesKeepCreditsUntilTheirTurn)
+            && self.intent((vf, number)).op == Op::Write
+    }
+
+    /// The IOMMU has room for another request in place of this one.
+    fn give_credit_back(&mut self, id: Id, time: u64) {
+        let adapter = self.adapter_of(id.0);
+        let back = time + ps(self.case.machine.link.propagation_ns);
+        let lookup = self.translations[id.0][id.1].lookup_number;
+        self.translations[id.0][id.1].credit_is_back = true;
+        self.at(back, Event::Credit { adapter, lookup });
     }
 
     /// Whether all look-ups of the DMA were done; `false` where the walkers' queue was full.
@@ -1009,6 +1034,7 @@ impl<'a> Reference<'a> {
 
     fn looked_up(&mut self, id: Id) {
         self.translations[id.0][id.1].looked_up = true;
+        self.translations[id.0][id.1].looked_up_at = self.now;
         if self.fates[id.0][id.1].fault.is_none() {
             self.accesses.insert(id);
             self.touch(id);
@@ -1017,6 +1043,7 @@ impl<'a> Reference<'a> {
         }
         if self.intent(id).op == Op::Write {
             self.posted[id.0].push_back(id);
+            self.note_turn(id.0);
         }
         self.conclude(id);
     }
@@ -1049,6 +1076,15 @@ impl<'a> Reference<'a> {
         }
     }
 
+    /// It is the turn of the first of a VF's posted writes as soon as those before it are translated.
+    fn note_turn(&mut self, vf: usize) {
+        let Some(&id) = self.posted[vf].front() else { return };
+        let Translation { looked_up_at, credit_is_back, .. } = self.translations[vf][id.1];
+        if self.waits_for_its_turn(id) && !credit_is_back {
+            self.give_credit_back(id, looked_up_at.max(self.last_write[vf]));
+        }
+    }
+
     /// The writes of a VF whose translation is over reach memory, in their order or each at once.
     fn write_memory(&mut self, vf: usize) {
         let order = self.case.machine.device.write_order;
@@ -1062,6 +1098,7 @@ impl<'a> Reference<'a> {
             let Translation { known_at, data_wait, .. } = self.translations[vf][id.1];
             let turn = if in_order { known_at.max(self.last_write[vf]) } else { known_at };
             self.last_write[vf] = turn;
+            self.note_turn(vf);
             let blocked = self.fates[vf][id.1].fault.is_some();
             let wait = if blocked { 0 } else { ps(self.case.machine.memory.write_ns) + data_wait };
             self.fates[vf][id.1].completed = turn + wait;
@@ -1352,14 +1389,33 @@ impl<'a> Reference<'a> {
             return;
         }
         let Some((id, with_data)) = self.adapters[adapter].returns.pop_front() else { return };
-        let bytes = u64::from(self.intent(id).length_bytes);
-        let on_wire = if with_data { bytes + 20 * bytes.div_ceil(128) } else { 20 };
+        let on_wire = if with_data { self.completion_bytes(id) } else { 20 };
         let free = self.now + wire(on_wire);
         self.adapters[adapter].downlink_free = free;
         self.counters.downlink_busy_ps += self.counted_time(self.now, free);
         let completed = free + ps(self.case.machine.link.propagation_ns);
         self.at(completed, Event::Completion { adapter, id });
         self.at(free, Event::DownlinkFree { adapter });
+    }
+
+    /// What the data of a read puts on the link: request by request, one completion after the other, each as long as it may
+    /// be and up to a multiple of the boundary.
+    fn completion_bytes(&self, id: Id) -> u64 {
+        let link = &self.case.machine.link;
+        let Intent { iova, length_bytes, .. } = self.intent(id);
+        let rcb = if self.holds(Rule::CompletionsEndAtTheBoundary) { link.rcb.unwrap_or(1) } else { 1 };
+        let (rcb, most) = (u64::from(rcb), u64::from(link.completion_bytes.unwrap_or(link.mps)));
+        let end = iova + u64::from(length_bytes);
+        let mut on_wire = u64::from(length_bytes);
+        let mut request = iova;
+        while request < end {
+            let request_end = end.min(request + u64::from(link.mrrs));
+            while request < request_end {
+                request = request_end.min((request + most) / rcb * rcb);
+                on_wire += 20;
+            }
+        }
+        on_wire
     }
 
     fn record_fault(&mut self) {

@@ -67,7 +67,7 @@ pub struct LinkBytes {
 impl LinkBytes {
     /// The mean over the sizes and directions of `class`. A write sends its bytes and a header for
     /// each `mps` of them upstream; a read sends a header for each `mrrs` upstream, and its bytes
-    /// come back with a header for each `mps`.
+    /// come back with a header for each completion, whatever their addresses.
     #[must_use]
     pub fn mean(class: &TenantClass, link: &LinkSpec) -> Self {
         let mix = class.sizes.weighted();
@@ -78,7 +78,8 @@ impl LinkBytes {
             let headers = |per: u32, header: u32| f64::from(bytes.div_ceil(per)) * f64::from(header);
             let write = f64::from(bytes) + headers(link.mps, link.tlp_header_bytes);
             let read = headers(link.mrrs, link.tlp_header_bytes);
-            let completion = f64::from(bytes) + headers(link.mps, link.completion_header_bytes);
+            let completion =
+                f64::from(bytes) + headers(link.completion_payload(), link.completion_header_bytes);
             mean.upstream += share * (class.read_share * read + (1.0 - class.read_share) * write);
             mean.downstream += share * class.read_share * completion;
         }

@@ -185,7 +185,7 @@ impl Scenario {
             machine: Some(String::new()),
             topology: TopologySpec::default(),
             scheduler: SchedulerSpec::default(),
-            link: LinkSpec::default(),
+            link: LinkSpec { rcb: Some(64), completion_bytes: Some(64), ..LinkSpec::default() },
             device: DeviceSpec::default(),
             iommu,
             memory,

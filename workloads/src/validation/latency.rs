@@ -53,7 +53,11 @@ impl Machine {
         tolerance: f64,
         basis: Basis,
     ) -> Check {
-        let of_row = [format!("machine={}", self.key), format!("tenants.device.memory.pages={pages}")];
+        let of_row = [
+            format!("machine={}", self.key),
+            format!("tenants.device.memory.pages={pages}"),
+            "warmup_us=2000".into(),
+        ];
         Check {
             section: Section::Latency,
             what,

@@ -1,5 +1,8 @@
 //! The suite itself: its numbers, its scenarios, its verdicts.
 
+use portcullis_engine::account::{RequestRow, SummaryRow};
+use portcullis_engine::table::Table;
+
 use super::*;
 
 #[test]
@@ -38,6 +41,31 @@ fn a_verdict_is_that_of_its_tolerance() {
     assert!(!judged(Tolerance::AtMost(0.0), 2.125).passed);
     assert!(!judged(Tolerance::AtMost(1.0), f64::NAN).passed);
     assert_eq!(judged(Tolerance::Relative(0.125), 2.5).error, 0.25);
+}
+
+/// Two requests under way for 30 ns each in 40 ns, one before the other: 1.5 on average.
+#[test]
+fn littles_law_is_judged_by_the_log() {
+    let mut log = Table::new::<RequestRow>();
+    for (intended_ps, completed_ps) in [(5_000, 9_000), (20_000, 50_000), (30_000, 60_000)] {
+        log.push(RequestRow { intended_ps, completed_ps, ..RequestRow::default() });
+    }
+    let mut under_way = UnderWay::new(20_000);
+    under_way.add(&log);
+    let books = |latency_mean_ns: f64| SummaryRow {
+        dma_total: 2,
+        dma_warmup: 1,
+        simulated_ns: 60.0,
+        warmup_ns: 20.0,
+        latency_mean_ns,
+        ..SummaryRow::default()
+    };
+    assert_eq!(under_way.deviation(&books(30.0)), 0.0);
+    assert_eq!(under_way.deviation(&books(60.0)), 1.0);
+    for (worst, passes) in [(0.0009, true), (-0.0009, true), (0.0011, false), (-0.0011, false)] {
+        let check = Check::of_little(Section::Pcie, &[0.0, worst, 0.0001]);
+        assert_eq!(check.judge(&[]).passed, passes, "{worst}");
+    }
 }
 
 /// A scenario of a row takes the machine's values but for what the row is about.
