@@ -11,7 +11,7 @@ use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
 use crate::topology::{HOSTS_MAX, TopologySpec};
 use crate::traffic::Source;
-use crate::translation::IommuSpec;
+use crate::translation::{IommuSpec, IotlbSpec};
 use crate::units::Picoseconds;
 
 /// The hardware of hosts that are alike.
@@ -98,15 +98,46 @@ pub struct ReportSpec {
     pub tenant_windows: bool,
     /// Rows of the timeline a host may write; the rest are counted. Default 10,000.
     pub timeline_rows_per_host: u32,
+    /// Whether latencies are split by cause. Default false.
+    pub attribution: bool,
+    /// Whether misses of the IOTLB are told apart by cause, and evictions by class. Default false.
+    pub miss_causes: bool,
 }
 
 impl Default for ReportSpec {
     fn default() -> Self {
-        Self { windows: 100, tenant_windows: false, timeline_rows_per_host: 10_000 }
+        Self {
+            windows: 100,
+            tenant_windows: false,
+            timeline_rows_per_host: 10_000,
+            attribution: false,
+            miss_causes: false,
+        }
     }
 }
 
 impl ReportSpec {
+    /// Whether anything is attributed to causes.
+    #[must_use]
+    pub fn attributes(&self) -> bool {
+        self.attribution || self.miss_causes
+    }
+
+    /// Whether causes of misses can be told apart on a machine.
+    ///
+    /// # Errors
+    /// If its replacement policy cannot rule all entries as one set.
+    pub fn validate_on(&self, machine: &MachineSpec) -> Result<(), SpecError> {
+        let IotlbSpec { entries, replacement, .. } = machine.iommu.iotlb;
+        if !self.miss_causes {
+            return Ok(());
+        }
+        replacement.validate("iommu.iotlb.entries", entries).map_err(|error| {
+            let problem = format!("compares with a fully associative IOTLB, and {error}");
+            SpecError::new("report.miss_causes", problem)
+        })
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -219,6 +250,7 @@ impl RunPlan {
         self.host_classes.iter().try_for_each(|class| class.machine.validate())?;
         SpecError::in_range("topology.hosts", self.hosts().count(), 1, HOSTS_MAX as usize)?;
         self.batch.validate()?;
-        self.report.validate()
+        self.report.validate()?;
+        self.host_classes.iter().try_for_each(|class| self.report.validate_on(&class.machine))
     }
 }

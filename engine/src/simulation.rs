@@ -452,7 +452,8 @@ impl Simulation {
         let places = || self.worlds.iter().map(|world| &world.place);
         let adapters = places().map(|place| u64::from(place.adapters)).sum();
         let walkers = places().map(|place| u64::from(place.machine(&self.plan).iommu.walkers.count)).sum();
-        let mut totals = Totals::new(self.plan.name.clone(), self.plan.seed, self.plan.warm_up);
+        let mut totals =
+            Totals::new(self.plan.name.clone(), self.plan.seed, self.plan.warm_up, &self.plan.report);
         let mut timeline = Table::new::<TimelineRow>();
         let room = self.plan.report.timeline_rows_per_host as usize;
         for of_host in self.worlds.chunk_by_mut(|one, next| one.place.host == next.place.host) {
@@ -468,7 +469,9 @@ impl Simulation {
             rows.into_iter().take(room).for_each(|row| timeline.push(row));
         }
         self.hand_over(timeline);
-        let Results { summary, tenants, latency, figures } = totals.finish(adapters, walkers);
+        let Results { summary, tenants, latency, figures, attribution, evictions } =
+            totals.finish(adapters, walkers, &self.plan.classes);
+        attribution.into_iter().chain(evictions).for_each(|table| self.hand_over(table));
         let breach = (summary.breach_total > 0).then(|| {
             format!(
                 "isolation was broken: {} DMAs reached a frame of another owner with no invalidation pending",

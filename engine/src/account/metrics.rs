@@ -7,9 +7,11 @@ use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, V
 use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
+use crate::attribution::{Attribution, AttributionTotals, Watch};
 use crate::gate::{Uplink, VfQueue};
 use crate::invalidation::{ControlPlane, StreamBooks};
 use crate::memory::Downlink;
+use crate::plan::ReportSpec;
 use crate::request::{Fault, Op};
 use crate::table::Table;
 use crate::topology::{AdapterOfVf, Host, Iommu, Vf, Vm};
@@ -56,6 +58,7 @@ pub struct Totals {
     tenants: Table,
     classes: Vec<ClassTotals>,
     of_vfs: Vec<Figures>,
+    attributed: AttributionTotals,
 }
 
 /// What [`Totals`] come to.
@@ -68,12 +71,16 @@ pub struct Results {
     pub latency: Table,
     /// What each class got, and each VF, in the order of classes and VFs.
     pub figures: Vec<Figures>,
+    /// Where the time went of each VF; where that is asked for.
+    pub attribution: Option<Table>,
+    /// Who evicted whom; where that is asked for.
+    pub evictions: Option<Table>,
 }
 
 impl Totals {
-    /// Nothing yet, of a run that counts from `warm_up` on.
+    /// Nothing yet, of a run of this report that counts from `warm_up` on.
     #[must_use]
-    pub fn new(scenario: String, seed: u64, warm_up: Picoseconds) -> Self {
+    pub fn new(scenario: String, seed: u64, warm_up: Picoseconds, report: &ReportSpec) -> Self {
         Self {
             latencies: [new_histogram(), new_histogram()],
             services: [new_histogram(), new_histogram()],
@@ -95,6 +102,7 @@ impl Totals {
             tenants: Table::new::<TenantRow>(),
             classes: Vec::new(),
             of_vfs: Vec::new(),
+            attributed: AttributionTotals::new(report.attribution, report.miss_causes),
         }
     }
 
@@ -116,9 +124,11 @@ impl Totals {
             &TrafficSource,
         )>();
         let mut planes = world.query::<&ControlPlane>();
-        let mut latencies = world.query::<&VfLatencies>();
+        let mut of_host = world.query::<(&VfLatencies, &Attribution)>();
+        let mut watches = world.query::<&Watch>();
+        watches.iter(world).for_each(|watch| self.attributed.add_evictions(watch.evictions()));
         let control = planes.single(world).expect("one IOMMU");
-        let latencies = latencies.single(world).expect("one host");
+        let (latencies, attribution) = of_host.single(world).expect("one host");
         let used = latencies.0.used_buckets();
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
@@ -135,7 +145,7 @@ impl Totals {
                 latencies.0.add_to(histogram, &used, &mut of_vf);
             }
             let class = class_of_vm[number as usize];
-            let identity = TenantRow {
+            let mut identity = TenantRow {
                 host,
                 iommu,
                 adapter: adapter.0,
@@ -147,6 +157,7 @@ impl Totals {
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
+            self.attributed.add_vf(&mut identity, attribution, number as usize, over);
             let stream = control.0.as_ref().and_then(|control| control.stream(number));
             let mapped = stream.map(|stream| stream.books).unwrap_or_default();
             self.add_tenant((class, identity), queue, (books, incidents, &of_vf), source, &mapped);
@@ -290,6 +301,14 @@ impl Totals {
         summary.iotlb_hits += row.iotlb_hits;
         summary.iotlb_misses += row.iotlb_misses;
         summary.iotlb_misses_joined += row.iotlb_misses_joined;
+        for (sum, more) in [
+            (&mut summary.iotlb_misses_cold, row.iotlb_misses_cold),
+            (&mut summary.iotlb_misses_capacity, row.iotlb_misses_capacity),
+            (&mut summary.iotlb_misses_conflict, row.iotlb_misses_conflict),
+            (&mut summary.iotlb_misses_invalidation, row.iotlb_misses_invalidation),
+        ] {
+            *sum = more.map(|more| sum.unwrap_or(0) + more);
+        }
         summary.blocked_no_context += row.blocked_no_context;
         summary.blocked_bad_length += row.blocked_bad_length;
         summary.blocked_address_overflow += row.blocked_address_overflow;
@@ -305,9 +324,10 @@ impl Totals {
         self.last_completed = self.last_completed.max(books.last_completed);
     }
 
-    /// The results; `adapters` and `walkers` are those of the fleet.
+    /// The results; `adapters` and `walkers` are those of the fleet, `classes` the names of the tenants' classes.
     #[must_use]
-    pub fn finish(self, adapters: u64, walkers: u64) -> Results {
+    pub fn finish(mut self, adapters: u64, walkers: u64, classes: &[String]) -> Results {
+        let attribution = self.attributed.finish_latency(&mut self.summary);
         let mut all = new_histogram();
         for latencies in &self.latencies {
             all.checked_add_assign(latencies).expect("64 bits suffice");
@@ -356,7 +376,9 @@ impl Totals {
             })
             .collect();
         let of_classes = self.classes.iter().zip(0..).map(|(totals, class)| totals.figures(class));
-        Results { summary, tenants: self.tenants, latency, figures: of_classes.chain(self.of_vfs).collect() }
+        let figures = of_classes.chain(self.of_vfs).collect();
+        let evictions = self.attributed.finish_evictions(classes);
+        Results { summary, tenants: self.tenants, latency, figures, attribution, evictions }
     }
 }
 

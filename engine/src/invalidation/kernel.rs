@@ -14,7 +14,7 @@ use crate::ids::{DomainId, Iova};
 use crate::memory::{MemoryTimes, Retired};
 use crate::request::{Op, Sequence};
 use crate::translation::replacement::Replacement;
-use crate::translation::{Iotlb, Walkers};
+use crate::translation::{Iotlb, Observe, Walkers};
 use crate::units::Picoseconds;
 
 /// What happens, in the order in which it does at one instant.
@@ -104,13 +104,15 @@ pub struct InvalidationCounters {
 }
 
 /// The parts of an IOMMU that control events act on.
-pub struct Hardware<'a, P> {
+pub struct Hardware<'a, P, O> {
     /// The cache.
     pub iotlb: &'a mut Iotlb<P>,
     /// The walkers.
     pub walkers: &'a mut Walkers,
     /// The page tables, by index.
     pub tables: &'a mut [PageTable],
+    /// Who watches.
+    pub observer: &'a mut O,
 }
 
 /// A look-up of a streaming mapping, for [`Control::judge`].
@@ -272,7 +274,7 @@ impl Control {
     }
 
     /// Lets the next event take effect, which is at `now`.
-    pub fn step<P: Replacement>(&mut self, hardware: &mut Hardware<'_, P>) {
+    pub fn step<P: Replacement, O: Observe>(&mut self, hardware: &mut Hardware<'_, P, O>) {
         let Some(Reverse((now, event))) = self.events.pop() else { return };
         match event {
             Event::Complete { .. } => self.complete(now, hardware.tables),
@@ -350,7 +352,12 @@ impl Control {
 
     /// The IOMMU carries out a command: nothing it names is cached from now on, and what is under way for
     /// it will not be. It is complete when every access translated before has ended.
-    fn invalidate<P: Replacement>(&mut self, now: Picoseconds, number: u64, hardware: &mut Hardware<'_, P>) {
+    fn invalidate<P: Replacement, O: Observe>(
+        &mut self,
+        now: Picoseconds,
+        number: u64,
+        hardware: &mut Hardware<'_, P, O>,
+    ) {
         let command = &self.commands[(number - self.completed) as usize];
         let (first, last) = match command.drops {
             Drops::Page(first, last) => {
@@ -368,6 +375,7 @@ impl Control {
         };
         let domain = (!matches!(command.drops, Drops::Global)).then_some(command.domain);
         hardware.walkers.cancel_fills(domain, first, last);
+        hardware.observer.note_invalidation(hardware.iotlb, domain, first, last);
         self.counters.commands += 1;
         self.at(now.max(self.drained_at), Event::Complete { command: number });
     }

@@ -2,16 +2,18 @@
 
 use core::hint::select_unpredictable;
 
+use bevy_ecs::change_detection::ContiguousMut;
 use bevy_ecs::prelude::*;
 
 use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, PostedWrites, Return};
 use super::llc::LastLevelCache;
 use super::retirement::{Retired, Retirement};
+use crate::attribution::MemoryWaits;
 use crate::gate::{Refunds, Tag, Uplink, VfQueue};
 use crate::merge::merge;
 use crate::request::{Intent, Op, Sequence};
 use crate::schedule::Progress;
-use crate::topology::columns_mut;
+use crate::topology::{columns_mut, optional_columns_mut};
 use crate::traffic::{Batch, insertion_sort};
 use crate::translation::{ContextEntry, LookedUp, LookupBound, Translation};
 use crate::units::Picoseconds;
@@ -86,12 +88,12 @@ fn sort<'a>(
     sorting: &mut [Sorted],
     memory: &MemoryTimes,
     looked_up: impl Iterator<Item = (u32, &'a Intent, &'a Translation)>,
-    mut longer: impl FnMut(&Intent, &Translation) -> Picoseconds,
+    mut longer: impl FnMut(u32, &Intent, &Translation) -> Picoseconds,
 ) {
     for (row, intent, translation) in looked_up {
         let op = intent.transfer.op;
         let latency = memory.latency(op, translation.fault.is_some());
-        let ready = translation.known_at + latency + longer(intent, translation);
+        let ready = translation.known_at + latency + longer(row, intent, translation);
         sorting[intent.adapter as usize].push(op, Return { ready, row });
     }
 }
@@ -115,6 +117,7 @@ pub fn complete(
     mut adapters: Query<(&mut Uplink, &mut Downlink, &mut Retirement, &mut Refunds<Tag>)>,
     mut vfs: Query<(&mut VfQueue, &ContextEntry, &mut PostedWrites)>,
     mut requests: Query<(&Intent, &Sequence, &Translation, &mut Completed)>,
+    mut waits: Query<&mut MemoryWaits>,
     batch: Res<Batch>,
     mut sorting: Local<Sorting>,
     mut progress: ResMut<Progress>,
@@ -139,17 +142,26 @@ pub fn complete(
         sorted.start(&downlink.pending, looked_up.len());
     }
     let looked_up = looked_up.iter().map(|&row| (row, &intents[row as usize], &translations[row as usize]));
-    if llc.is_none() && !memory.writes_in_order {
-        sort(sorting, &memory, looked_up, |_, _| Picoseconds::ZERO);
+    let mut waits = optional_columns_mut!(waits);
+    let mut waits = waits.as_mut().map(ContiguousMut::bypass_change_detection);
+    if llc.is_none() && !memory.writes_in_order && waits.is_none() {
+        sort(sorting, &memory, looked_up, |_, _, _| Picoseconds::ZERO);
     } else {
         let mut llc = llc.map(Mut::into_inner);
-        sort(sorting, &memory, looked_up, |intent, translation| {
+        sort(sorting, &memory, looked_up, |row, intent, translation| {
             let fault = translation.fault.is_some();
             let data = llc.as_mut().map(|llc| data_wait(llc, intent, contexts, fault)).unwrap_or_default();
-            if !memory.writes_in_order {
-                return data;
+            let op = intent.transfer.op;
+            let turn = if memory.writes_in_order {
+                posted[intent.vf as usize].turn_wait(op, translation.known_at)
+            } else {
+                Picoseconds::ZERO
+            };
+            if let Some(waits) = &mut waits {
+                let ready = translation.known_at + turn + memory.latency(op, fault) + data;
+                waits[row as usize] = MemoryWaits { turn, ready, back: Picoseconds::ZERO };
             }
-            data + posted[intent.vf as usize].turn_wait(intent.transfer.op, translation.known_at)
+            turn + data
         });
     }
 
@@ -179,6 +191,9 @@ pub fn complete(
             tags.give_back(time);
             if retirement.is_in_order() {
                 retirement.note_back(row, time);
+                if let Some(waits) = &mut waits {
+                    waits[at].back = time;
+                }
                 continue;
             }
             completed[at] = Completed(time);

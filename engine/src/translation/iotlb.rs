@@ -94,6 +94,8 @@ pub struct Iotlb<P> {
     valid: [u32; 3],
     wide: Option<WideSets>,
     counters: IotlbCounters,
+    /// What invalidations dropped, where somebody wants to know.
+    dropped: Option<Vec<(DomainId, u64)>>,
 }
 
 /// Each of the lanes of a word of fingerprints.
@@ -164,8 +166,8 @@ impl Tag {
         if code == 0 || domain.is_some_and(|domain| domain != self.domain) {
             return false;
         }
-        let base = base_of_code(code);
-        base <= last && first.0 <= base.0 + (size_of_code(code).bytes() - 1)
+        let (base, end) = self.range();
+        base <= last && first <= end
     }
 
     /// Whether both stand for the same.
@@ -180,6 +182,26 @@ impl Tag {
     #[must_use]
     pub fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// Domain and leaf code; those of its 4 KiB page where no leaf maps it.
+    #[must_use]
+    pub fn key(&self) -> (DomainId, u64) {
+        (self.domain, self.code & !UNMAPPED)
+    }
+
+    /// The same, where a page without a leaf is told from the leaf of that page.
+    #[must_use]
+    pub fn key_of_walk(&self) -> (DomainId, u64) {
+        (self.domain, self.code)
+    }
+
+    /// The first and the last byte of what it stands for.
+    #[must_use]
+    pub fn range(&self) -> (Iova, Iova) {
+        let code = self.code & !UNMAPPED;
+        let base = base_of_code(code);
+        (base, Iova(base.0 + (size_of_code(code).bytes() - 1)))
     }
 }
 
@@ -211,7 +233,25 @@ impl<P: Replacement> Iotlb<P> {
             valid: [0; 3],
             wide,
             counters: IotlbCounters::default(),
+            dropped: None,
         }
+    }
+
+    /// Notes from now on what invalidations drop.
+    pub fn note_dropped(&mut self) {
+        self.dropped = Some(Vec::new());
+    }
+
+    /// What was dropped since the last call, by domain and leaf code.
+    pub fn take_dropped(&mut self) -> impl Iterator<Item = (DomainId, u64)> + '_ {
+        self.dropped.iter_mut().flat_map(|dropped| dropped.drain(..))
+    }
+
+    /// Whether exactly this leaf is cached.
+    #[must_use]
+    pub fn holds(&self, tag: &Tag) -> bool {
+        let set = self.set(tag.hash, base_of_code(tag.code), size_of_code(tag.code));
+        self.find_in(set, tag).is_some()
     }
 
     /// Forgets what was counted so far.
@@ -373,6 +413,18 @@ impl<P: Replacement> Iotlb<P> {
 
     /// Caches a leaf that is not cached, by its tag, in the lowest invalid way, or in that of the policy's victim.
     pub fn fill_tag(&mut self, tag: &Tag, target: Target) {
+        self.fill_noting(tag, target, |_| {});
+    }
+
+    /// The same; returns domain and leaf code of the victim.
+    pub fn fill_over(&mut self, tag: &Tag, target: Target) -> Option<(DomainId, u64)> {
+        let mut victim = None;
+        self.fill_noting(tag, target, |entry| victim = Some((entry.domain, entry.code)));
+        victim
+    }
+
+    #[inline(always)]
+    fn fill_noting(&mut self, tag: &Tag, target: Target, note_victim: impl FnOnce(&Entry)) {
         let size = size_of_code(tag.code);
         let set = self.set(tag.hash, base_of_code(tag.code), size);
         debug_assert!(self.find_in(set, tag).is_none(), "one entry a leaf");
@@ -387,6 +439,7 @@ impl<P: Replacement> Iotlb<P> {
             None => {
                 let way = self.policy.replace(set);
                 self.counters.evictions += 1;
+                note_victim(&self.entries[(set * self.ways + way) as usize]);
                 self.forget(set * self.ways + way);
                 way
             }
@@ -450,7 +503,8 @@ impl<P: Replacement> Iotlb<P> {
     fn invalidate_slot(&mut self, slot: u32) {
         let (set, way) = (slot / self.ways, slot % self.ways);
         self.forget(slot);
-        self.entries[slot as usize] = Entry::default();
+        let Entry { domain, code, .. } = core::mem::take(&mut self.entries[slot as usize]);
+        self.dropped.iter_mut().for_each(|dropped| dropped.push((domain, code)));
         self.set_fingerprint(set, way, 0);
         self.counters.invalidated += 1;
         if let Some(wide) = &mut self.wide {

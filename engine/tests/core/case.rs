@@ -9,7 +9,7 @@ use portcullis_engine::invalidation::{
 };
 use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire, WriteOrder};
 use portcullis_engine::memory::{LlcSpec, MemorySpec};
-use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
+use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec, ReportSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
@@ -56,6 +56,10 @@ pub struct Case {
     pub loops: Vec<Option<Loop>>,
     /// The streaming mappings of the VFs that have some; all of these have a loop.
     pub streams: Vec<Option<StreamingPlan>>,
+    /// Whether the engine is asked where time goes.
+    pub attribution: bool,
+    /// Whether it is asked why look-ups miss.
+    pub miss_causes: bool,
     /// When counting starts.
     pub warm_up_ps: u64,
     pub seed: u64,
@@ -94,6 +98,8 @@ impl Case {
                 loops: self.loops[vfs.clone()].to_vec(),
                 first_vf: vfs.start,
                 streams: self.streams[vfs].to_vec(),
+                attribution: self.attribution,
+                miss_causes: self.miss_causes,
                 warm_up_ps: self.warm_up_ps,
                 seed: self.seed,
                 iommu,
@@ -398,9 +404,10 @@ fn warm_up_ps() -> impl Strategy<Value = u64> {
 
 /// A random case.
 pub fn case() -> impl Strategy<Value = Case> {
-    let seeds = (any::<u64>(), warm_up_ps());
+    let seeds = (any::<u64>(), warm_up_ps(), any::<[bool; 2]>());
     (machine(), buffers(), seeds, any::<bool>()).prop_flat_map(|(machine, buffers, seeds, loops)| {
-        let (seed, warm_up_ps) = seeds;
+        let (seed, warm_up_ps, [attribution, miss_causes]) = seeds;
+        let can_tell = ReportSpec { miss_causes, ..ReportSpec::default() }.validate_on(&machine).is_ok();
         let vfs = machine.topology.vfs_per_host() as usize;
         let traffic = prop::collection::vec(intents(), vfs);
         let attached = prop::collection::vec(prop::bool::weighted(0.95), vfs);
@@ -421,6 +428,8 @@ pub fn case() -> impl Strategy<Value = Case> {
                 traffic,
                 loops,
                 streams,
+                attribution,
+                miss_causes: miss_causes && can_tell,
                 warm_up_ps,
                 seed,
                 iommu: 0,

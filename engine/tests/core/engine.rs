@@ -89,6 +89,14 @@ impl Source for Listed {
     }
 }
 
+/// Classes of tenants.
+pub const CLASSES: [&str; 2] = ["even", "odd"];
+
+/// The class of a VF, by its index within the host.
+pub fn class_of(vf: usize) -> usize {
+    vf % CLASSES.len()
+}
+
 /// The plan of a case, cut into batches of `batch_requests`.
 pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let requests = case.traffic.iter().map(|intents| intents.len() as u64).sum::<u64>().max(1);
@@ -106,11 +114,17 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         }],
         batch: BatchSpec { batch_requests, visit_requests: 100 },
         audit: Audit::Full,
-        report: ReportSpec { windows: 7, tenant_windows: true, timeline_rows_per_host: 1_000 },
+        report: ReportSpec {
+            windows: 7,
+            tenant_windows: true,
+            timeline_rows_per_host: 1_000,
+            attribution: case.attribution,
+            miss_causes: case.miss_causes,
+        },
         log_requests: true,
-        classes: vec!["all".to_owned()],
+        classes: CLASSES.map(str::to_owned).to_vec(),
         tenants: Box::new(move |_, vf| TenantPlan {
-            class: 0,
+            class: class_of(vf.0 as usize) as u32,
             attached: attached[vf.0 as usize],
             buffers: buffers.clone(),
             streaming: streams[vf.0 as usize].clone(),
@@ -133,6 +147,8 @@ pub struct Outcome {
     pub windows: Table,
     pub tenant_windows: Table,
     pub timeline: Table,
+    pub attribution: Table,
+    pub evictions: Table,
 }
 
 /// Runs a case to its end.
@@ -154,6 +170,8 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
         windows: Table::new::<portcullis_engine::account::WindowRow>(),
         tenant_windows: Table::new::<portcullis_engine::account::TenantWindowRow>(),
         timeline: Table::new::<portcullis_engine::account::TimelineRow>(),
+        attribution: Table::new::<portcullis_engine::account::AttributionRow>(),
+        evictions: Table::new::<portcullis_engine::account::EvictionRow>(),
     };
     for table in tables {
         match table.name {
@@ -161,6 +179,8 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
             "windows" => outcome.windows.extend(table),
             "tenant_windows" => outcome.tenant_windows.extend(table),
             "timeline" => outcome.timeline.extend(table),
+            "attribution" => outcome.attribution.extend(table),
+            "evictions" => outcome.evictions.extend(table),
             other => panic!("unknown table {other}"),
         }
     }
