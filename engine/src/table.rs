@@ -18,6 +18,8 @@ pub enum Column {
     Bool(Vec<bool>),
     /// Names.
     Text(Vec<String>),
+    /// Names that may be absent.
+    OptionalText(Vec<Option<String>>),
     /// Names out of a fixed set.
     Name(Vec<&'static str>),
     /// Names out of a fixed set that may be absent.
@@ -36,6 +38,7 @@ impl Column {
             Self::OptionalF64(cells) => cells.len(),
             Self::Bool(cells) => cells.len(),
             Self::Text(cells) => cells.len(),
+            Self::OptionalText(cells) => cells.len(),
             Self::Name(cells) => cells.len(),
             Self::OptionalName(cells) => cells.len(),
         }
@@ -54,6 +57,7 @@ impl Column {
             (Self::OptionalF64(cells), Self::OptionalF64(more)) => cells.extend(more),
             (Self::Bool(cells), Self::Bool(more)) => cells.extend(more),
             (Self::Text(cells), Self::Text(more)) => cells.extend(more),
+            (Self::OptionalText(cells), Self::OptionalText(more)) => cells.extend(more),
             (Self::Name(cells), Self::Name(more)) => cells.extend(more),
             (Self::OptionalName(cells), Self::OptionalName(more)) => cells.extend(more),
             _ => panic!("the columns are of different types"),
@@ -97,6 +101,7 @@ cell!(f64, F64);
 cell!(Option<f64>, OptionalF64);
 cell!(bool, Bool);
 cell!(String, Text);
+cell!(Option<String>, OptionalText);
 cell!(&'static str, Name);
 cell!(Option<&'static str>, OptionalName);
 

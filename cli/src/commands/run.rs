@@ -50,7 +50,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let extras = Extras { slowdown: !alone.is_empty(), ..task.extras() };
     let mut report = Report::open(about, &arguments.output, run_tables(extras))?;
     let which = Which { run: 1, of: 1 + alone.len(), quiet: arguments.output.quiet };
-    let Simulated { summary, figures, mut breach } =
+    let Simulated { summary, figures, attributed, mut breach } =
         watched(&task, &pool, &mut |tables| report.write(tables), &which)?;
 
     let mut slowdowns: Vec<SlowdownRow> = Vec::new();
@@ -69,7 +69,13 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let path = report.publish()?;
     let text = match arguments.output.json {
         true => summary::json(summary),
-        false => summary::of_run(&summary, &path) + &summary::of_slowdowns(&slowdowns),
+        false => [
+            summary::of_run(&summary, &path),
+            summary::of_latency(&attributed.latency),
+            summary::of_evictions(&attributed.evictions),
+            summary::of_slowdowns(&slowdowns),
+        ]
+        .concat(),
     };
     stdout::write(text.as_bytes())?;
     breach.map_or(Ok(()), |breach| Err(Failure::failed(breach)))

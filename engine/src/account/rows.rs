@@ -340,10 +340,16 @@ row! {
         end_ns: f64,
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.
         vf: u32,
+        /// Tenant class.
+        class: String,
+        /// Class of the host; `all` where the scenario has no classes of hosts.
+        host_class: String,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
@@ -435,20 +441,25 @@ row! {
     SlowdownRow => "slowdown" {
         /// Tenant class.
         class: String,
-        /// Host; absent, as are adapter and VF, in the row of the whole class.
+        /// Class of the host; absent, as are host, IOMMU, adapter and VF, in the row of the whole class.
+        host_class: Option<String>,
+        /// Host.
         host: Option<u64>,
+        /// IOMMU within the host.
+        iommu: Option<u64>,
         /// Adapter within the host.
         adapter: Option<u64>,
         /// VF within the adapter.
         vf: Option<u64>,
         /// VFs the row is about.
         vfs: u64,
-        /// Mean latency together, over that alone: 1 where the others cost nothing; 0 where alone nothing counts.
-        slowdown: f64,
+        /// Mean latency together, over that alone: 1 where the others cost nothing; absent where nothing counts in one
+        /// of the two.
+        slowdown: Option<f64>,
         /// The same of the 99th percentile of the latency.
-        slowdown_p99: f64,
+        slowdown_p99: Option<f64>,
         /// The same of the mean service time: without the time before the issue.
-        slowdown_service: f64,
+        slowdown_service: Option<f64>,
         /// DMAs intended, together.
         dma_total: u64,
         /// DMAs intended, alone: as many but for closed loops in a given time, or after a warm-up.

@@ -8,8 +8,6 @@ mod components;
 mod kernel;
 mod misses;
 mod systems;
-#[cfg(test)]
-mod tests;
 mod totals;
 mod watch;
 

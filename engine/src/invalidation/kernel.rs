@@ -88,6 +88,9 @@ struct FlushQueue {
     timer_on: bool,
 }
 
+/// When the invalidation queue begins with a command, and when it has carried it out.
+pub type BusySpan = (Picoseconds, Picoseconds);
+
 /// What the invalidation queue counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InvalidationCounters {
@@ -95,7 +98,7 @@ pub struct InvalidationCounters {
     pub commands: u64,
     /// Of these, flushes of deferred unmaps.
     pub flushes: u64,
-    /// Time the queue was busy, summed.
+    /// Time the queue was busy, summed, but for [`Control::late_commands`].
     pub busy_ps: u64,
     /// Time commands waited for it, summed.
     pub wait_ps: u128,
@@ -160,6 +163,10 @@ pub struct Control {
     submitted: u64,
     completed: u64,
     queue_free_at: Picoseconds,
+    /// When a request was last over, as far as drivers know.
+    last_over: Picoseconds,
+    /// Commands that the queue carries out later than that, in order.
+    late: VecDeque<BusySpan>,
     /// When the last access ends of those that were translated so far.
     drained_at: Picoseconds,
     /// Leaves taken out of page tables whose invalidation is not complete, by table and base; whether their
@@ -198,6 +205,8 @@ impl Control {
             submitted: 0,
             completed: 0,
             queue_free_at: Picoseconds::ZERO,
+            last_over: Picoseconds::ZERO,
+            late: VecDeque::new(),
             drained_at: Picoseconds::ZERO,
             pending: HashMap::default(),
         }
@@ -238,6 +247,7 @@ impl Control {
 
     /// A request is over at `completed`: its driver will know.
     pub fn note_over(&mut self, vf: u32, sequence: Sequence, iova: Iova, completed: Picoseconds) {
+        self.last_over = self.last_over.max(completed);
         let Some(stream) = self.stream(vf) else { return };
         let time = completed + stream.plan.unmap_after;
         let sequence = sequence.0;
@@ -343,11 +353,24 @@ impl Control {
     fn submit(&mut self, now: Picoseconds, command: Command) {
         let start = now.max(self.queue_free_at);
         self.queue_free_at = start + self.command_cost;
-        self.counters.busy_ps += self.command_cost.0;
+        self.note_busy(start, self.queue_free_at);
         self.counters.wait_ps += u128::from((start - now).0);
         self.commands.push_back(command);
         self.at(self.queue_free_at, Event::Invalidate { command: self.submitted });
         self.submitted += 1;
+    }
+
+    /// The queue is busy with a command. What it does after the last request is over is no part of the simulated time.
+    fn note_busy(&mut self, start: Picoseconds, end: Picoseconds) {
+        self.late.push_back((start, end));
+        while let Some((start, end)) = self.late.pop_front_if(|(_, end)| *end <= self.last_over) {
+            self.counters.busy_ps += (end - start).0;
+        }
+    }
+
+    /// When the queue carries out the commands that it may finish after the last request is over.
+    pub fn late_commands(&self) -> impl Iterator<Item = BusySpan> + '_ {
+        self.late.iter().copied()
     }
 
     /// The IOMMU carries out a command: nothing it names is cached from now on, and what is under way for

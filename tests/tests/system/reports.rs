@@ -17,8 +17,10 @@ fn cells(column: &Column) -> Cells {
         Column::U64(column) => Cells::U64(all(column)),
         Column::OptionalU64(column) => Cells::U64(column.clone()),
         Column::F64(column) => Cells::F64(all(column)),
+        Column::OptionalF64(column) => Cells::F64(column.clone()),
         Column::Bool(column) => Cells::Bool(all(column)),
         Column::Text(column) => Cells::Text(all(column)),
+        Column::OptionalText(column) => Cells::Text(column.clone()),
         Column::Name(column) => Cells::Text(column.iter().map(|name| Some((*name).to_owned())).collect()),
         Column::OptionalName(column) => {
             Cells::Text(column.iter().map(|name| name.map(String::from)).collect())
