@@ -8,6 +8,8 @@ mod components;
 mod kernel;
 mod misses;
 mod systems;
+#[cfg(test)]
+mod tests;
 mod totals;
 mod watch;
 

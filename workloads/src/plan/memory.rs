@@ -49,7 +49,9 @@ impl Scenario {
             // The page table, and the owner map: a word of 4 bytes for 512 frames, in which each IOMMU of a host has
             // room for the frames of those before it.
             let owners = frames * (iommus + 1) / 256;
-            u128::from(rate.vfs_per_adapter) * u128::from(group.adapters()) * (pages * (leaf_bytes + past_bytes) + owners)
+            u128::from(rate.vfs_per_adapter)
+                * u128::from(group.adapters())
+                * (pages * (leaf_bytes + past_bytes) + owners)
         });
         // Misses by cause take a second IOTLB.
         let iotlbs = 1 + u128::from(self.report.miss_causes);
