@@ -151,8 +151,6 @@ pub struct VfAttribution {
 pub struct Attribution {
     /// Whether latencies are split.
     pub latency: bool,
-    /// Whether misses have causes.
-    pub misses: bool,
     /// By VF; empty where neither is asked for.
     pub of_vfs: Vec<VfAttribution>,
 }
@@ -162,12 +160,6 @@ impl Attribution {
     #[must_use]
     pub fn new(latency: bool, misses: bool, vfs: u32) -> Self {
         let vfs = if latency || misses { vfs as usize } else { 0 };
-        Self { latency, misses, of_vfs: vec![VfAttribution::default(); vfs] }
-    }
-
-    /// Whether anything is asked for.
-    #[must_use]
-    pub fn is_on(&self) -> bool {
-        self.latency || self.misses
+        Self { latency, of_vfs: vec![VfAttribution::default(); vfs] }
     }
 }

@@ -98,11 +98,14 @@ pub fn attribute(
 ) {
     let Some(columns) = splits.columns() else { return };
     let (mut attribution, warm_up) = host.into_inner();
+    let Attribution { latency, of_vfs, .. } = &mut *attribution;
     let intents = columns!(requests);
     let counted = done.0.iter().filter(|row| intents[**row as usize].time >= warm_up.until);
     for &row in counted {
-        let of_vf = &mut attribution.of_vfs[intents[row as usize].vf as usize];
-        of_vf.latency.merge(&columns.split(row));
+        let of_vf = &mut of_vfs[intents[row as usize].vf as usize];
+        if *latency {
+            of_vf.latency.merge(&columns.split(row));
+        }
         let misses = columns.walks[row as usize].misses;
         of_vf.misses.iter_mut().zip(misses).for_each(|(sum, more)| *sum += u64::from(more));
     }
