@@ -65,6 +65,7 @@ Examples:
   portcullis run default --set iommu.iotlb.entries=256 --set iommu.iotlb.ways=full --json
   portcullis run my-scenario.toml --audit off --out results/first
   portcullis run noisy-neighbour --alone           what do the others cost each class?
+  portcullis run rogue-vf --without scan           what does one class cost the others?
 
 A scenario to start from: `portcullis scenarios default`; every key: docs/scenarios.md.";
 
@@ -100,6 +101,11 @@ pub struct RunArguments {
     /// slowdown.parquet; may be given several times; without =CLASS each class in turn
     #[arg(long, value_name = "CLASS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub alone: Vec<String>,
+
+    /// Simulate also without CLASS, which then intends nothing, and write what it costs the other classes to
+    /// slowdown.parquet; may be given several times: without all of them at once
+    #[arg(long, value_name = "CLASS", conflicts_with = "alone")]
+    pub without: Vec<String>,
 
     /// Where the report goes.
     #[command(flatten)]

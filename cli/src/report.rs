@@ -42,6 +42,8 @@ pub struct About {
     pub point: Option<u64>,
     /// The classes that are also simulated alone.
     pub alone: Vec<String>,
+    /// The classes that a second simulation leaves out.
+    pub without: Vec<String>,
     /// Seed of every stream.
     pub seed: u64,
     /// Threads that simulate.
@@ -134,6 +136,7 @@ impl Report {
             trace: about.trace,
             point: about.point,
             alone: about.alone,
+            without: about.without,
             seed: about.seed,
             version: env!("CARGO_PKG_VERSION").into(),
             commit: Some(env!("PORTCULLIS_COMMIT")).filter(|commit| *commit != "unknown").map(Into::into),

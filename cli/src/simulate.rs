@@ -19,8 +19,8 @@ use crate::{host, human, interrupt};
 pub struct Task {
     /// The scenario, checked.
     pub scenario: Scenario,
-    /// The index of the class that is alone; `None` for all together.
-    pub alone: Option<u32>,
+    /// The classes that intend nothing, by their indices.
+    pub silent: Vec<u32>,
     /// Whether every DMA is logged.
     pub log_requests: bool,
 }
@@ -48,9 +48,9 @@ impl Task {
             let problem = format!("takes about {needed} of memory; this machine has {}", human::bytes(there));
             return Err(SpecError::new("topology", problem));
         }
-        let mut plan = match self.alone {
-            Some(class) => self.scenario.plan_alone(class),
-            None => self.scenario.plan(),
+        let mut plan = match &*self.silent {
+            [] => self.scenario.plan(),
+            silent => self.scenario.plan_without(silent),
         };
         plan.log_requests = self.log_requests;
         Simulation::build(plan)

@@ -80,7 +80,7 @@ pub fn of_run(row: &SummaryRow, report: &Path) -> String {
     layout(&title, lines)
 }
 
-/// What the others cost each class that also ran alone; nothing where none did.
+/// What the others cost each class that also ran alone, or without some; nothing where none did.
 pub fn of_slowdowns(rows: &[SlowdownRow]) -> String {
     let of_classes = || rows.iter().filter(|row| row.vf.is_none());
     if of_classes().next().is_none() {
@@ -114,7 +114,7 @@ pub fn of_slowdowns(rows: &[SlowdownRow]) -> String {
     }));
     align_numbers(&mut table, header.len());
     format!(
-        "\nslowdown: mean latency together with the other classes, over that of the class alone\n{}\n",
+        "\nslowdown: mean latency together with all classes, over that of the class alone, or without those left out\n{}\n",
         table.trim_fmt()
     )
 }

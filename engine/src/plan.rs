@@ -9,9 +9,9 @@ use crate::ids::{HostIndex, Iova, VfIndex};
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
-use crate::topology::{HOSTS_MAX, TopologySpec};
+use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec};
 use crate::traffic::Source;
-use crate::translation::{IommuSpec, IotlbSpec};
+use crate::translation::{ClassShare, IommuSpec, IotlbSharing, IotlbSpec, Parts, WalkerSharing};
 use crate::units::Picoseconds;
 
 /// The hardware of hosts that are alike.
@@ -43,6 +43,27 @@ impl MachineSpec {
         self.device.validate()?;
         self.iommu.validate()?;
         self.memory.validate()
+    }
+
+    /// The parts of an IOMMU's IOTLB and walkers that classes of tenants of these names and shares get.
+    ///
+    /// # Errors
+    /// The key of a share that does not come out, or of parts that a domain of several classes cannot have.
+    pub fn parts(&self, names: &[String], shares: &[ClassShare]) -> Result<Parts, SpecError> {
+        let IommuSpec { iotlb, walkers, .. } = &self.iommu;
+        for (key, is_divided) in [
+            ("iommu.iotlb.sharing", iotlb.sharing != IotlbSharing::Shared),
+            ("iommu.walkers.sharing", walkers.sharing != WalkerSharing::Shared),
+        ] {
+            if is_divided && self.topology.domain_scope == DomainScope::Adapter && names.len() > 1 {
+                return Err(SpecError::new(
+                    key,
+                    "divides hardware by the classes of domains; with `topology.domain_scope = \"adapter\"` a domain \
+                     is of several",
+                ));
+            }
+        }
+        Parts::new(&self.iommu, names, shares)
     }
 }
 
@@ -85,6 +106,16 @@ pub enum Audit {
     Sample,
     /// None.
     Off,
+}
+
+/// `sabotage`: what the engine does wrong on purpose, so that it can be seen that the audit finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sabotage {
+    /// The cached translations of each IOMMU's second domain carry the tag of its first.
+    WrongDomainTag,
+    /// Every eighth command of an invalidation queue drops nothing and is reported complete.
+    MissedInvalidation,
 }
 
 /// `[report]`: what a run records beside its totals.
@@ -187,7 +218,11 @@ pub struct TenantPlan {
     pub buffers: Vec<BufferPlan>,
     /// What it maps for each DMA. Its source must then be a closed loop.
     pub streaming: Option<StreamingPlan>,
-    /// What it sends. Under domain scope `adapter` the engine adds the same offset as to its buffers.
+    /// The VF, of the same adapter, whose part of a domain under scope `adapter` its DMAs go to: its own where there
+    /// is none.
+    pub aims_at: Option<VfIndex>,
+    /// What it sends. Under domain scope `adapter` the engine adds the same offset as to the buffers of the VF that
+    /// it aims at.
     pub source: Box<dyn Source>,
 }
 
@@ -218,12 +253,16 @@ pub struct RunPlan {
     pub batch: BatchSpec,
     /// Which translations the owner map judges.
     pub audit: Audit,
+    /// What goes wrong on purpose.
+    pub sabotage: Option<Sabotage>,
     /// What is recorded.
     pub report: ReportSpec,
     /// Whether every request is logged.
     pub log_requests: bool,
     /// Names of the tenant classes.
     pub classes: Vec<String>,
+    /// What each of them gets of hardware that is not free for all.
+    pub shares: Vec<ClassShare>,
     /// Makes the tenant of each VF.
     pub tenants: Box<Tenants>,
     /// How many DMAs the tenants intend in all, or an estimate where a duration is given.
@@ -247,7 +286,10 @@ impl RunPlan {
     /// # Errors
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
-        self.host_classes.iter().try_for_each(|class| class.machine.validate())?;
+        for class in &self.host_classes {
+            class.machine.validate()?;
+            class.machine.parts(&self.classes, &self.shares)?;
+        }
         SpecError::in_range("topology.hosts", self.hosts().count(), 1, HOSTS_MAX as usize)?;
         self.batch.validate()?;
         self.report.validate()?;

@@ -36,6 +36,9 @@ pub struct Manifest {
     /// The classes that were also simulated alone; absent where none was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alone: Vec<String>,
+    /// The classes without which it was simulated once more; absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// Seed of every stream.
     pub seed: u64,
     /// Version of Portcullis.

@@ -28,6 +28,8 @@ static BUILTINS: &[Builtin] = builtins! {
     "gpu-copy-2m": "How close do large copies over 2 MiB pages come to the link's bandwidth?",
     "nic-rings": "What do a map and an unmap a packet cost, and what does it save to defer invalidations?",
     "noisy-neighbour": "What does one tenant that thrashes the IOTLB cost its quiet neighbours?",
+    "iotlb-thrash": "Does dividing IOTLB and walkers among classes isolate victims from one that thrashes them?",
+    "rogue-vf": "What do hostile DMAs reach, and what do they cost the tenants beside them?",
     "fleet-4096": "How do 4,096 VFs on 64 hosts fare with a hashed IOTLB at 60 % of the link?",
     "dense-1024": "Can one adapter carry 1,024 VFs whose pages far outnumber the IOTLB's entries?",
     "mixed-fleet": "Which hosts of a mixed fleet does translation hold back: dense, training or old ones?",

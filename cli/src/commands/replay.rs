@@ -36,6 +36,7 @@ pub fn replay(arguments: &ReplayArguments) -> Result<(), Failure> {
         trace: Some(name.clone()),
         point: None,
         alone: Vec::new(),
+        without: Vec::new(),
         seed: settings.seed,
         threads: 1,
     };

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use portcullis_engine::account::SlowdownRow;
+use portcullis_engine::account::{Figures, SlowdownRow};
 use portcullis_engine::simulation::{self, Simulation};
 use portcullis_engine::table::Table;
 use portcullis_reports::{Extras, run_tables};
@@ -32,7 +32,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     interrupt::install()?;
     let overrides = overrides(&arguments.settings, arguments.seed, arguments.audit)?;
     let scenario = scenario::load(&arguments.scenario, &overrides)?;
-    let alone = classes_alone(&scenario, &arguments.alone)?;
+    let comparisons = comparisons(&scenario, arguments)?;
     let threads = arguments.threads.unwrap_or_else(host::default_threads);
     let pool = Arc::new(threads::pool(threads, "simulate")?);
 
@@ -42,27 +42,31 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         scenario_toml: scenario.to_toml(),
         trace: None,
         point: None,
-        alone: alone.iter().map(|class| scenario.tenants[*class as usize].name.clone()).collect(),
+        alone: names(&scenario, classes_named(&scenario, "--alone=", &arguments.alone)?),
+        without: names(&scenario, classes_named(&scenario, "--without ", &arguments.without)?),
         seed: scenario.seed,
         threads: pool.current_num_threads(),
     };
-    let task = Task { scenario, alone: None, log_requests: arguments.log_requests };
-    let extras = Extras { slowdown: !alone.is_empty(), ..task.extras() };
+    let task = Task { scenario, silent: Vec::new(), log_requests: arguments.log_requests };
+    let extras = Extras { slowdown: !comparisons.is_empty(), ..task.extras() };
     let mut report = Report::open(about, &arguments.output, run_tables(extras))?;
-    let which = Which { run: 1, of: 1 + alone.len(), quiet: arguments.output.quiet };
+    let which =
+        Which { run: 1, of: 1 + comparisons.len(), quiet: arguments.output.quiet, name: "all together" };
     let Simulated { summary, figures, attributed, mut breach } =
         watched(&task, &pool, &mut |tables| report.write(tables), &which)?;
 
     let mut slowdowns: Vec<SlowdownRow> = Vec::new();
-    for (&class, run) in alone.iter().zip(2..) {
-        let task = Task { alone: Some(class), log_requests: false, ..task.clone() };
-        // Of a class alone only its figures are kept.
-        let found = watched(&task, &pool, &mut |_| Ok(()), &Which { run, ..which })?;
-        let name = &task.scenario.tenants[class as usize].name;
-        let both = figures.iter().zip(&found.figures).filter(|(together, _)| together.class == class);
-        slowdowns.extend(both.map(|(together, alone)| SlowdownRow::new(name.clone(), together, alone)));
-        let of_class = |breach| format!("with the class {name:?} alone, {breach}");
-        breach = breach.or_else(|| found.breach.map(of_class));
+    for (Comparison { silent, name }, run) in comparisons.into_iter().zip(2..) {
+        let task = Task { silent, log_requests: false, ..task.clone() };
+        // Of what is compared with only the figures are kept.
+        let found = watched(&task, &pool, &mut |_| Ok(()), &Which { run, name: &name, ..which })?;
+        let heard = |class: u32| !task.silent.contains(&class);
+        let both = figures.iter().zip(&found.figures).filter(|(together, _)| heard(together.class));
+        let class_name = |class: u32| task.scenario.tenants[class as usize].name.clone();
+        let row =
+            |(together, other): (&Figures, _)| SlowdownRow::new(class_name(together.class), together, other);
+        slowdowns.extend(both.map(row));
+        breach = breach.or_else(|| found.breach.map(|breach| format!("with {name}, {breach}")));
     }
     report.write([slowdowns.iter().cloned().collect()])?;
 
@@ -81,14 +85,41 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     breach.map_or(Ok(()), |breach| Err(Failure::failed(breach)))
 }
 
-/// The indices of the classes that `--alone` names, each once: every one where it names none.
-fn classes_alone(scenario: &Scenario, names: &[String]) -> Result<Vec<u32>, Failure> {
+/// A simulation of the same scenario in which some classes intend nothing, to compare the others with.
+struct Comparison {
+    silent: Vec<u32>,
+    /// What it is called.
+    name: String,
+}
+
+/// What `--alone` and `--without` ask for.
+fn comparisons(scenario: &Scenario, arguments: &RunArguments) -> Result<Vec<Comparison>, Failure> {
+    let every = || 0..scenario.tenants.len() as u32;
+    let alone = classes_named(scenario, "--alone=", &arguments.alone)?.into_iter().map(|class| Comparison {
+        silent: every().filter(|other| *other != class).collect(),
+        name: format!("{} alone", scenario.tenants[class as usize].name),
+    });
+    let silent = classes_named(scenario, "--without ", &arguments.without)?;
+    if silent.len() == scenario.tenants.len() {
+        return Err(Failure::bad_input("`--without` names every class: nothing is left to compare"));
+    }
+    let names = names(scenario, silent.clone()).join(" and ");
+    let without = Comparison { silent, name: format!("all but {names}") };
+    Ok(alone.chain(Some(without).filter(|without| !without.silent.is_empty())).collect())
+}
+
+fn names(scenario: &Scenario, classes: Vec<u32>) -> Vec<String> {
+    classes.into_iter().map(|class| scenario.tenants[class as usize].name.clone()).collect()
+}
+
+/// The indices of the classes that `option` names, each once: every one where it is there and names none.
+fn classes_named(scenario: &Scenario, option: &str, names: &[String]) -> Result<Vec<u32>, Failure> {
     let mut classes = Vec::new();
     for name in names {
         if name.is_empty() {
             classes.extend(0..scenario.tenants.len() as u32);
         } else {
-            let unknown = |problem| Failure::bad_input(format_args!("`--alone={name}`: {problem}"));
+            let unknown = |problem| Failure::bad_input(format_args!("`{option}{name}`: {problem}"));
             classes.push(scenario.class_index(name).map_err(unknown)?);
         }
     }
@@ -99,25 +130,21 @@ fn classes_alone(scenario: &Scenario, names: &[String]) -> Result<Vec<u32>, Fail
 
 /// Which of how many runs is under way, and whether nobody wants to see it.
 #[derive(Clone, Copy)]
-struct Which {
+struct Which<'a> {
     run: usize,
     of: usize,
     quiet: bool,
+    /// What it is called.
+    name: &'a str,
 }
 
-impl Which {
+impl Which<'_> {
     /// What stands behind the progress bar.
-    fn note(&self, task: &Task, progress: &simulation::Progress) -> String {
+    fn note(&self, progress: &simulation::Progress) -> String {
         let simulated = human::nanoseconds(progress.simulated.as_ns_f64());
-        let run = match task.alone {
-            Some(class) => {
-                format!(
-                    " ({} of {}: {} alone)",
-                    self.run, self.of, task.scenario.tenants[class as usize].name
-                )
-            }
-            None if self.of > 1 => format!(" ({} of {}: all together)", self.run, self.of),
-            None => String::new(),
+        let run = match self.of {
+            1 => String::new(),
+            of => format!(" ({} of {of}: {})", self.run, self.name),
         };
         format!("  simulated {simulated}{run}")
     }
@@ -128,12 +155,12 @@ fn watched(
     task: &Task,
     pool: &Arc<ThreadPool>,
     write: &mut dyn FnMut(Vec<Table>) -> Result<(), Failure>,
-    which: &Which,
+    which: &Which<'_>,
 ) -> Result<Simulated, Failure> {
     let mut bar: Option<Progress> = None;
     simulate(task, pool, write, |task| build_aside(task.clone(), pool), &mut |progress| {
         bar.get_or_insert_with(|| Progress::new("DMAs", progress.requests_expected, which.quiet))
-            .update(progress.requests_completed, || which.note(task, progress));
+            .update(progress.requests_completed, || which.note(progress));
         Ok(())
     })
 }

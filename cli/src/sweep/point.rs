@@ -87,7 +87,7 @@ pub fn make(
 ) -> Result<Made, Failure> {
     let point = plan.point(index).map_err(Failure::bad_input)?;
     let scenario_toml = point.scenario.to_toml();
-    let task = Task { scenario: point.scenario.clone(), alone: None, log_requests };
+    let task = Task { scenario: point.scenario.clone(), silent: Vec::new(), log_requests };
     let extras = task.extras();
     let state = directory.state(Expected { point: index, scenario_toml: &scenario_toml, extras })?;
     let path = directory.point_path(index);
@@ -106,6 +106,7 @@ pub fn make(
         trace: None,
         point: Some(index),
         alone: Vec::new(),
+        without: Vec::new(),
         seed: point.scenario.seed,
         threads: pool.current_num_threads(),
     };

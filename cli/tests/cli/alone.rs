@@ -113,3 +113,48 @@ fn an_unknown_class_is_refused_with_the_nearest() {
         &["`--alone=quite`", "has no tenant class \"quite\"", "did you mean \"quiet\"?"],
     );
 }
+
+/// Without one class, the others are compared with themselves, and that class has no row.
+#[test]
+fn without_a_class_the_others_are_compared() {
+    let place = Workplace::new();
+    let report = place.path("thrash");
+    let out = report.to_str().expect("a path");
+    let text = place.succeed(&[
+        "run",
+        "iotlb-thrash",
+        "--set",
+        "requests=60000",
+        "--without",
+        "attacker",
+        "--out",
+        out,
+    ]);
+    assert!(text.contains("victim") && text.contains("slowdown"), "{text}");
+    let found = classes(&report);
+    assert!(found.iter().all(|class| class == "victim") && found.len() == 13, "{found:?}");
+    assert!(column(&report, "slowdown")[0] > 2.0);
+    let thrash = ["run", "iotlb-thrash", "--without"];
+    place.refuse(
+        &[&thrash[..], &["atacker"]].concat(),
+        &["`--without atacker`", "did you mean \"attacker\"?"],
+    );
+    place.refuse(&[&thrash[..], &["attacker", "--without", "victim"]].concat(), &["names every class"]);
+    place.refuse(&[&thrash[..], &["attacker", "--alone"]].concat(), &["cannot be used with"]);
+}
+
+/// A breach ends with exit code 1, one sentence that says who reached what, and the report is there.
+#[test]
+fn a_breach_is_told_and_the_report_is_kept() {
+    let place = Workplace::new();
+    let report = place.path("broken");
+    let out = report.to_str().expect("a path");
+    let sabotage = ["run", "rogue-vf", "--set", "requests=20000", "--set", "sabotage=wrong_domain_tag"];
+    let outcome = place.run(&[&sabotage[..], &["--out", out]].concat());
+    assert_eq!(outcome.code, Some(1));
+    assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    for words in ["isolation was broken: at ", " of host 0 reached frame 0x", "which is tenant"] {
+        assert!(outcome.stderr.contains(words), "{words}: {}", outcome.stderr);
+    }
+    assert!(report.join("summary.parquet").exists());
+}

@@ -2,11 +2,13 @@
 
 use crate::support::{SHORT, Workplace, json_without_wall};
 
-const BUILT_IN: [&str; 8] = [
+const BUILT_IN: [&str; 10] = [
     "default",
     "gpu-copy-2m",
     "nic-rings",
     "noisy-neighbour",
+    "iotlb-thrash",
+    "rogue-vf",
     "fleet-4096",
     "dense-1024",
     "mixed-fleet",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::breach::Breach;
 use bevy_ecs::component::Component;
 
 use super::latencies::Latencies;
@@ -188,9 +189,14 @@ impl WarmUp {
     }
 }
 
-/// Translations that the owner map has judged, on the host.
+/// What the owner map has judged, on the host.
 #[derive(Component, Clone, Copy, Debug, Default)]
-pub struct Audited(pub u64);
+pub struct Audited {
+    /// Translations.
+    pub translations: u64,
+    /// The first breach, if there was one.
+    pub first_breach: Option<Breach>,
+}
 
 /// What completed in one window.
 #[derive(Clone, Copy, Debug, Default)]

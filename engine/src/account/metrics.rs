@@ -3,12 +3,14 @@
 use bevy_ecs::prelude::*;
 use histogram::Histogram;
 
+use super::breach::Breach;
 use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, WarmUp};
 use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
 use crate::attribution::{Attributed, Attribution, AttributionTotals, Watch};
 use crate::gate::{Uplink, VfQueue};
+use crate::ids::HostIndex;
 use crate::invalidation::{BusySpan, ControlPlane, StreamBooks};
 use crate::link::time_before;
 use crate::memory::Downlink;
@@ -55,6 +57,8 @@ pub struct Totals {
     invalidation_busy_ps: u128,
     invalidation_wait_ps: u128,
     exposure_ps: u128,
+    /// The first breach, with its host.
+    breach: Option<(Breach, HostIndex)>,
     warm_up: Picoseconds,
     last_completed: Picoseconds,
     /// The summary; its ratios and quantiles are set by [`Totals::finish`].
@@ -79,6 +83,8 @@ pub struct Results {
     pub attributed: Attributed,
     /// The tables of it.
     pub attribution: Vec<Table>,
+    /// The first breach, if there was one, in words.
+    pub breach: Option<String>,
 }
 
 impl Totals {
@@ -102,6 +108,7 @@ impl Totals {
             invalidation_busy_ps: 0,
             invalidation_wait_ps: 0,
             exposure_ps: 0,
+            breach: None,
             warm_up,
             last_completed: Picoseconds::ZERO,
             summary: SummaryRow { scenario, seed, warmup_ns: warm_up.as_ns_f64(), ..SummaryRow::default() },
@@ -208,11 +215,13 @@ impl Totals {
             summary.faults_recorded += faults.recorded;
             summary.faults_lost += faults.lost;
         }
+        let mut breaches: Vec<Breach> = Vec::new();
         for control in world.query::<&ControlPlane>().iter(world).filter_map(|plane| plane.0.as_ref()) {
             let counters = control.counters;
             summary.invalidations += counters.commands;
             summary.invalidation_flushes += counters.flushes;
             summary.audited_total += counters.judged;
+            breaches.extend(counters.first_breach);
             self.invalidation_busy_ps += u128::from(counters.busy_ps);
             self.invalidation_spans.extend(control.late_commands());
             self.invalidation_wait_ps += counters.wait_ps;
@@ -226,7 +235,12 @@ impl Totals {
         for (op, total) in self.services.iter_mut().enumerate() {
             services.0.add_to(op, &used, total);
         }
-        summary.audited_total += world.query::<&Audited>().single(world).expect("one host").0;
+        let audited = world.query::<&Audited>().single(world).expect("one host");
+        summary.audited_total += audited.translations;
+        breaches.extend(audited.first_breach);
+        let host = world.query::<&Host>().single(world).expect("one host").0;
+        let first = breaches.into_iter().map(|breach| (breach, host)).min();
+        self.breach = [self.breach, first].into_iter().flatten().min();
     }
 
     fn add_tenant(
@@ -387,8 +401,9 @@ impl Totals {
             })
             .collect();
         let of_classes = self.classes.iter().zip(0..).map(|(totals, class)| totals.figures(class));
+        let breach = self.breach.map(|(first, host)| first.describe(host, summary.breach_total));
         let figures = of_classes.chain(self.of_vfs).collect();
-        Results { summary, tenants: self.tenants, latency, figures, attributed, attribution }
+        Results { summary, tenants: self.tenants, latency, figures, attributed, attribution, breach }
     }
 }
 

@@ -4,6 +4,7 @@
 //! that is audited is judged by the owner map, which knows nothing of page tables; sums are integers,
 //! so that no order of adding shows in a result.
 
+mod breach;
 mod components;
 mod figures;
 mod latencies;
@@ -13,6 +14,7 @@ mod rows;
 mod systems;
 mod tenant_windows;
 
+pub use breach::*;
 pub use components::*;
 pub use figures::*;
 pub use latencies::*;

@@ -2,6 +2,7 @@
 
 use bevy_ecs::prelude::*;
 
+use super::breach::{Breach, BreachCause};
 use super::components::{
     AuditPolicy, Audited, Over, ServiceTimes, Verdict, VfBooks, VfIncidents, VfLatencies, WarmUp, Windows,
 };
@@ -15,7 +16,7 @@ use crate::memory::{Completed, CompletedRows};
 use crate::request::{Intent, Sequence, Transfer};
 use crate::topology::{TenantOf, columns, columns_mut};
 use crate::traffic::{Batch, Live};
-use crate::translation::{LookedUp, Reached, Segment, Translation};
+use crate::translation::{LookedUp, Reached, ReachedPiece, Segment, Translation};
 use crate::units::Picoseconds;
 
 /// The owner map judges every piece that the translations of this batch reached.
@@ -40,11 +41,28 @@ pub fn audit(
             Err(_) => Verdict::Breach,
         }
     };
+    let first_breach = &mut audited.first_breach;
+    let mut note_breach = |row: usize, pa: PhysAddr, length_bytes: u64| {
+        let vf = intents[row].vf;
+        let owner = owners.judge(pa, length_bytes, Owner(tenants[vf as usize].vm)).err().flatten();
+        let cause = owner.map_or(BreachCause::NoTenantsFrame, |Owner(vm)| BreachCause::OthersFrame(vm));
+        let breach = Breach::new(translations[row].known_at, vf, pa, cause);
+        *first_breach = Some(breach.or_earlier(*first_breach));
+    };
     // A DMA of several pieces counts once, as the worst of them.
     for pieces in reached.0.chunk_by(|piece, next| piece.row == next.row) {
         let vf = intents[pieces[0].row as usize].vf;
         let worst = pieces.iter().map(|piece| judge(vf, piece.segment)).max();
-        incidents[vf as usize].note(worst.unwrap_or_default());
+        let worst = worst.unwrap_or_default();
+        incidents[vf as usize].note(worst);
+        if worst == Verdict::Breach {
+            let row = pieces[0].row as usize;
+            for ReachedPiece { segment: Segment { pa, length_bytes }, .. } in pieces {
+                if judge(vf, Segment { pa: *pa, length_bytes: *length_bytes }) == Verdict::Breach {
+                    note_breach(row, *pa, *length_bytes);
+                }
+            }
+        }
     }
     reached.0.clear();
     let mut judged = 0;
@@ -66,10 +84,13 @@ pub fn audit(
             if verdict != Verdict::Own {
                 incidents[vf as usize].note(verdict);
             }
+            if verdict == Verdict::Breach {
+                note_breach(at, PhysAddr(address), length_bytes);
+            }
         }
     }
     looked_up.rows.clear();
-    audited.0 += judged;
+    audited.translations += judged;
 }
 
 /// Rows that are booked together: what they touch is asked for before the first is booked.

@@ -6,7 +6,7 @@ use crate::domain::Leaf;
 use crate::hash::MixBuildHasher;
 use crate::ids::{DomainId, Iova};
 use crate::translation::replacement::with_iotlb;
-use crate::translation::{AnyIotlb, FullWord, IotlbSpec, Tag, Target, Ways};
+use crate::translation::{AnyIotlb, Filled, FullWord, IotlbSpec, Tag, Target, Ways};
 
 /// Why a look-up missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,18 +94,22 @@ impl Misses {
         }
     }
 
-    /// The IOTLB took in a translation for a class, over a victim or not.
-    pub fn note_fill(&mut self, tag: &Tag, target: Target, class: u32, victim: Option<Key>) {
+    /// A walk for a class brought a translation, and this came of it in the IOTLB.
+    pub fn note_fill(&mut self, tag: &Tag, target: Target, class: u32, filled: Filled) {
         let Some(causes) = &mut self.causes else {
-            self.past.remove(&tag.key());
+            if filled != Filled::Nowhere {
+                self.past.remove(&tag.key());
+            }
             return;
         };
-        if let Some(victim) = victim
+        if let Filled::Over(victim) = filled
             && let Some(Past::Cached { class: of_victim }) = self.past.insert(victim, Past::Evicted)
         {
             causes.evictions[class as usize * causes.classes + of_victim as usize] += 1;
         }
-        self.past.insert(tag.key(), Past::Cached { class });
+        if filled != Filled::Nowhere {
+            self.past.insert(tag.key(), Past::Cached { class });
+        }
         with_iotlb!(&mut causes.full, |full| {
             if !full.holds(tag) {
                 full.fill_tag(tag, target);

@@ -104,9 +104,9 @@ impl Observe for &mut Watch {
     fn end_walk<P: Replacement>(&mut self, iotlb: &mut Iotlb<P>, walk: &PendingWalk) {
         let under_way = self.under_way.remove(&walk.tag.key_of_walk());
         let Some(target) = walk.fills else { return };
-        let victim = iotlb.fill_over(&walk.tag, target);
+        let filled = iotlb.fill_over(&walk.tag, target);
         let class = under_way.expect("a walk that fills was not cancelled").class;
-        self.misses.note_fill(&walk.tag, target, class, victim);
+        self.misses.note_fill(&walk.tag, target, class, filled);
     }
 
     fn note_invalidation<P: Replacement>(

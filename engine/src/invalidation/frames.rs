@@ -37,8 +37,10 @@ pub struct FramePool {
 pub enum Holder {
     /// The frame is the tenant's own.
     Own,
-    /// It is somebody else's or nobody's, or no frame of the pool.
-    Other,
+    /// It is another VM's.
+    Other(u32),
+    /// It is nobody's, or no frame of the pool.
+    Nobody,
 }
 
 impl FramePool {
@@ -74,10 +76,10 @@ impl FramePool {
 
     /// The VM accesses the frame behind a leaf until `until`.
     pub fn access(&mut self, leaf: &Leaf, vm: u32, until: Picoseconds) -> Holder {
-        let Some(number) = self.number(leaf) else { return Holder::Other };
+        let Some(number) = self.number(leaf) else { return Holder::Nobody };
         let frame = &mut self.runs[leaf.size as usize].frames[number];
         if frame.owner != vm {
-            return Holder::Other;
+            return if frame.owner == NOBODY { Holder::Nobody } else { Holder::Other(frame.owner) };
         }
         frame.accessed_until = frame.accessed_until.max(until);
         Holder::Own

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use super::frames::{FramePool, Holder};
 use super::spec::{Granularity, InvalidationMode, InvalidationSpec};
 use super::stream::Stream;
+use crate::account::{Breach, BreachCause};
 use crate::domain::{Leaf, PageTable};
 use crate::hash::MixBuildHasher;
 use crate::ids::{DomainId, Iova};
@@ -104,6 +105,8 @@ pub struct InvalidationCounters {
     pub wait_ps: u128,
     /// Accesses of streaming mappings that were judged.
     pub judged: u64,
+    /// The first breach among them.
+    pub first_breach: Option<Breach>,
 }
 
 /// The parts of an IOMMU that control events act on.
@@ -146,6 +149,8 @@ pub struct Control {
     pub noted: usize,
     /// What was counted.
     pub counters: InvalidationCounters,
+    /// Whether every eighth command drops nothing: [`crate::plan::Sabotage::MissedInvalidation`].
+    pub misses_invalidations: bool,
     least_reaction: Picoseconds,
     mode: InvalidationMode,
     granularity: Granularity,
@@ -192,6 +197,7 @@ impl Control {
             told: Vec::new(),
             noted: 0,
             counters: InvalidationCounters::default(),
+            misses_invalidations: false,
             mode: spec.mode,
             granularity: spec.granularity(),
             translates,
@@ -279,6 +285,14 @@ impl Control {
             self.counters.judged += 1;
             let is_well = if unheld { pending.is_some() } else { holder == Holder::Own };
             stream.books.breaches += u64::from(!is_well);
+            if !is_well {
+                let cause = match holder {
+                    _ if unheld => BreachCause::OutlivedInvalidation,
+                    Holder::Other(other) => BreachCause::OthersFrame(other),
+                    _ => BreachCause::NoTenantsFrame,
+                };
+                self.note_breach(Breach::new(until, vf, leaf.target, cause));
+            }
         }
         stale
     }
@@ -381,6 +395,11 @@ impl Control {
         number: u64,
         hardware: &mut Hardware<'_, P, O>,
     ) {
+        self.counters.commands += 1;
+        self.at(now.max(self.drained_at), Event::Complete { command: number });
+        if self.misses_invalidations && number % 8 == 7 {
+            return;
+        }
         let command = &self.commands[(number - self.completed) as usize];
         let (first, last) = match command.drops {
             Drops::Page(first, last) => {
@@ -399,8 +418,6 @@ impl Control {
         let domain = (!matches!(command.drops, Drops::Global)).then_some(command.domain);
         hardware.walkers.cancel_fills(domain, first, last);
         hardware.observer.note_invalidation(hardware.iotlb, domain, first, last);
-        self.counters.commands += 1;
-        self.at(now.max(self.drained_at), Event::Complete { command: number });
     }
 
     /// The oldest command is complete.
@@ -423,6 +440,10 @@ impl Control {
         }
     }
 
+    fn note_breach(&mut self, breach: Breach) {
+        self.counters.first_breach = Some(breach.or_earlier(self.counters.first_breach));
+    }
+
     /// No cached translation of a page is left: its address is free.
     fn forget(&mut self, table: u32, unmapped: &Unmapped) {
         self.pending.remove(&(table, unmapped.leaf.base.0));
@@ -436,7 +457,11 @@ impl Control {
         let over = self.frames.give_back(&unmapped.leaf, now);
         let books = &mut self.streams[unmapped.vf as usize].as_mut().expect("it unmapped").books;
         match self.mode {
-            InvalidationMode::Strict => books.breaches += u64::from(!over),
+            InvalidationMode::Strict if !over => {
+                books.breaches += 1;
+                self.note_breach(Breach::new(now, unmapped.vf, unmapped.leaf.target, BreachCause::FrameLeft));
+            }
+            InvalidationMode::Strict => {}
             InvalidationMode::Deferred => books.stale += u64::from(!over),
         }
     }

@@ -20,7 +20,7 @@ use crate::link::{RateLimits, WireTimes, WriteOrder};
 use crate::memory::{
     CompletedRows, Downlink, LastLevelCache, MemoryTimes, PostedWrites, Retirement, Watchers,
 };
-use crate::plan::{BufferPlan, FrameLayout, RunPlan, TenantPlan};
+use crate::plan::{BufferPlan, FrameLayout, RunPlan, Sabotage, TenantPlan};
 use crate::schedule::Progress;
 use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, TrafficSource, spawn_rows};
 use crate::translation::replacement::with_iotlb;
@@ -111,13 +111,14 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
     let machine = place.machine(plan);
     let spec = &machine.iommu;
     let seed = seed_of_iommu(plan, place);
+    let parts = machine.parts(&plan.classes, &plan.shares).expect("a valid plan");
     let mut iommu = world.spawn((
         (
             Iommu(place.iommu),
             DidAllocator::new(DOMAIN_IDS),
-            IotlbState(AnyIotlb::new(&spec.iotlb, seed)),
+            IotlbState(AnyIotlb::divided(&spec.iotlb, seed, &parts.iotlb)),
             WalkCaches::new(spec, seed),
-            Walkers::new(&spec.walkers, plan.warm_up),
+            Walkers::new(&spec.walkers, &parts.walkers, plan.warm_up),
             TranslationTimes {
                 walks: WalkCosts::new(spec, seed),
                 hit: Picoseconds::from_ns_f64(spec.iotlb.hit_ns),
@@ -287,15 +288,20 @@ fn spawn_tenants(
     // many IOMMUs it has.
     for vf in place.first_vf()..place.first_vf() + place.vfs() {
         let (adapter, vf_of_adapter) = (vf / place.vfs_per_adapter, vf % place.vfs_per_adapter);
-        let TenantPlan { class, attached, buffers, streaming, source } =
+        let TenantPlan { class, attached, buffers, streaming, aims_at, source } =
             (plan.tenants)(place.host, VfIndex(vf));
         let shared = machine.topology.domain_scope == DomainScope::Adapter;
         if !shared || vf_of_adapter == 0 {
-            domains.push(spawn_domain(world, domains.len() as u32));
+            domains.push(spawn_domain(world, domains.len() as u32, class));
         }
-        let (domain, context) = *domains.last().expect("just spawned");
+        let (domain, mut context) = *domains.last().expect("just spawned");
+        if plan.sabotage == Some(Sabotage::WrongDomainTag) && domains.len() == 2 {
+            context.domain = domains[0].1.domain;
+        }
         let first_vf = vf - vf_of_adapter;
-        let part = if shared { u64::from(vf_of_adapter) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
+        let part_of = |vf: u32| if shared { u64::from(vf - first_vf) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
+        let part = part_of(vf);
+        let iova_offset = aims_at.map_or(part, |VfIndex(vf)| part_of(vf));
         world.spawn(Vm { class });
         for (number, buffer) in buffers.iter().enumerate() {
             let seed =
@@ -327,7 +333,7 @@ fn spawn_tenants(
             ContextEntry(attached.then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             Feedback::new(feedback),
-            TrafficSource { source, emitted: 0, intended: None, iova_offset: part },
+            TrafficSource { source, emitted: 0, intended: None, iova_offset },
             VfQueue {
                 streams: streaming.is_some(),
                 ..VfQueue::new(queue_entries, machine.scheduler.vf_outstanding, feedback.is_some())
@@ -367,6 +373,7 @@ fn start_streams(
     let translates = spec.mode == IommuMode::Translate;
     let domains = world.query::<&Domain>().iter(world).map(|domain| domain.id).collect();
     let mut control = Control::new(&spec.invalidation, translates, streams, domains);
+    control.misses_invalidations = plan.sabotage == Some(Sabotage::MissedInvalidation);
     // The frames are nobody's as far as lasting mappings are concerned.
     control.frames = memory.frames.take_pool(control.streams.iter().flatten().map(|stream| &stream.plan));
     let mut tables = world.query::<&mut PageTable>();
@@ -379,13 +386,13 @@ fn start_streams(
     arrivals.stepwise = true;
 }
 
-fn spawn_domain(world: &mut World, table: u32) -> (Entity, Context) {
-    let id = world
-        .query::<&mut DidAllocator>()
-        .single_mut(world)
-        .expect("one IOMMU")
-        .allocate()
-        .expect("VFs an IOMMU are fewer than domain IDs");
+/// A domain without mappings, for tenants of a class.
+fn spawn_domain(world: &mut World, table: u32, class: u32) -> (Entity, Context) {
+    let mut iommus = world.query::<(&mut DidAllocator, &mut IotlbState, &mut Walkers)>();
+    let (mut ids, mut iotlb, mut walkers) = iommus.single_mut(world).expect("one IOMMU");
+    let id = ids.allocate().expect("VFs an IOMMU are fewer than domain IDs");
+    with_iotlb!(&mut iotlb.0, |iotlb| iotlb.assign(id, class));
+    walkers.assign(id, class);
     let entity = world.spawn((Domain { id }, PageTable::new())).id();
     (entity, Context { domain: id, table })
 }

@@ -7,6 +7,7 @@ use crate::plan::{
     Audit, BatchSpec, BufferPlan, FrameLayout, HostClass, MachineSpec, ReportSpec, RunPlan, TenantPlan,
 };
 use crate::traffic::{Source, SourceRows};
+use crate::translation::ClassShare;
 use crate::units::Picoseconds;
 
 /// Intends nothing.
@@ -48,14 +49,17 @@ fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
         }],
         batch: BatchSpec::default(),
         audit: Audit::Full,
+        sabotage: None,
         report: ReportSpec::default(),
         log_requests: false,
         classes: vec!["all".to_owned()],
+        shares: vec![ClassShare::default()],
         tenants: Box::new(move |_, vf| TenantPlan {
             class: 0,
             attached: true,
             buffers: vec![buffer(vf.0)],
             streaming: None,
+            aims_at: None,
             source: Box::new(Silent),
         }),
         warm_up: Picoseconds::ZERO,

@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use hashbrown::HashTable;
 
 use super::replacement::Replacement;
+use super::sharing::{IotlbParts, IotlbSharing, Part};
 use super::spec::{IotlbIndex, IotlbSpec};
 use crate::domain::{Leaf, LeafSize, Permissions};
 use crate::hash::{mix64, reduce};
@@ -67,6 +68,7 @@ impl Entry {
 #[derive(Default)]
 struct WideSets {
     slots: HashTable<u32>,
+    /// Set by set; where classes have ways of their own, class by class in each.
     free: Vec<BinaryHeap<Reverse<u32>>>,
 }
 
@@ -79,6 +81,17 @@ pub struct IotlbCounters {
     pub invalidated: u64,
 }
 
+/// What came of a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// Nothing is cached.
+    Nowhere,
+    /// The leaf is, in a way that was free.
+    Free,
+    /// The leaf is, in the place of another, of this domain and leaf code.
+    Over((DomainId, u64)),
+}
+
 /// A set-associative cache of leaves under the replacement policy `P`.
 pub struct Iotlb<P> {
     /// Seven hash bits a way, eight ways a word: a look-up reads an entry only where they agree.
@@ -89,13 +102,26 @@ pub struct Iotlb<P> {
     policy: P,
     sets: u32,
     ways: u32,
-    index: IotlbIndex,
+    index: Index,
     /// Valid entries of each leaf size: sizes without any need no look-up.
     valid: [u32; 3],
     wide: Option<WideSets>,
+    /// 1 where classes of tenants have sets of their own, else 0.
+    sets_divided: u32,
+    /// How classes of tenants share it; `None` where every entry is free for all.
+    parts: Option<Box<IotlbParts>>,
     counters: IotlbCounters,
     /// What invalidations dropped, where somebody wants to know.
     dropped: Option<Vec<(DomainId, u64)>>,
+}
+
+/// How a leaf chooses its set.
+#[derive(Clone, Copy)]
+enum Index {
+    Iova,
+    Hash,
+    /// Among the sets of its domain's class.
+    OfClass(IotlbIndex),
 }
 
 /// Each of the lanes of a word of fingerprints.
@@ -177,6 +203,13 @@ impl Tag {
         self.code == other.code && self.domain == other.domain
     }
 
+    /// Its domain.
+    #[inline]
+    #[must_use]
+    pub fn domain(&self) -> DomainId {
+        self.domain
+    }
+
     /// The hash of both.
     #[inline]
     #[must_use]
@@ -229,9 +262,14 @@ impl<P: Replacement> Iotlb<P> {
             policy: P::new(sets, ways, seed),
             sets,
             ways,
-            index: spec.index,
+            index: match spec.index {
+                IotlbIndex::Iova => Index::Iova,
+                IotlbIndex::Hash => Index::Hash,
+            },
             valid: [0; 3],
             wide,
+            sets_divided: 0,
+            parts: None,
             counters: IotlbCounters::default(),
             dropped: None,
         }
@@ -250,8 +288,38 @@ impl<P: Replacement> Iotlb<P> {
     /// Whether exactly this leaf is cached.
     #[must_use]
     pub fn holds(&self, tag: &Tag) -> bool {
-        let set = self.set(tag.hash, base_of_code(tag.code), size_of_code(tag.code));
+        let set = self.set(tag.domain, tag.hash, base_of_code(tag.code), size_of_code(tag.code));
         self.find_in(set, tag).is_some()
+    }
+
+    /// The same, divided among classes of tenants as these parts say; none for an IOTLB that is free for all.
+    #[must_use]
+    pub fn divided(spec: &IotlbSpec, seed: u64, parts: &[Part]) -> Self {
+        let mut iotlb = Self::new(spec, seed);
+        if parts.is_empty() {
+            return iotlb;
+        }
+        let divided = IotlbParts::new(spec.sharing, parts);
+        if spec.sharing == IotlbSharing::Sets {
+            (iotlb.index, iotlb.sets_divided) = (Index::OfClass(spec.index), 1);
+        }
+        if let Some(wide) = &mut iotlb.wide
+            && spec.sharing == IotlbSharing::Ways
+        {
+            let of_set =
+                parts.iter().map(|part| (part.first..part.first + part.count).map(Reverse).collect());
+            let of_set: Vec<_> = of_set.collect();
+            wide.free = (0..iotlb.sets).flat_map(|_| of_set.clone()).collect();
+        }
+        iotlb.parts = Some(Box::new(divided));
+        iotlb
+    }
+
+    /// The domain belongs to a class of tenants from now on; before anything of it is cached.
+    pub fn assign(&mut self, domain: DomainId, class: u32) {
+        if let Some(parts) = &mut self.parts {
+            parts.classes.assign(domain, class);
+        }
     }
 
     /// Forgets what was counted so far.
@@ -273,24 +341,48 @@ impl<P: Replacement> Iotlb<P> {
 
     /// The set of a leaf of this size.
     #[inline]
-    fn set(&self, hash: u64, iova: Iova, size: LeafSize) -> u32 {
+    fn set(&self, domain: DomainId, hash: u64, iova: Iova, size: LeafSize) -> u32 {
         match self.index {
-            IotlbIndex::Hash => reduce(hash, self.sets),
-            IotlbIndex::Iova => (iova.0 >> size.shift()) as u32 & (self.sets - 1),
+            Index::Hash => reduce(hash, self.sets),
+            Index::Iova => (iova.0 >> size.shift()) as u32 & (self.sets - 1),
+            Index::OfClass(index) => self.set_of_class(index, domain, hash, iova, size),
         }
     }
 
-    /// The set of the 4 KiB page of `iova`, whose hash this is.
+    #[cold]
+    #[inline(never)]
+    fn set_of_class(
+        &self,
+        index: IotlbIndex,
+        domain: DomainId,
+        hash: u64,
+        iova: Iova,
+        size: LeafSize,
+    ) -> u32 {
+        let parts = self.parts.as_ref().expect("sets are divided");
+        let Part { first, count } = parts.parts[parts.classes.of(domain)];
+        first
+            + match index {
+                IotlbIndex::Hash => reduce(hash, count),
+                IotlbIndex::Iova => (iova.0 >> size.shift()) as u32 & (count - 1),
+            }
+    }
+
+    /// The set of the 4 KiB page of `iova`, whose hash this is, where classes have no sets of their own: for
+    /// look-ups while [`Self::holds_pages_only`].
     #[inline]
     #[must_use]
     pub fn set_of_page(&self, hash: u64, iova: Iova) -> u32 {
-        self.set(hash, iova, LeafSize::Size4K)
+        match self.index {
+            Index::Iova => (iova.0 >> LeafSize::Size4K.shift()) as u32 & (self.sets - 1),
+            Index::Hash | Index::OfClass(_) => reduce(hash, self.sets),
+        }
     }
 
     /// Set and way of exactly this leaf.
     fn find(&self, domain: DomainId, iova: Iova, size: LeafSize) -> Option<(u32, u32)> {
         let tag = Tag::new(domain, iova, size);
-        let set = self.set(tag.hash, iova, size);
+        let set = self.set(domain, tag.hash, iova, size);
         self.find_in(set, &tag).map(|way| (set, way))
     }
 
@@ -377,11 +469,12 @@ impl<P: Replacement> Iotlb<P> {
         None
     }
 
-    /// Whether every cached leaf is a 4 KiB page, so that [`Self::find_in`] finds what serves an address.
+    /// Whether every cached leaf is a 4 KiB page, so that [`Self::find_in`] finds what serves an address in its
+    /// [`Self::set_of_page`].
     #[inline]
     #[must_use]
     pub fn holds_pages_only(&self) -> bool {
-        self.valid[1] | self.valid[2] == 0
+        self.valid[1] | self.valid[2] | self.sets_divided == 0
     }
 
     /// The 4 KiB page of `iova` in this set and way; a hit for the replacement policy.
@@ -411,40 +504,38 @@ impl<P: Replacement> Iotlb<P> {
         self.fill_tag(&Tag::new(domain, leaf.base, leaf.size), Target::new(leaf));
     }
 
-    /// Caches a leaf that is not cached, by its tag, in the lowest invalid way, or in that of the policy's victim.
+    /// Caches a leaf that is not cached, by its tag, in the lowest invalid way, or in that of the policy's victim;
+    /// where classes share the IOTLB in parts, among the ways that its class may use. Where a class's quota is used
+    /// up and the set holds none of its entries, nothing is cached.
     pub fn fill_tag(&mut self, tag: &Tag, target: Target) {
         self.fill_noting(tag, target, |_| {});
     }
 
-    /// The same; returns domain and leaf code of the victim.
-    pub fn fill_over(&mut self, tag: &Tag, target: Target) -> Option<(DomainId, u64)> {
-        let mut victim = None;
-        self.fill_noting(tag, target, |entry| victim = Some((entry.domain, entry.code)));
-        victim
+    /// The same; says what came of it.
+    pub fn fill_over(&mut self, tag: &Tag, target: Target) -> Filled {
+        let mut filled = Filled::Nowhere;
+        self.fill_noting(tag, target, |before| {
+            filled = if before.code == 0 { Filled::Free } else { Filled::Over((before.domain, before.code)) };
+        });
+        filled
     }
 
+    /// The same; `note` sees what is in the way until then: an entry without a code where it is free.
     #[inline(always)]
-    fn fill_noting(&mut self, tag: &Tag, target: Target, note_victim: impl FnOnce(&Entry)) {
+    fn fill_noting(&mut self, tag: &Tag, target: Target, note: impl FnOnce(&Entry)) {
         let size = size_of_code(tag.code);
-        let set = self.set(tag.hash, base_of_code(tag.code), size);
+        let set = self.set(tag.domain, tag.hash, base_of_code(tag.code), size);
         debug_assert!(self.find_in(set, tag).is_none(), "one entry a leaf");
-        // Once every way is in use there is no free one to look for.
-        let full = self.valid_entries() as usize == self.entries.len();
-        let free = if full { None } else { self.free_way(set) };
-        let way = match free {
-            Some(way) => {
-                self.policy.on_fill(set, way);
-                way
-            }
-            None => {
-                let way = self.policy.replace(set);
-                self.counters.evictions += 1;
-                note_victim(&self.entries[(set * self.ways + way) as usize]);
-                self.forget(set * self.ways + way);
-                way
+        let way = if self.parts.is_none() {
+            self.make_room(set)
+        } else {
+            match self.make_room_for(tag.domain, set) {
+                Some(way) => way,
+                None => return,
             }
         };
         let slot = set * self.ways + way;
+        note(&self.entries[slot as usize]);
         self.entries[slot as usize] = Entry { code: tag.code, target, domain: tag.domain };
         self.valid[size as usize] += 1;
         if self.wide.is_some() {
@@ -452,6 +543,74 @@ impl<P: Replacement> Iotlb<P> {
         } else {
             self.set_fingerprint(set, way, fingerprint(tag.hash));
         }
+    }
+
+    /// The way of a set for a new entry, which is free for all.
+    #[inline(always)]
+    fn make_room(&mut self, set: u32) -> u32 {
+        // Once every way is in use there is no free one to look for.
+        let full = self.valid_entries() as usize == self.entries.len();
+        let free = if full { None } else { self.free_way(set) };
+        match free {
+            Some(way) => {
+                self.policy.on_fill(set, way);
+                way
+            }
+            None => {
+                let way = self.policy.replace(set);
+                self.counters.evictions += 1;
+                self.forget(set * self.ways + way);
+                way
+            }
+        }
+    }
+
+    /// The way of a set for a new entry of a domain, among those that its class may use, if there is one.
+    #[inline(never)]
+    fn make_room_for(&mut self, domain: DomainId, set: u32) -> Option<u32> {
+        let first_slot = (set * self.ways) as usize;
+        let parts = self.parts.as_deref()?;
+        let class = parts.classes.of(domain);
+        let Part { first, count } = parts.parts[class];
+        let by_ways = parts.by == IotlbSharing::Ways;
+        let at_quota = parts.by == IotlbSharing::Quota && parts.held[class] == count;
+        let way = match (by_ways, at_quota) {
+            (_, true) => None,
+            (true, _) => self.free_way_among(set, class, first..first + count),
+            (false, _) => self.free_way(set),
+        };
+        let way = match way {
+            Some(way) => way,
+            None => {
+                let Self { policy, entries, parts, ways, .. } = self;
+                let parts = parts.as_deref()?;
+                let own = |way: u32| parts.classes.of(entries[first_slot + way as usize].domain) == class;
+                let way = if by_ways {
+                    policy.victim_among(set, *ways, |way| (first..first + count).contains(&way))
+                } else if at_quota {
+                    let valid = |way: u32| entries[first_slot + way as usize].code != 0;
+                    policy.victim_among(set, *ways, |way| valid(way) && own(way))
+                } else {
+                    Some(policy.victim(set))
+                }?;
+                self.counters.evictions += 1;
+                self.forget(set * self.ways + way);
+                way
+            }
+        };
+        self.policy.on_fill(set, way);
+        self.parts.as_mut()?.held[class] += 1;
+        Some(way)
+    }
+
+    /// The lowest invalid way of the set among these, which are a class's own.
+    fn free_way_among(&mut self, set: u32, class: usize, ways: core::ops::Range<u32>) -> Option<u32> {
+        let classes = self.parts.as_ref()?.parts.len();
+        if let Some(wide) = &mut self.wide {
+            return wide.free[set as usize * classes + class].pop().map(|Reverse(way)| way);
+        }
+        let first_slot = set * self.ways;
+        ways.into_iter().find(|way| self.entries[(first_slot + way) as usize].code == 0)
     }
 
     #[inline(never)]
@@ -487,6 +646,18 @@ impl<P: Replacement> Iotlb<P> {
         if self.wide.is_some() {
             self.forget_wide(slot);
         }
+        if self.parts.is_some() {
+            self.forget_held(slot);
+        }
+    }
+
+    /// The class of an entry that goes holds one less.
+    #[cold]
+    #[inline(never)]
+    fn forget_held(&mut self, slot: u32) {
+        let Some(parts) = &mut self.parts else { return };
+        let class = parts.classes.of(self.entries[slot as usize].domain);
+        parts.held[class] -= 1;
     }
 
     #[inline(never)]
@@ -508,7 +679,11 @@ impl<P: Replacement> Iotlb<P> {
         self.set_fingerprint(set, way, 0);
         self.counters.invalidated += 1;
         if let Some(wide) = &mut self.wide {
-            wide.free[set as usize].push(Reverse(way));
+            let (classes, of_way) = match self.parts.as_deref() {
+                Some(parts) if parts.by == IotlbSharing::Ways => (parts.parts.len(), parts.part_of_way(way)),
+                _ => (1, 0),
+            };
+            wide.free[set as usize * classes + of_way].push(Reverse(way));
         }
     }
 

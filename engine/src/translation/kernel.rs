@@ -326,7 +326,7 @@ impl<P: Replacement, W: Walks, O: Observe> OrderedPass<'_, P, W, O> {
             self.observer.note_miss(&missed(now, None, end));
             return Walk { result, end, joined: true, taken_up: now };
         }
-        let taken_up = self.walkers.admission(now);
+        let taken_up = self.walkers.admission(now, context.domain);
         if taken_up > now {
             self.end_walks(taken_up);
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::replacement::ReplacementPolicy;
+use super::sharing::{IotlbSharing, Part, WalkerSharing};
 use crate::domain::LeafSize;
 use crate::error::SpecError;
 use crate::invalidation::InvalidationSpec;
@@ -143,6 +144,9 @@ pub struct IotlbSpec {
     pub replacement: ReplacementPolicy,
     /// How an address chooses its set: `iova` or `hash`. Default `hash`.
     pub index: IotlbIndex,
+    /// How classes of tenants share it: `shared`, or each with `ways` or `sets` of its own, or with a `quota` of
+    /// entries. Default `shared`.
+    pub sharing: IotlbSharing,
     /// Look-up latency in nanoseconds, paid by every translation. Default 2 (HyperTRIO, ISCA 2020).
     pub hit_ns: f64,
 }
@@ -154,6 +158,7 @@ impl Default for IotlbSpec {
             ways: Ways::Count(8),
             replacement: ReplacementPolicy::default(),
             index: IotlbIndex::Hash,
+            sharing: IotlbSharing::Shared,
             hit_ns: 2.0,
         }
     }
@@ -193,6 +198,20 @@ impl IotlbSpec {
         }
         self.replacement.validate("iommu.iotlb.ways", ways)?;
         SpecError::in_range("iommu.iotlb.hit_ns", self.hit_ns, 0.0, 1e6)
+    }
+
+    /// Checks that the index can choose among each class's sets.
+    pub(super) fn validate_parts_of_sets(&self, parts: &[Part]) -> Result<(), SpecError> {
+        match parts.iter().find(|part| self.index == IotlbIndex::Iova && !part.count.is_power_of_two()) {
+            None => Ok(()),
+            Some(part) => Err(SpecError::new(
+                "iommu.iotlb.sharing",
+                format!(
+                    "is \"sets\" and gives a class {} sets; the index \"iova\" needs a power of two",
+                    part.count
+                ),
+            )),
+        }
     }
 }
 
@@ -279,7 +298,7 @@ impl WalkCacheSpec {
     #[must_use]
     pub fn of_pages(&self) -> IotlbSpec {
         let Self { entries, ways, replacement } = *self;
-        IotlbSpec { entries, ways, replacement, index: IotlbIndex::Hash, hit_ns: 0.0 }
+        IotlbSpec { entries, ways, replacement, hit_ns: 0.0, ..IotlbSpec::default() }
     }
 
     fn validate(&self, section: &str) -> Result<(), SpecError> {
@@ -313,6 +332,9 @@ pub struct WalkersSpec {
     pub count: u32,
     /// Walks that can wait for a walker; a full queue stalls the look-ups. Default 64 (modelled).
     pub queue_entries: u32,
+    /// Whether classes of tenants share them: `shared`, or `classes` for walkers of its own for each. Default
+    /// `shared`.
+    pub sharing: WalkerSharing,
     /// How long a memory access takes, or a whole walk where `walk_ns` is given: `constant`, `exponential`
     /// or `empirical`. Default `constant`.
     pub latency: WalkLatency,
@@ -334,6 +356,7 @@ impl Default for WalkersSpec {
         Self {
             count: 16,
             queue_entries: 64,
+            sharing: WalkerSharing::Shared,
             latency: WalkLatency::default(),
             memory_ns: None,
             walk_ns: None,

@@ -181,7 +181,7 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
         let (began, end) = match pass.walkers.under_way(&tag) {
             Some(end) => (None, end),
             None => {
-                let admitted = pass.walkers.admission(now);
+                let admitted = pass.walkers.admission(now, context.domain);
                 if admitted > now {
                     return Err(Ended::Stalled(at, admitted));
                 }

@@ -117,7 +117,7 @@ impl Walks for FixedWalks {
     #[inline(always)]
     fn span(&mut self, walkers: &mut Walkers, miss: &Miss) -> WalkSpan {
         let WalkCost { time, accesses } = self.0[miss.size.unwrap_or(LeafSize::Size4K) as usize];
-        let start = walkers.next_start(miss.now);
+        let start = walkers.next_start(miss.now, miss.domain);
         WalkSpan { start, end: start + time, accesses }
     }
 }
@@ -148,7 +148,7 @@ impl Walks for VaryingWalks<'_> {
     fn span(&mut self, walkers: &mut Walkers, miss: &Miss) -> WalkSpan {
         let &Miss { now, domain, at, size, faults } = miss;
         let costs = self.costs;
-        let start = walkers.next_start(now);
+        let start = walkers.next_start(now, domain);
         let mut reads =
             Reads { latency: &costs.latency, walk: walkers.next_number(), over: start, accesses: 0 };
         if costs.whole {

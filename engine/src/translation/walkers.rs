@@ -4,6 +4,7 @@
 use bevy_ecs::component::Component;
 
 use super::iotlb::{Tag, Target};
+use super::sharing::{DomainClasses, Part};
 use super::spec::WalkersSpec;
 use crate::ids::{DomainId, Iova};
 use crate::ring::OrderedRing;
@@ -40,9 +41,9 @@ pub struct WalkerCounters {
     pub stall_ps: u64,
 }
 
-/// The walkers, their queue and the walks under way.
-#[derive(Component)]
-pub struct Walkers {
+/// Walkers that serve one queue.
+#[derive(Clone)]
+struct Pool {
     /// When each walker is free, the first first.
     free_at: OrderedRing<Picoseconds>,
     /// Starts of the last walks, as many as the queue has entries: once it is that long, a ring.
@@ -50,6 +51,53 @@ pub struct Walkers {
     /// Where the earliest of the starts is.
     earliest: usize,
     queue_entries: usize,
+}
+
+impl Pool {
+    /// Idle walkers.
+    fn new(walkers: u32, queue_entries: u32) -> Self {
+        let mut free_at = OrderedRing::new(walkers as usize);
+        (0..walkers).for_each(|_| free_at.insert(Picoseconds::ZERO, |at| *at));
+        Self { free_at, starts: Vec::new(), earliest: 0, queue_entries: queue_entries as usize }
+    }
+
+    /// When the queue takes another walk, at `now` or later.
+    #[inline(always)]
+    fn admission(&self, now: Picoseconds) -> Picoseconds {
+        if self.starts.len() < self.queue_entries { now } else { now.max(self.starts[self.earliest]) }
+    }
+
+    /// A walker is busy from `start` to `end`. Starts do not decrease: the earliest makes room for this one.
+    #[inline(always)]
+    fn start(&mut self, start: Picoseconds, end: Picoseconds) {
+        self.free_at.take_first();
+        self.free_at.insert(end, |at| *at);
+        if self.starts.len() < self.queue_entries {
+            self.starts.push(start);
+            return;
+        }
+        self.starts[self.earliest] = start;
+        self.earliest += 1;
+        if self.earliest == self.queue_entries {
+            self.earliest = 0;
+        }
+    }
+}
+
+/// Pools of walkers that classes of tenants have for their own.
+#[derive(Clone, Default)]
+struct ClassPools {
+    pools: Vec<Pool>,
+    classes: DomainClasses,
+}
+
+/// The walkers, their queues and the walks under way.
+#[derive(Component)]
+pub struct Walkers {
+    /// The walkers, where they are free for all.
+    pool: Pool,
+    /// Those of each class, where they are not.
+    of_classes: Option<Box<ClassPools>>,
     /// Pending walks in the order of their ends; ties as admitted.
     pending: OrderedRing<PendingWalk>,
     /// When the first pending walk ends; [`Picoseconds::MAX`] where there is none.
@@ -67,16 +115,15 @@ pub struct Walkers {
 }
 
 impl Walkers {
-    /// Idle walkers, whose counters start at the end of the warm-up.
+    /// Idle walkers, whose counters start at the end of the warm-up; `parts` are those of each class of tenants,
+    /// none where walkers are free for all.
     #[must_use]
-    pub fn new(spec: &WalkersSpec, warm_up: Picoseconds) -> Self {
-        let mut free_at = OrderedRing::new(spec.count as usize);
-        (0..spec.count).for_each(|_| free_at.insert(Picoseconds::ZERO, |at| *at));
+    pub fn new(spec: &WalkersSpec, parts: &[Part], warm_up: Picoseconds) -> Self {
+        let pools = parts.iter().map(|part| Pool::new(part.count, spec.queue_entries));
+        let pools = ClassPools { pools: pools.collect(), classes: DomainClasses::default() };
         let mut walkers = Self {
-            free_at,
-            starts: Vec::new(),
-            earliest: 0,
-            queue_entries: spec.queue_entries as usize,
+            pool: Pool::new(spec.count, spec.queue_entries),
+            of_classes: (!parts.is_empty()).then(|| Box::new(pools)),
             pending: OrderedRing::new(spec.count as usize),
             next_end: Picoseconds::MAX,
             tags: TagCounts::default(),
@@ -95,6 +142,46 @@ impl Walkers {
         walkers
     }
 
+    /// The domain belongs to a class of tenants from now on; before any walk for it.
+    pub fn assign(&mut self, domain: DomainId, class: u32) {
+        if let Some(of_classes) = &mut self.of_classes {
+            of_classes.classes.assign(domain, class);
+        }
+    }
+
+    /// The walkers that serve a domain.
+    #[inline(always)]
+    fn pool(&self, domain: DomainId) -> &Pool {
+        if self.of_classes.is_none() { &self.pool } else { self.pool_of_class(domain) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pool_of_class(&self, domain: DomainId) -> &Pool {
+        let of_classes = self.of_classes.as_ref().expect("walkers are divided");
+        &of_classes.pools[of_classes.classes.of(domain)]
+    }
+
+    /// See [`Self::pool`].
+    #[inline(always)]
+    fn pool_mut(&mut self, domain: DomainId) -> &mut Pool {
+        if self.of_classes.is_none() { &mut self.pool } else { self.pool_of_class_mut(domain) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pool_of_class_mut(&mut self, domain: DomainId) -> &mut Pool {
+        let of_classes = self.of_classes.as_mut().expect("walkers are divided");
+        &mut of_classes.pools[of_classes.classes.of(domain)]
+    }
+
+    /// When each walker is free.
+    fn free_at(&self) -> impl Iterator<Item = &Picoseconds> {
+        let of_classes = self.of_classes.iter().flat_map(|of_classes| &of_classes.pools);
+        let all = self.of_classes.is_none().then_some(&self.pool);
+        all.into_iter().chain(of_classes).flat_map(|pool| pool.free_at.iter())
+    }
+
     /// Whether what ended at `end`, and fills nothing, was the warm-up.
     #[inline]
     #[must_use]
@@ -107,7 +194,7 @@ impl Walkers {
     pub fn end_warm_up(&mut self) {
         let warm_up = core::mem::replace(&mut self.warm_up, Picoseconds::MAX);
         self.counters = WalkerCounters {
-            busy_ps: self.free_at.iter().map(|free_at| free_at.saturating_sub(warm_up).0).sum(),
+            busy_ps: self.free_at().map(|free_at| free_at.saturating_sub(warm_up).0).sum(),
             stall_ps: self.stalled_until.saturating_sub(warm_up).0,
             ..WalkerCounters::default()
         };
@@ -168,24 +255,24 @@ impl Walkers {
         });
     }
 
-    /// When a look-up at `now` can put a walk into the queue: `now`, or when an entry becomes free.
+    /// When a look-up at `now` can put a walk for a domain into the queue: `now`, or when an entry becomes free.
     #[inline]
-    pub fn admission(&mut self, now: Picoseconds) -> Picoseconds {
-        if self.starts.len() < self.queue_entries || self.starts[self.earliest] <= now {
+    pub fn admission(&mut self, now: Picoseconds, domain: DomainId) -> Picoseconds {
+        let vacated = self.pool(domain).admission(now);
+        if vacated == now {
             return now;
         }
-        let vacated = self.starts[self.earliest];
         self.counters.stalls += 1;
         self.counters.stall_ps += (vacated - now).0;
         self.stalled_until = vacated;
         vacated
     }
 
-    /// When a walk that is put into the queue at `now` starts: walkers serve the queue in order.
+    /// When a walk for a domain that is put into the queue at `now` starts: walkers serve the queue in order.
     #[inline]
     #[must_use]
-    pub fn next_start(&self, now: Picoseconds) -> Picoseconds {
-        self.free_at.first().map_or(now, |free_at| now.max(*free_at))
+    pub fn next_start(&self, now: Picoseconds, domain: DomainId) -> Picoseconds {
+        self.pool(domain).free_at.first().map_or(now, |free_at| now.max(*free_at))
     }
 
     /// The number of the next walk whose time varies.
@@ -199,9 +286,7 @@ impl Walkers {
     #[inline(always)]
     pub fn start(&mut self, now: Picoseconds, tag: Tag, fills: Option<Target>, span: WalkSpan) {
         let WalkSpan { start, end, accesses } = span;
-        self.free_at.take_first();
-        self.free_at.insert(end, |at| *at);
-        self.note_start(start);
+        self.pool_mut(tag.domain()).start(start, end);
         self.pending.insert(PendingWalk { end, tag, fills }, |walk| walk.end);
         self.next_end = self.next_end.min(end);
         self.tags.add(&tag);
@@ -210,20 +295,6 @@ impl Walkers {
         self.counters.accesses += u64::from(accesses);
         self.counters.busy_ps += (end - start).0;
         self.counters.wait_ps += (start - now).0;
-    }
-
-    /// Starts do not decrease: the earliest makes room for this one.
-    #[inline]
-    fn note_start(&mut self, start: Picoseconds) {
-        if self.starts.len() < self.queue_entries {
-            self.starts.push(start);
-            return;
-        }
-        self.starts[self.earliest] = start;
-        self.earliest += 1;
-        if self.earliest == self.queue_entries {
-            self.earliest = 0;
-        }
     }
 }
 

@@ -13,8 +13,9 @@ use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec, ReportSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
-    FaultQueueSpec, FullWord, IommuMode, IommuSpec, IotlbIndex, IotlbSpec, WalkCacheSpec, WalkCachesSpec,
-    WalkLatency, WalkersSpec, Ways, replacement::ReplacementPolicy,
+    ClassShare, FaultQueueSpec, FullWord, IommuMode, IommuSpec, IotlbIndex, IotlbSharing, IotlbSpec,
+    WalkCacheSpec, WalkCachesSpec, WalkLatency, WalkerSharing, WalkersSpec, Ways,
+    replacement::ReplacementPolicy,
 };
 use portcullis_engine::units::Picoseconds;
 use proptest::prelude::*;
@@ -60,6 +61,8 @@ pub struct Case {
     pub attribution: bool,
     /// Whether it is asked why look-ups miss.
     pub miss_causes: bool,
+    /// The classes of tenants, which the VFs of the host belong to in turn.
+    pub classes: Vec<ClassShare>,
     /// When counting starts.
     pub warm_up_ps: u64,
     pub seed: u64,
@@ -70,6 +73,27 @@ pub struct Case {
 }
 
 impl Case {
+    /// The class of a VF of the case, and what the classes are called.
+    pub fn class_of(&self, vf: usize) -> usize {
+        (self.first_vf + vf) % self.classes.len()
+    }
+
+    /// See above.
+    pub fn class_names(&self) -> Vec<String> {
+        (0..self.classes.len()).map(|class| format!("c{class}")).collect()
+    }
+
+    /// Where the classes' parts do not come out, what they share is free for all.
+    fn share_freely_what_cannot_be_divided(&mut self) {
+        let names = self.class_names();
+        if self.machine.parts(&names, &self.classes).is_err() {
+            self.machine.iommu.iotlb.sharing = IotlbSharing::Shared;
+        }
+        if self.machine.parts(&names, &self.classes).is_err() {
+            self.machine.iommu.walkers.sharing = WalkerSharing::Shared;
+        }
+    }
+
     /// What no machine with streaming mappings can have.
     fn leave_out_what_does_not_go_with_streams(&mut self) {
         self.warm_up_ps = 0;
@@ -100,6 +124,7 @@ impl Case {
                 streams: self.streams[vfs].to_vec(),
                 attribution: self.attribution,
                 miss_causes: self.miss_causes,
+                classes: self.classes.clone(),
                 warm_up_ps: self.warm_up_ps,
                 seed: self.seed,
                 iommu,
@@ -123,8 +148,15 @@ fn iotlb() -> impl Strategy<Value = IotlbSpec> {
         (1u32..30).prop_map(|entries| (entries, Ways::Full(FullWord::Full))),
     ];
     let policy = prop::sample::select(POLICIES.to_vec());
-    (shape, policy, any::<bool>(), grid_ns(0..4))
-        .prop_map(|((entries, ways), replacement, hashed, hit_ns)| IotlbSpec {
+    let sharing = prop_oneof![
+        3 => Just(IotlbSharing::Shared),
+        1 => Just(IotlbSharing::Ways),
+        1 => Just(IotlbSharing::Sets),
+        1 => Just(IotlbSharing::Quota),
+    ];
+    (shape, policy, any::<bool>(), grid_ns(0..4), sharing)
+        .prop_map(|((entries, ways), replacement, hashed, hit_ns, sharing)| IotlbSpec {
+            sharing,
             entries,
             ways,
             replacement,
@@ -143,10 +175,11 @@ fn walkers() -> impl Strategy<Value = WalkersSpec> {
         4 => (grid_ns(1..20), exponential).prop_map(|(ns, latency)| (latency, Some(ns), None, None)),
         2 => list.prop_map(|list| (WalkLatency::Empirical, None, None, Some(list))),
     ];
-    (1u32..5, 1u32..6, times).prop_map(
-        |(count, queue_entries, (latency, memory_ns, walk_ns, empirical_ns))| WalkersSpec {
+    (1u32..5, 1u32..6, times, prop::bool::weighted(0.3)).prop_map(
+        |(count, queue_entries, (latency, memory_ns, walk_ns, empirical_ns), divided)| WalkersSpec {
             count,
             queue_entries,
+            sharing: if divided { WalkerSharing::Classes } else { WalkerSharing::Shared },
             latency,
             memory_ns,
             walk_ns,
@@ -396,6 +429,17 @@ fn streaming() -> impl Strategy<Value = StreamingPlan> {
     )
 }
 
+/// Classes of tenants: one, or several with shares or without.
+fn classes() -> impl Strategy<Value = Vec<ClassShare>> {
+    let share = || prop::option::of(prop::sample::select(vec![0.25, 0.5, 0.75]));
+    let class = (share(), share()).prop_map(|(iotlb, walkers)| ClassShare { iotlb, walkers });
+    prop_oneof![
+        1 => Just(vec![ClassShare::default()]),
+        2 => Just(vec![ClassShare::default(); 2]),
+        3 => prop::collection::vec(class, 2..4),
+    ]
+}
+
 /// None, or one that ends in the midst of things, on the grid or beside it.
 fn warm_up_ps() -> impl Strategy<Value = u64> {
     let on_grid = (0u64..120).prop_map(|steps| steps * GRID_NS * 1_000);
@@ -404,9 +448,10 @@ fn warm_up_ps() -> impl Strategy<Value = u64> {
 
 /// A random case.
 pub fn case() -> impl Strategy<Value = Case> {
-    let seeds = (any::<u64>(), warm_up_ps(), any::<[bool; 2]>());
+    let asked = any::<[bool; 2]>();
+    let seeds = (any::<u64>(), warm_up_ps(), classes(), asked);
     (machine(), buffers(), seeds, any::<bool>()).prop_flat_map(|(machine, buffers, seeds, loops)| {
-        let (seed, warm_up_ps, [attribution, miss_causes]) = seeds;
+        let (seed, warm_up_ps, classes, [attribution, miss_causes]) = seeds;
         let can_tell = ReportSpec { miss_causes, ..ReportSpec::default() }.validate_on(&machine).is_ok();
         let vfs = machine.topology.vfs_per_host() as usize;
         let traffic = prop::collection::vec(intents(), vfs);
@@ -430,11 +475,13 @@ pub fn case() -> impl Strategy<Value = Case> {
                 streams,
                 attribution,
                 miss_causes: miss_causes && can_tell,
+                classes: classes.clone(),
                 warm_up_ps,
                 seed,
                 iommu: 0,
                 first_vf: 0,
             };
+            case.share_freely_what_cannot_be_divided();
             if case.streams.iter().any(Option::is_some) {
                 case.leave_out_what_does_not_go_with_streams();
             }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use portcullis_engine::domain::Leaf;
 use portcullis_engine::translation::{FullWord, IotlbSpec, Ways, leaf_code};
 
-use crate::engine::CLASSES;
 use crate::plain_iotlb::PlainIotlb;
 
 /// Picoseconds by cause, in the order of `Cause::ALL`.
 pub type Split = [u64; 9];
+
+/// Evictions by the class that evicts and the class that is evicted.
+pub type Evictions = [[u64; 3]; 3];
 
 /// Misses by cause: cold, capacity, conflict, invalidation.
 pub type Missed = [u64; 4];
@@ -76,7 +78,7 @@ pub struct Book {
     pub hears_hits: bool,
     /// Whether what is dropped is told from what is evicted.
     pub knows_invalidations: bool,
-    pub evictions: [[u64; CLASSES.len()]; CLASSES.len()],
+    pub evictions: Evictions,
 }
 
 fn key(domain: u32, leaf: &Leaf) -> (u32, u64) {
@@ -112,14 +114,23 @@ impl Book {
         }
     }
 
-    /// A leaf was cached for a class, perhaps over another.
-    pub fn fill(&mut self, domain: u32, leaf: Leaf, class: usize, over: Option<(u32, Leaf)>, counts: bool) {
-        if let Some((of_other, other)) = over
+    /// A walk for a class found a leaf, and the IOTLB cached it, perhaps over another, or did not.
+    pub fn fill(
+        &mut self,
+        domain: u32,
+        leaf: Leaf,
+        class: usize,
+        cached: Option<Option<(u32, Leaf)>>,
+        counts: bool,
+    ) {
+        if let Some(Some((of_other, other))) = cached
             && let Some(Past::CachedBy(victim)) = self.past.insert(key(of_other, &other), Past::Evicted)
         {
             self.evictions[class][victim] += u64::from(counts);
         }
-        self.past.insert(key(domain, &leaf), Past::CachedBy(class));
+        if cached.is_some() {
+            self.past.insert(key(domain, &leaf), Past::CachedBy(class));
+        }
         if !self.full.holds_leaf(domain, &leaf) {
             self.full.fill(domain, leaf);
         }

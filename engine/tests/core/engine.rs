@@ -89,14 +89,6 @@ impl Source for Listed {
     }
 }
 
-/// Classes of tenants.
-pub const CLASSES: [&str; 2] = ["even", "odd"];
-
-/// The class of a VF, by its index within the host.
-pub fn class_of(vf: usize) -> usize {
-    vf % CLASSES.len()
-}
-
 /// The plan of a case, cut into batches of `batch_requests`.
 pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let requests = case.traffic.iter().map(|intents| intents.len() as u64).sum::<u64>().max(1);
@@ -104,6 +96,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let traffic: Vec<_> = case.traffic.iter().cloned().map(Arc::new).collect();
     let (buffers, attached, loops) = (case.buffers.clone(), case.attached.clone(), case.loops.clone());
     let streams = case.streams.clone();
+    let classes = case.classes.len() as u32;
     RunPlan {
         name: "case".to_owned(),
         seed: case.seed,
@@ -114,6 +107,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         }],
         batch: BatchSpec { batch_requests, visit_requests: 100 },
         audit: Audit::Full,
+        sabotage: None,
         report: ReportSpec {
             windows: 7,
             tenant_windows: true,
@@ -122,12 +116,14 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
             miss_causes: case.miss_causes,
         },
         log_requests: true,
-        classes: CLASSES.map(str::to_owned).to_vec(),
+        classes: case.class_names(),
+        shares: case.classes.clone(),
         tenants: Box::new(move |_, vf| TenantPlan {
-            class: class_of(vf.0 as usize) as u32,
+            class: vf.0 % classes,
             attached: attached[vf.0 as usize],
             buffers: buffers.clone(),
             streaming: streams[vf.0 as usize].clone(),
+            aims_at: None,
             source: Box::new(Listed::new(Arc::clone(&traffic[vf.0 as usize]), loops[vf.0 as usize].clone())),
         }),
         expected_requests: requests,

@@ -6,7 +6,7 @@ use portcullis_engine::table::Column;
 use proptest::prelude::*;
 
 use crate::case::{Case, case};
-use crate::causes::Missed;
+use crate::causes::{Evictions, Missed};
 use crate::engine::{Outcome, domains, numbers, run, tenant_sum};
 use crate::reference::{Counters, Fate, Reference, Rule};
 
@@ -127,7 +127,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         invalidated: summary.iotlb_invalidated,
         exposure_ps: (summary.exposure_frame_us * 1e6).round() as u64,
         overrun: summary.stale_total - stale_rows,
-        evicted: evicted(outcome),
+        evicted: evicted(case, outcome),
     };
     if counters != *expected_counters {
         return Some(format!("reference {expected_counters:?}, engine {counters:?}"));
@@ -143,12 +143,14 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
 }
 
 /// Evictions by class, as the engine tells.
-fn evicted(outcome: &Outcome) -> [[u64; 2]; 2] {
-    match *numbers(&outcome.evictions, "evictions") {
-        [] => Default::default(),
-        [a, b, c, d] => [[a, b], [c, d]],
-        _ => panic!("a row for each pair of classes"),
+fn evicted(case: &Case, outcome: &Outcome) -> Evictions {
+    let (counts, classes) = (numbers(&outcome.evictions, "evictions"), case.classes.len());
+    assert_eq!(counts.len(), if case.miss_causes { classes * classes } else { 0 }, "a row for each pair");
+    let mut evictions = Evictions::default();
+    for (at, count) in counts.into_iter().enumerate() {
+        evictions[at / classes][at % classes] = count;
     }
+    evictions
 }
 
 /// What differs in what is told of causes, VF by VF.

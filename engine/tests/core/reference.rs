@@ -13,11 +13,10 @@ use portcullis_engine::link::{Retire, WriteOrder};
 use portcullis_engine::memory::llc_set;
 use portcullis_engine::request::{Fault, Op};
 use portcullis_engine::topology::DomainScope;
-use portcullis_engine::translation::{IommuMode, WalkLatency, leaf_code};
+use portcullis_engine::translation::{IommuMode, Part, WalkLatency, leaf_code};
 
 use crate::case::{Case, Intent, STREAM_BASE};
-use crate::causes::{Answer, Blocked, Book, COLD, INVALIDATION, Missed, Note, Split};
-use crate::engine::class_of;
+use crate::causes::{Answer, Blocked, Book, COLD, Evictions, INVALIDATION, Missed, Note, Split};
 use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 
 /// The rules of the model that can be broken one by one.
@@ -78,6 +77,8 @@ pub enum Rule {
     AddressesAreReusedInOrder,
     FramesAreReusedInTurn,
     LateRequestsMapNothing,
+    ClassesKeepToTheirParts,
+    ClassesHaveTheirOwnWalkers,
     WhoIsBehindWaitsForTheSame,
     RateLimitsAreOfTheLink,
     VfSlotsHold,
@@ -94,7 +95,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 68] = [
+    pub const ALL: [Self; 70] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -150,6 +151,8 @@ impl Rule {
         Self::AddressesAreReusedInOrder,
         Self::FramesAreReusedInTurn,
         Self::LateRequestsMapNothing,
+        Self::ClassesKeepToTheirParts,
+        Self::ClassesHaveTheirOwnWalkers,
         Self::WhoIsBehindWaitsForTheSame,
         Self::RateLimitsAreOfTheLink,
         Self::VfSlotsHold,
@@ -214,7 +217,7 @@ pub struct Counters {
     pub walk_wait_ps: u64,
     pub stall_ps: u64,
     /// By the class that evicts and the class that is evicted; zeros where nobody asks.
-    pub evicted: [[u64; 2]; 2],
+    pub evicted: Evictions,
 }
 
 impl Counters {
@@ -403,13 +406,18 @@ pub struct Reference<'a> {
     resume_at: Option<u64>,
     /// Since when that DMA is stalled.
     stalled_since: u64,
+    /// The pool of walkers whose queue is full.
+    stalled_by: usize,
     iotlb: PlainIotlb,
     /// By level; regions lie in them as pages do.
     walk_caches: BTreeMap<u8, PlainIotlb>,
     latency_seed: u64,
     walks: Vec<Walk>,
-    walk_queue: VecDeque<usize>,
-    walkers_busy: u32,
+    /// Walks that wait, by the pool of walkers that serves them.
+    walk_queues: Vec<VecDeque<usize>>,
+    walkers_busy: Vec<u32>,
+    /// How many walkers each pool has: one pool, or one a class of tenants.
+    walkers: Vec<u32>,
     lookups: usize,
     fault_queue: VecDeque<u64>,
     fault_server_free: u64,
@@ -482,6 +490,16 @@ impl<'a> Reference<'a> {
             _ => None,
         };
         let iommu_seed = mix64(case.seed ^ mix64(u64::from(case.iommu) << 32 | 1));
+        let parts = machine.parts(&case.class_names(), &case.classes).expect("parts that come out");
+        let counts = |parts: &[Part]| parts.iter().map(|part| part.count).collect::<Vec<_>>();
+        let mut walkers = counts(&parts.walkers);
+        if walkers.is_empty() || broken == Some(Rule::ClassesHaveTheirOwnWalkers) {
+            walkers = vec![machine.iommu.walkers.count];
+        }
+        let mut iotlb = PlainIotlb::new(&machine.iommu.iotlb, iommu_seed, broken_in_iotlb);
+        if broken != Some(Rule::ClassesKeepToTheirParts) {
+            iotlb.divide(counts(&parts.iotlb), (0..vfs).map(|vf| case.class_of(vf)).collect());
+        }
         let mut reference = Self {
             case,
             broken,
@@ -524,7 +542,8 @@ impl<'a> Reference<'a> {
             input: VecDeque::new(),
             resume_at: None,
             stalled_since: 0,
-            iotlb: PlainIotlb::new(&machine.iommu.iotlb, iommu_seed, broken_in_iotlb),
+            stalled_by: 0,
+            iotlb,
             walk_caches: machine
                 .iommu
                 .walk_caches
@@ -539,8 +558,9 @@ impl<'a> Reference<'a> {
                 .collect(),
             latency_seed: mix64(iommu_seed ^ 0x5EED_0F3A_1C5A_11E5),
             walks: Vec::new(),
-            walk_queue: VecDeque::new(),
-            walkers_busy: 0,
+            walk_queues: vec![VecDeque::new(); walkers.len()],
+            walkers_busy: vec![0; walkers.len()],
+            walkers,
             lookups: 0,
             fault_queue: VecDeque::new(),
             fault_server_free: 0,
@@ -1007,13 +1027,14 @@ impl<'a> Reference<'a> {
             self.wait_for(id, walk);
             return Some(self.checked(id, at, intent, found));
         }
-        let walkers = &self.case.machine.iommu.walkers;
+        let queue_entries = self.case.machine.iommu.walkers.queue_entries;
         let bounded = self.holds(Rule::WalkersQueueIsBounded);
-        let full =
-            self.walkers_busy == walkers.count && self.walk_queue.len() as u32 >= walkers.queue_entries;
+        let pool = self.pool(domain);
+        let full = self.walkers_busy[pool] == self.walkers[pool]
+            && self.walk_queues[pool].len() as u32 >= queue_entries;
         if full && bounded {
             self.counters.queue_stalls += self.counted(self.now);
-            self.stalled_since = self.now;
+            (self.stalled_since, self.stalled_by) = (self.now, pool);
             return None;
         }
         self.fates[id.0][id.1].misses += 1;
@@ -1023,7 +1044,7 @@ impl<'a> Reference<'a> {
         self.note_miss(id, cause);
         let walk = self.start_walk(domain, code, found, granted, (at, leaf_level));
         self.walks[walk].cause = cause;
-        let class = class_of(self.case.first_vf + id.0);
+        let class = self.case.class_of(id.0);
         self.walks[walk].class = if self.holds(Rule::WhoStartsTheWalkEvicts) { class } else { 0 };
         self.wait_for(id, walk);
         Some(self.checked(id, at, intent, found))
@@ -1189,15 +1210,21 @@ impl<'a> Reference<'a> {
         if self.holds(Rule::WalkCachesLookedUpAtTheMiss) {
             self.plan_walk(walk);
         }
-        if self.walkers_busy < self.case.machine.iommu.walkers.count {
-            self.walkers_busy += 1;
+        let pool = self.pool(domain);
+        if self.walkers_busy[pool] < self.walkers[pool] {
+            self.walkers_busy[pool] += 1;
             self.begin_walk(walk);
         } else if self.holds(Rule::WalkersServeInOrder) {
-            self.walk_queue.push_back(walk);
+            self.walk_queues[pool].push_back(walk);
         } else {
-            self.walk_queue.push_front(walk);
+            self.walk_queues[pool].push_front(walk);
         }
         walk
+    }
+
+    /// The pool of walkers that serves a domain: a VF has one of its own, numbered from 1, where classes matter.
+    fn pool(&self, domain: u32) -> usize {
+        if self.walkers.len() == 1 { 0 } else { self.case.class_of(domain as usize - 1) }
     }
 
     /// Looks up the walk caches, and notes what is left to read.
@@ -1274,7 +1301,7 @@ impl<'a> Reference<'a> {
             {
                 self.walks[other].waiting.push((level, walk));
                 if !self.holds(Rule::WhoWaitsHoldsItsWalker) {
-                    self.walker_is_free();
+                    self.walker_is_free(walk);
                 }
             }
             _ => self.next_access(walk),
@@ -1344,16 +1371,18 @@ impl<'a> Reference<'a> {
         let go_on: Vec<(u8, usize)> = go_on;
         for (_, waiting) in go_on {
             if !self.holds(Rule::WhoWaitsHoldsItsWalker) {
-                self.walkers_busy += 1;
+                let pool = self.pool(self.walks[waiting].domain);
+                self.walkers_busy[pool] += 1;
             }
             self.next_access(waiting);
         }
     }
 
-    fn walker_is_free(&mut self) {
-        self.walkers_busy -= 1;
-        if let Some(next) = self.walk_queue.pop_front() {
-            self.walkers_busy += 1;
+    fn walker_is_free(&mut self, walk: usize) {
+        let pool = self.pool(self.walks[walk].domain);
+        self.walkers_busy[pool] -= 1;
+        if let Some(next) = self.walk_queues[pool].pop_front() {
+            self.walkers_busy[pool] += 1;
             self.begin_walk(next);
         }
     }
@@ -1371,7 +1400,7 @@ impl<'a> Reference<'a> {
             self.fill_walk_cache(walk, level);
         }
         self.counters.walker_busy_ps += self.counted_time(self.walks[walk].began_at, self.now);
-        self.walker_is_free();
+        self.walker_is_free(walk);
         let known = self.now + ps(self.case.machine.iommu.iotlb.hit_ns);
         for id in waiters {
             let translation = &mut self.translations[id.0][id.1];
@@ -1385,7 +1414,9 @@ impl<'a> Reference<'a> {
             *time == self.now && matches!(event, Event::WalkEnd { .. })
         });
         // Every walk that ends now fills before a stalled look-up goes on.
-        if self.resume_at.is_some() && !another {
+        let queue_entries = self.case.machine.iommu.walkers.queue_entries as usize;
+        let vacated = self.walk_queues[self.stalled_by].len() < queue_entries;
+        if self.resume_at.is_some() && vacated && !another {
             self.at(self.now, Event::Resume);
         }
     }
@@ -1394,9 +1425,9 @@ impl<'a> Reference<'a> {
     fn fill(&mut self, walk: usize) {
         let Walk { domain, leaf, class, .. } = self.walks[walk];
         let leaf = leaf.expect("only leaves are filled");
-        let over = self.iotlb.fill(domain, leaf);
+        let cached = self.iotlb.fill(domain, leaf);
         let counts = self.counted(self.now) == 1;
-        self.book.fill(domain, leaf, class, over, counts);
+        self.book.fill(domain, leaf, class, cached, counts);
     }
 
     fn note(&mut self, id: Id) -> &mut Note {

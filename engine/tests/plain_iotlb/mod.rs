@@ -5,7 +5,7 @@ use portcullis_engine::domain::{Leaf, LeafSize};
 use portcullis_engine::hash::{mix64, reduce};
 use portcullis_engine::ids::Iova;
 use portcullis_engine::translation::replacement::ReplacementPolicy;
-use portcullis_engine::translation::{IotlbIndex, IotlbSpec, leaf_code};
+use portcullis_engine::translation::{IotlbIndex, IotlbSharing, IotlbSpec, leaf_code};
 
 /// The policies that have a plain twin here. One without is held to the contract of all policies only
 /// (`engine/src/translation/replacement/tests.rs`).
@@ -41,6 +41,10 @@ pub struct PlainIotlb {
     uses: u64,
     draws: Vec<u64>,
     trees: Vec<Vec<bool>>,
+    /// How many ways, sets or entries each class of tenants has; none where all are free for all.
+    parts: Vec<u32>,
+    /// The class of the domain that has this number less one.
+    classes: Vec<usize>,
     /// Valid entries replaced.
     pub evictions: u64,
     /// Entries dropped by invalidations.
@@ -59,9 +63,31 @@ impl PlainIotlb {
             uses: 0,
             draws: vec![0; sets],
             trees: vec![vec![false; 2 * ways]; sets],
+            parts: Vec::new(),
+            classes: Vec::new(),
             evictions: 0,
             invalidated: 0,
         }
+    }
+
+    /// Divides it among classes of tenants.
+    #[allow(dead_code, reason = "in a replay there are no classes")]
+    pub fn divide(&mut self, parts: Vec<u32>, classes: Vec<usize>) {
+        (self.parts, self.classes) = (parts, classes);
+    }
+
+    fn class(&self, domain: u32) -> usize {
+        self.classes[domain as usize - 1]
+    }
+
+    /// The ways, or the sets, that are a domain's own, where these are what is divided.
+    fn own(&self, domain: u32, by: IotlbSharing, all: usize) -> core::ops::Range<usize> {
+        if self.parts.is_empty() || self.spec.sharing != by {
+            return 0..all;
+        }
+        let class = self.class(domain);
+        let before: u32 = self.parts[..class].iter().sum();
+        before as usize..(before + self.parts[class]) as usize
     }
 
     fn holds(&self, rule: IotlbRule) -> bool {
@@ -69,13 +95,15 @@ impl PlainIotlb {
     }
 
     fn set_of(&self, domain: u32, base: Iova, size: LeafSize) -> usize {
-        match self.spec.index {
-            IotlbIndex::Iova => (base.0 / size.bytes()) as usize % self.sets.len(),
-            IotlbIndex::Hash => {
-                let mixed = u64::from(domain).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                reduce(mix64(leaf_code(base, size) ^ mixed), self.spec.sets()) as usize
+        let own = self.own(domain, IotlbSharing::Sets, self.sets.len());
+        own.start
+            + match self.spec.index {
+                IotlbIndex::Iova => (base.0 / size.bytes()) as usize % own.len(),
+                IotlbIndex::Hash => {
+                    let mixed = u64::from(domain).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                    reduce(mix64(leaf_code(base, size) ^ mixed), own.len() as u32) as usize
+                }
             }
-        }
     }
 
     /// The cached leaf that serves the address, the smallest first.
@@ -108,18 +136,29 @@ impl PlainIotlb {
     }
 
     /// Caches a leaf: over an entry for the same one, in an invalid way, or over a victim, which is returned.
-    pub fn fill(&mut self, domain: u32, leaf: Leaf) -> Option<(u32, Leaf)> {
+    pub fn fill(&mut self, domain: u32, leaf: Leaf) -> Option<Option<(u32, Leaf)>> {
         let set = self.set_of(domain, leaf.base, leaf.size);
         let there = self.sets[set]
             .iter()
             .position(|entry| entry.is_some_and(|entry| entry.is(domain, leaf.base, leaf.size)));
-        let invalid = self.sets[set].iter().position(Option::is_none);
-        let all_valid_or_ignored =
-            invalid.is_none() || (!self.holds(IotlbRule::InvalidWaysFirst) && self.sets[set][0].is_some());
+        let mut ways: Vec<usize> = self.own(domain, IotlbSharing::Ways, self.sets[set].len()).collect();
+        if !self.parts.is_empty() && self.spec.sharing == IotlbSharing::Quota {
+            let is_own = |entry: &Option<Entry>| {
+                entry.is_some_and(|entry| self.class(entry.domain) == self.class(domain))
+            };
+            let held = self.sets.iter().flatten().filter(|entry| is_own(entry)).count();
+            if held >= self.parts[self.class(domain)] as usize {
+                ways.retain(|way| is_own(&self.sets[set][*way]));
+            }
+        }
+        let first = ways.first()?;
+        let invalid = ways.iter().copied().find(|way| self.sets[set][*way].is_none());
+        let all_valid_or_ignored = invalid.is_none()
+            || (!self.holds(IotlbRule::InvalidWaysFirst) && self.sets[set][*first].is_some());
         let way = match there {
             Some(way) => way,
             None if all_valid_or_ignored => {
-                let way = self.victim(set);
+                let way = self.victim(set, &ways);
                 self.evictions += u64::from(self.sets[set][way].is_some());
                 way
             }
@@ -127,7 +166,7 @@ impl PlainIotlb {
         };
         let before = self.sets[set][way].replace(Entry { domain, leaf, used: 0 });
         self.note_use(set, way, true);
-        before.filter(|_| there.is_none()).map(|entry| (entry.domain, entry.leaf))
+        Some(before.filter(|_| there.is_none()).map(|entry| (entry.domain, entry.leaf)))
     }
 
     fn note_use(&mut self, set: usize, way: usize, filled: bool) {
@@ -152,17 +191,29 @@ impl PlainIotlb {
         }
     }
 
-    fn victim(&mut self, set: usize) -> usize {
+    /// Which of these ways of a set is replaced.
+    fn victim(&mut self, set: usize, among: &[usize]) -> usize {
         let ways = self.sets[set].len();
         match self.spec.replacement {
-            ReplacementPolicy::Lru | ReplacementPolicy::Fifo => (0..ways)
+            ReplacementPolicy::Lru | ReplacementPolicy::Fifo => among
+                .iter()
+                .copied()
                 .filter(|way| self.sets[set][*way].is_some())
                 .min_by_key(|way| self.sets[set][*way].expect("valid").used)
                 .expect("a way"),
             ReplacementPolicy::Plru => {
                 let mut node = 1;
                 while node < ways {
-                    node = 2 * node + usize::from(self.trees[set][node]);
+                    let pointed = 2 * node + usize::from(self.trees[set][node]);
+                    // Nobody goes where no way can be replaced.
+                    let leads_there = |from: usize| {
+                        among.iter().any(|way| {
+                            core::iter::successors(Some(ways + way), |at| Some(at / 2))
+                                .take_while(|at| *at > 0)
+                                .any(|at| at == from)
+                        })
+                    };
+                    node = if leads_there(pointed) { pointed } else { pointed ^ 1 };
                 }
                 node - ways
             }
@@ -171,7 +222,7 @@ impl PlainIotlb {
                 self.draws[set] += 1;
                 let stream = mix64(mix64(self.seed) ^ set as u64);
                 let draw = self.draws[set].wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                reduce(mix64(stream.wrapping_add(draw)), ways as u32) as usize
+                among[reduce(mix64(stream.wrapping_add(draw)), among.len() as u32) as usize]
             }
         }
     }

@@ -45,6 +45,7 @@ fn manifest() -> Manifest {
         trace: None,
         point: None,
         alone: vec!["quiet".into()],
+        without: Vec::new(),
         seed: u64::MAX,
         version: "0.1.0".into(),
         commit: None,

@@ -4,6 +4,7 @@ use portcullis_engine::attribution::Cause;
 use portcullis_workloads::Scenario;
 
 use crate::determinism::difference;
+use crate::invalidation::CHURN;
 use crate::support::{
     HOSTILE, Outcome, assert_within, builtin, column, custom, numbers, optional_numbers, run, run_plan,
     scenarios, values, warm_scenarios,
@@ -183,18 +184,32 @@ fn time_goes_where_the_bottleneck_is() {
         let of_cause = |cause: Cause| sums.iter().skip(cause as usize).step_by(Cause::ALL.len()).sum::<u64>();
         Cause::ALL.into_iter().max_by_key(|cause| of_cause(*cause)).expect("causes")
     };
-    assert_eq!(greatest(&["link.generation=1", "link.lanes=2"]), Cause::Link);
-    assert_eq!(greatest(&["device.read_tags=1"]), Cause::Credit);
+    // What does not fit into its VF's queue is held, whatever the link waits for.
+    let queue = "scheduler.vf_queue_entries=4096";
+    assert_eq!(greatest(&[queue, "link.generation=1", "link.lanes=2"]), Cause::Link);
+    assert_eq!(greatest(&[queue, "device.read_tags=1"]), Cause::Credit);
     assert_eq!(greatest(&["scheduler.vf_outstanding=1", "memory.read_ns=9000"]), Cause::Held);
-    assert_eq!(greatest(&["iommu.walkers.memory_ns=2000"]), Cause::Walk);
+    assert_eq!(greatest(&["iommu.walkers.memory_ns=2000", "iommu.walkers.count=256"]), Cause::Walk);
+    assert_eq!(
+        greatest(&[
+            "iommu.walkers.memory_ns=800",
+            "iommu.walkers.count=1",
+            "link.flow_credits=65536",
+            "device.read_tags=65536"
+        ]),
+        Cause::WalkQueue
+    );
     assert_eq!(greatest(&["memory.read_ns=5000", "memory.write_ns=5000"]), Cause::Memory);
     assert_eq!(greatest(&["iommu.iotlb.hit_ns=9000"]), Cause::Iotlb);
 }
 
-/// An unmap costs the next access to its page a walk; with strict invalidation each packet's buffer.
+/// An unmap costs the next access to its address a walk: where addresses go round, each DMA's but the first.
 #[test]
 fn invalidations_cost_walks() {
-    let found = attributed(&builtin("nic-rings", &["requests=20000"])).summary;
-    assert!(found.unmaps > 0 && found.latency_invalidation_mean_ns > Some(0.0), "{found:?}");
-    assert!(found.iotlb_misses_invalidation > found.iotlb_misses_capacity, "{found:?}");
+    let found = attributed(&custom(CHURN, &[])).summary;
+    let [cold, invalidation] = [found.iotlb_misses_cold, found.iotlb_misses_invalidation].map(Option::unwrap);
+    assert_eq!(cold + invalidation, found.iotlb_misses, "{found:?}");
+    assert!(invalidation > 10 * cold && found.iotlb_misses > 50_000, "{cold}, {invalidation}");
+    let [walk, of_invalidation] = [found.latency_walk_mean_ns, found.latency_invalidation_mean_ns];
+    assert!(of_invalidation > walk.map(|walk| 10.0 * walk), "{of_invalidation:?}, {walk:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use portcullis_engine::plan::HostClass;
 use portcullis_engine::table::{Column, Table};
 use portcullis_workloads::Scenario;
 use proptest::prelude::*;
@@ -14,6 +15,9 @@ fn run_cut(scenario: &Scenario, threads: usize, (batch, visit): (u32, u32)) -> O
     let mut plan = scenario.plan();
     plan.log_requests = true;
     plan.report.tenant_windows = true;
+    (plan.report.attribution, plan.report.miss_causes) = (true, true);
+    let can_tell = |class: &HostClass| plan.report.validate_on(&class.machine).is_ok();
+    plan.report.miss_causes = plan.host_classes.iter().all(can_tell);
     plan.batch.batch_requests = batch;
     plan.batch.visit_requests = visit;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");

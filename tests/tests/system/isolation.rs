@@ -143,9 +143,9 @@ const PART_BYTES: u64 = 1 << 40;
 fn with_an_intruder(mut plan: RunPlan) -> RunPlan {
     let honest = std::mem::replace(&mut plan.tenants, Box::new(|_, _| unreachable!()));
     plan.tenants = Box::new(move |host, vf| {
-        let TenantPlan { class, attached, buffers, streaming, source } = honest(host, vf);
+        let plan = honest(host, vf);
         let by = if vf == VfIndex(0) { PART_BYTES } else { 0 };
-        TenantPlan { class, attached, buffers, streaming, source: Box::new(Shifted { inner: source, by }) }
+        TenantPlan { source: Box::new(Shifted { inner: plan.source, by }), ..plan }
     });
     plan
 }

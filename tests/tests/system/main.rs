@@ -1,6 +1,7 @@
 //! The whole system, engine, workloads and reports in one process: one file a question, in one binary,
 //! since linking polars is slow.
 
+mod attacks;
 mod attribution;
 mod balance;
 mod books;

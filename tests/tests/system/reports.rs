@@ -5,7 +5,7 @@ use portcullis_reports::{
     Cells, Extras, Metadata, ReportWriter, RunDirectory, StoredTable, WriterThread, run_tables,
 };
 
-use crate::support::{HOSTILE, custom, run_logged};
+use crate::support::{HOSTILE, custom, run_plan};
 
 /// The cells of a column as a file should hold them.
 fn cells(column: &Column) -> Cells {
@@ -31,7 +31,10 @@ fn cells(column: &Column) -> Cells {
 #[test]
 fn a_report_holds_what_the_run_left() {
     let scenario = custom(HOSTILE, &[]);
-    let outcome = run_logged(&scenario);
+    let mut plan = scenario.plan();
+    plan.log_requests = true;
+    (plan.report.tenant_windows, plan.report.attribution, plan.report.miss_causes) = (true, true, true);
+    let outcome = run_plan(plan);
     for thread in [WriterThread::Own, WriterThread::Callers] {
         let root = tempfile::tempdir().expect("a temporary directory");
         let directory = RunDirectory::create(&root.path().join("report"), false).expect("a new directory");

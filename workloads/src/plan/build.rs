@@ -9,7 +9,9 @@ use portcullis_engine::plan::{BufferPlan, HostClass, RunPlan, TenantPlan};
 use portcullis_engine::units::Picoseconds;
 
 use super::{ClassRate, HostGroup, Quotas, Shares};
-use crate::scenario::{ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass, nearest};
+use crate::scenario::{
+    Aim, ArrivalKind, ArrivalsSpec, Durations, PatternKind, Scenario, TenantClass, nearest,
+};
 use crate::source::{
     AliasTable, Arrivals, Clients, Layout, Limit, Pattern, Silent, Stream, StreamRng, TenantSource, Think,
     Transfers, When, permutation, stream, zipf_table,
@@ -46,9 +48,11 @@ impl Scenario {
             host_classes,
             batch: self.engine.clone(),
             audit: self.audit,
+            sabotage: self.sabotage,
             report: self.report.clone(),
             log_requests: false,
             classes: self.tenants.iter().map(|class| class.name.clone()).collect(),
+            shares: self.class_shares(),
             tenants: Box::new(move |host, vf| fleet.tenant(host, vf)),
             expected_requests,
             expected_duration: duration.unwrap_or_else(|| expected_ps(expected_requests)),
@@ -58,25 +62,29 @@ impl Scenario {
 }
 
 impl Scenario {
-    /// The same with one class of tenants alone: the VFs of the others are there, with their memory, and intend
-    /// nothing. Those of the class intend what they do in [`Self::plan`].
+    /// The same without the classes of tenants of these indices: their VFs are there, with their memory, and intend
+    /// nothing. Those of the other classes intend what they do in [`Self::plan`].
     ///
     /// # Panics
-    /// If the scenario is not valid, or has no class of this index.
+    /// If the scenario is not valid, or all its classes are left out.
     #[must_use]
-    pub fn plan_alone(&self, class: u32) -> RunPlan {
+    pub fn plan_without(&self, silent: &[u32]) -> RunPlan {
         let plan = self.plan();
-        let tenants = plan.tenants;
+        let (tenants, silent) = (plan.tenants, silent.to_vec());
         let of_group = |group: &HostGroup| {
-            let rate = group.rates[class as usize];
-            group.adapters() as f64 * f64::from(rate.vfs_per_adapter) * rate.per_vf_hz
+            let heard = group.rates.iter().zip(0..).filter(|(_, class)| !silent.contains(class));
+            let vf_hz = heard.map(|(rate, _)| f64::from(rate.vfs_per_adapter) * rate.per_vf_hz);
+            group.adapters() as f64 * vf_hz.sum::<f64>()
         };
-        let class_hz: f64 = self.host_groups().iter().map(of_group).sum();
-        let share = class_hz / self.total_hz();
+        let heard_hz: f64 = self.host_groups().iter().map(of_group).sum();
+        let share = heard_hz / self.total_hz();
         RunPlan {
             tenants: Box::new(move |host, vf| {
                 let tenant = tenants(host, vf);
-                if tenant.class == class { tenant } else { TenantPlan { source: Box::new(Silent), ..tenant } }
+                if !silent.contains(&tenant.class) {
+                    return tenant;
+                }
+                TenantPlan { source: Box::new(Silent), ..tenant }
             }),
             expected_requests: (plan.expected_requests as f64 * share + 0.5) as u64,
             ..plan
@@ -134,6 +142,8 @@ struct Class {
     first_vf: u32,
     vfs: u32,
     attached: bool,
+    /// The class whose buffers its DMAs go to, where that is another.
+    aims_at: Option<usize>,
     buffer: BufferPlan,
     streaming: Option<StreamingPlan>,
     rate_hz: f64,
@@ -154,7 +164,8 @@ impl Fleet {
             let mut first_vf = 0;
             let mut classes = Vec::with_capacity(group.rates.len());
             for (class, rate) in scenario.tenants.iter().zip(&group.rates) {
-                classes.push(Class::new(class, *rate, first_vf, &mut tables));
+                let aim = class.aim(&scenario.tenants, &class.name).expect("a valid scenario");
+                classes.push(Class::new(class, &aim, *rate, first_vf, &mut tables));
                 first_vf += rate.vfs_per_adapter;
             }
             assert_eq!(first_vf, topology.vfs_per_adapter, "the counts of the classes add up");
@@ -184,6 +195,12 @@ impl Fleet {
         TenantPlan {
             class: index as u32,
             attached: class.attached,
+            aims_at: class.aims_at.map(|target| {
+                let target = &group.classes[target];
+                VfIndex(
+                    vf.0 - in_adapter + target.first_vf + (in_adapter - class.first_vf) % target.vfs.max(1),
+                )
+            }),
             buffers: if class.streaming.is_some() { Vec::new() } else { vec![class.buffer.clone()] },
             streaming: class.streaming.clone(),
             source: Box::new(TenantSource::new(
@@ -211,9 +228,9 @@ fn shares(groups: &[HostGroup]) -> Vec<Shares> {
 }
 
 impl Class {
-    fn new(class: &TenantClass, rate: ClassRate, first_vf: u32, tables: &mut Tables) -> Self {
+    fn new(class: &TenantClass, aim: &Aim, rate: ClassRate, first_vf: u32, tables: &mut Tables) -> Self {
         let memory = &class.memory;
-        let pages = u32::try_from(memory.pages).expect("pages are bounded");
+        let pages = u32::try_from(aim.pages).expect("pages are bounded");
         let iova = Iova(memory.iova);
         Self {
             first_vf,
@@ -241,10 +258,11 @@ impl Class {
             rate_hz: rate.per_vf_hz,
             arrivals: class.arrivals.clone(),
             pattern: tables.pattern(class, pages),
+            aims_at: aim.class,
             layout: Layout {
-                base: iova,
+                base: Iova(aim.iova),
                 pages,
-                page_size: memory.page_size,
+                page_size: aim.page_size,
                 alignment: class.alignment,
                 cross_pages: class.cross_pages,
             },

@@ -3,7 +3,7 @@
 use portcullis_engine::domain::LeafSize;
 
 use super::HostGroup;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, TenantClass};
 
 /// Bytes of a row of the pool of requests, all columns.
 const ROW_BYTES: u128 = 128;
@@ -25,7 +25,8 @@ impl Scenario {
     /// tenants' pages. Meant to tell what cannot be built from what can.
     #[must_use]
     pub fn memory_bytes(&self) -> u128 {
-        let patterns = self.tenants.iter().map(|class| PATTERN_PAGE_BYTES * u128::from(class.memory.pages));
+        let pages = |class: &TenantClass| class.aim(&self.tenants, "").map_or(0, |aim| aim.pages);
+        let patterns = self.tenants.iter().map(|class| PATTERN_PAGE_BYTES * u128::from(pages(class)));
         let hosts = self.host_groups();
         let hosts = hosts.iter().map(|group| self.memory_bytes_of(group));
         patterns.sum::<u128>() + hosts.sum::<u128>()

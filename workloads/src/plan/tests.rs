@@ -319,6 +319,11 @@ fn what_is_left_over_goes_to_the_largest_remainders() {
     assert_eq!([0, 1, 2, 3].map(|ordinal| quotas.of(0, ordinal)), [3, 3, 3, 2]);
 }
 
+/// All classes but one.
+fn others(scenario: &Scenario, class: u32) -> Vec<u32> {
+    (0..scenario.tenants.len() as u32).filter(|other| *other != class).collect()
+}
+
 /// Alone, a class's VFs intend what they do among the others, who are there and intend nothing.
 #[test]
 fn a_class_alone_intends_what_it_does_among_the_others() {
@@ -326,7 +331,7 @@ fn a_class_alone_intends_what_it_does_among_the_others() {
         let scenario = read("default", &changes);
         for (class, number) in scenario.tenants.iter().zip(0..) {
             assert_eq!(scenario.class_index(&class.name), Ok(number));
-            let (together, alone) = (scenario.plan(), scenario.plan_alone(number));
+            let (together, alone) = (scenario.plan(), scenario.plan_without(&others(&scenario, number)));
             let mut total = 0;
             for vf in 0..scenario.topology.vfs_per_host() {
                 let of = |plan: &RunPlan| (plan.tenants)(HostIndex(0), VfIndex(vf));

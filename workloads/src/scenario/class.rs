@@ -5,7 +5,7 @@ use portcullis_engine::error::SpecError;
 use portcullis_engine::plan::FrameLayout;
 use serde::{Deserialize, Serialize};
 
-use super::{PatternSpec, SizeMix, StreamingSpec};
+use super::{Aim, PatternSpec, SizeMix, StreamingSpec, TargetSpec};
 
 /// `[[tenants]]`: a class of tenants, one tenant a VF.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,11 +34,21 @@ pub struct TenantClass {
     /// The buffer each VF of the class maps.
     #[serde(default)]
     pub memory: ClassMemory,
+    /// Where `iommu.iotlb.sharing` divides the IOTLB: the share of its ways, sets or entries that the class gets, as
+    /// a whole number of them. Default an equal part of what other classes leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iotlb_share: Option<f64>,
+    /// Where `iommu.walkers.sharing` divides the walkers: the same of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub walker_share: Option<f64>,
     /// When DMAs are intended. Required, for its rate.
     pub arrivals: ArrivalsSpec,
     /// Where in the buffer DMAs go.
     #[serde(default)]
     pub pattern: PatternSpec,
+    /// Where DMAs go instead of the class's own buffer. Left out: to the buffer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetSpec>,
     /// Where a buffer is mapped for each DMA, and unmapped after it. Left out: mappings last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streaming: Option<StreamingSpec>,
@@ -66,6 +76,8 @@ impl TenantClass {
             alignment: cache_line(),
             cross_pages: false,
             memory: ClassMemory::default(),
+            iotlb_share: Some(1.0),
+            walker_share: Some(1.0),
             arrivals: ArrivalsSpec {
                 kind: ArrivalKind::OnOff,
                 mops_per_vf: Some(1.0),
@@ -77,26 +89,31 @@ impl TenantClass {
                 think_ns: Some(1.0),
             },
             pattern: PatternSpec::with_every_key(),
+            target: Some(TargetSpec { class: Some(String::new()), iova: Some(0), pages: Some(1) }),
             streaming: Some(StreamingSpec::default()),
         }
     }
 
-    /// Checks every value, with keys under `path`.
-    pub(super) fn validate(&self, path: &str) -> Result<(), SpecError> {
+    /// Checks every value, with keys under `path`; `classes` are all there are.
+    pub(super) fn validate(&self, path: &str, classes: &[Self]) -> Result<(), SpecError> {
+        let aim = self.aim(classes, path)?;
         SpecError::in_range(&format!("{path}.read_share"), self.read_share, 0.0, 1.0)?;
+        for (key, share) in [("iotlb_share", self.iotlb_share), ("walker_share", self.walker_share)] {
+            SpecError::in_range(&format!("{path}.{key}"), share.unwrap_or(1.0), 0.0, 1.0)?;
+        }
         self.memory.validate(&format!("{path}.memory"))?;
         self.arrivals.validate(&format!("{path}.arrivals"))?;
-        self.pattern.validate(&format!("{path}.pattern"), self.memory.pages)?;
+        self.pattern.validate(&format!("{path}.pattern"), aim.pages)?;
         self.sizes.validate(&format!("{path}.sizes"))?;
-        self.validate_alignment(&format!("{path}.alignment"))?;
+        self.validate_alignment(&format!("{path}.alignment"), &aim)?;
         if let Some(streaming) = &self.streaming {
             streaming.validate(&format!("{path}.streaming"), self, path)?;
         }
-        self.validate_fit(path)
+        self.validate_fit(path, &aim)
     }
 
-    fn validate_alignment(&self, key: &str) -> Result<(), SpecError> {
-        let page = self.memory.page_size.bytes();
+    fn validate_alignment(&self, key: &str, aim: &Aim) -> Result<(), SpecError> {
+        let page = aim.page_size.bytes();
         if self.alignment.is_power_of_two() && u64::from(self.alignment) <= page {
             return Ok(());
         }
@@ -107,10 +124,10 @@ impl TenantClass {
     }
 
     /// Checks that the largest DMA fits where it may go.
-    fn validate_fit(&self, path: &str) -> Result<(), SpecError> {
+    fn validate_fit(&self, path: &str, aim: &Aim) -> Result<(), SpecError> {
         let largest = u64::from(self.sizes.largest());
-        let page = self.memory.page_size.bytes();
-        let pages = self.pattern.copy_pages.unwrap_or(self.memory.pages).min(self.memory.pages);
+        let page = aim.page_size.bytes();
+        let pages = self.pattern.copy_pages.unwrap_or(aim.pages).min(aim.pages);
         let (room, what) = match self.cross_pages {
             false => (page, "a page; `cross_pages = true` lets DMAs run over several"),
             true => (page * pages, "what the pattern covers in one go"),

@@ -20,6 +20,7 @@ mod replay_settings;
 mod sizes;
 mod spec;
 mod streaming;
+mod target;
 mod template;
 mod validate;
 
@@ -34,6 +35,7 @@ pub use replay_settings::*;
 pub use sizes::*;
 pub use spec::*;
 pub use streaming::*;
+pub use target::*;
 pub use template::*;
 
 #[cfg(test)]

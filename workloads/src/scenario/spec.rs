@@ -5,9 +5,9 @@ use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::invalidation::Granularity;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
-use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec};
+use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec, Sabotage};
 use portcullis_engine::topology::TopologySpec;
-use portcullis_engine::translation::{IommuSpec, WalkersSpec};
+use portcullis_engine::translation::{ClassShare, IommuSpec, WalkersSpec};
 use serde::{Deserialize, Serialize};
 
 use super::{HostClassSpec, TenantClass};
@@ -40,6 +40,10 @@ pub struct Scenario {
     /// Which translations the owner map judges: `full`, `sample` or `off`. Default `full`.
     #[serde(default)]
     pub audit: Audit,
+    /// What goes wrong on purpose, so that it can be seen that the audit finds it: `wrong_domain_tag` or
+    /// `missed_invalidation`. Left out: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sabotage: Option<Sabotage>,
     /// The machine whose values stand in for keys that are left out: a name or a file. It is gone once the
     /// scenario is read, as they stand in their places then. No default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,6 +133,14 @@ impl Scenario {
         share_out(&given, self.topology.hosts)
     }
 
+    /// What each class of tenants gets of hardware that is not free for all.
+    #[must_use]
+    pub fn class_shares(&self) -> Vec<ClassShare> {
+        let share =
+            |class: &TenantClass| ClassShare { iotlb: class.iotlb_share, walkers: class.walker_share };
+        self.tenants.iter().map(share).collect()
+    }
+
     /// Writes down the values that depend on other keys, so that a print shows them.
     ///
     /// # Errors
@@ -145,9 +157,10 @@ impl Scenario {
                 walkers.memory_ns.get_or_insert(WalkersSpec::MEMORY_NS_DEFAULT);
             }
         }
-        for class in &mut self.tenants {
+        let aims: Vec<_> = self.tenants.iter().map(|class| class.aim(&self.tenants, "")).collect();
+        for (class, aim) in self.tenants.iter_mut().zip(aims) {
             class.arrivals.fill_in();
-            class.pattern.fill_in(class.memory.pages);
+            class.pattern.fill_in(aim.map_or(class.memory.pages, |aim| aim.pages));
         }
         Ok(())
     }
@@ -168,6 +181,7 @@ impl Scenario {
             warmup_us: 0.0,
             seed: default_seed(),
             audit: Audit::default(),
+            sabotage: Some(Sabotage::WrongDomainTag),
             machine: Some(String::new()),
             topology: TopologySpec::default(),
             scheduler: SchedulerSpec::default(),

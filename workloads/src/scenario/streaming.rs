@@ -48,6 +48,9 @@ impl StreamingSpec {
         if class.pattern.kind != PatternKind::Ring {
             return must("pattern.kind", "\"ring\": buffers are used as they come");
         }
+        if class.target.is_some() {
+            return refuse("target", String::from("cannot be where mappings are streaming"));
+        }
         if class.cross_pages {
             return must("cross_pages", "false");
         }

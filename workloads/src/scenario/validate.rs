@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use portcullis_engine::error::SpecError;
 use portcullis_engine::invalidation::InvalidationSpec;
 use portcullis_engine::link::WriteOrder;
-use portcullis_engine::plan::MachineSpec;
+use portcullis_engine::plan::{MachineSpec, Sabotage};
 use portcullis_engine::topology::{DomainScope, HOSTS_MAX, VFS_MAX};
+use portcullis_engine::translation::IommuMode;
 
 use super::{ArrivalKind, HostClassSpec, Scenario, TenantClass, is_name, nearest};
 use crate::plan::{ClassRate, HostGroup};
@@ -44,6 +45,8 @@ impl Scenario {
             self.validate_addresses(&path, &group)?;
             self.validate_rates(&group)?;
             self.validate_streams(&path, &group)?;
+            self.validate_shares(&path, &group)?;
+            self.validate_sabotage(&group)?;
         }
         self.validate_length()?;
         self.validate_warm_up()
@@ -77,7 +80,7 @@ impl Scenario {
             }
         }
         for class in &self.tenants {
-            class.validate(&path_of(class))?;
+            class.validate(&path_of(class), &self.tenants)?;
         }
         // Where each class of hosts says which tenants it carries, nobody asks for these counts.
         if !self.hosts.is_empty() || self.class_counts().is_some() {
@@ -217,8 +220,44 @@ impl Scenario {
                     ),
                 ));
             }
+            let aim = class.aim(&self.tenants, &path_of(class))?;
+            if aim.end() > 1 << bits {
+                return Err(SpecError::new(
+                    format!("{}.target", path_of(class)),
+                    format!("ends at {:#x}, beyond the {bits} bits of address that a VF may have", aim.end()),
+                ));
+            }
         }
         Ok(())
+    }
+
+    /// What goes wrong on purpose can go wrong.
+    fn validate_sabotage(&self, hosts: &HostGroup) -> Result<(), SpecError> {
+        let Some(sabotage) = self.sabotage else { return Ok(()) };
+        let MachineSpec { topology, iommu, .. } = &hosts.machine;
+        let mut carried = self.tenants.iter().zip(&hosts.rates).filter(|(_, rate)| carries(rate));
+        let problem = match sabotage {
+            _ if iommu.mode != IommuMode::Translate => "needs `iommu.mode = \"translate\"`",
+            Sabotage::WrongDomainTag if topology.domain_scope == DomainScope::Adapter => {
+                "needs `topology.domain_scope = \"vf\"`: who shares a domain has one tag anyway"
+            }
+            Sabotage::WrongDomainTag if topology.vfs_per_adapter < 2 => "needs two VFs an adapter",
+            Sabotage::MissedInvalidation if carried.all(|(class, _)| class.streaming.is_none()) => {
+                "needs a class with streaming mappings, without which nothing is invalidated"
+            }
+            Sabotage::WrongDomainTag | Sabotage::MissedInvalidation => return Ok(()),
+        };
+        Err(SpecError::new("sabotage", problem))
+    }
+
+    /// The classes' parts of IOTLB and walkers come out.
+    fn validate_shares(&self, path: &str, hosts: &HostGroup) -> Result<(), SpecError> {
+        let names: Vec<_> = self.tenants.iter().map(|class| class.name.clone()).collect();
+        let parts = hosts.machine.parts(&names, &self.class_shares());
+        parts.map(|_| ()).map_err(|error| match error.key.starts_with("iommu.") {
+            true => SpecError::new(format!("{path}{}", error.key), error.problem),
+            false => error,
+        })
     }
 
     /// Streaming mappings go with what they can be simulated with.

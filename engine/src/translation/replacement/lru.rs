@@ -26,6 +26,10 @@ impl Replacement for Lru {
         self.0.back(set)
     }
 
+    fn victim_among(&mut self, set: u32, ways: u32, allowed: impl Fn(u32) -> bool) -> Option<u32> {
+        self.0.rearmost(set, ways, allowed)
+    }
+
     #[inline]
     fn replace(&mut self, set: u32) -> u32 {
         self.0.back_to_front(set)

@@ -55,4 +55,18 @@ impl Replacement for TreePlru {
         }
         node as u32 - (1 << self.levels)
     }
+
+    /// Where the bits lead, but for halves without an allowed way, which are not entered.
+    fn victim_among(&mut self, set: u32, _ways: u32, allowed: impl Fn(u32) -> bool) -> Option<u32> {
+        let words = &self.bits[set as usize * self.words_per_set..][..self.words_per_set];
+        let (mut node, mut first) = (1_usize, 0);
+        for level in (0..self.levels).rev() {
+            let any = |half: u32| (0..1 << level).any(|way| allowed(first + (half << level) + way));
+            let pointed = (words[node / 64] >> (node % 64) & 1) as u32;
+            let half = if any(pointed) { pointed } else { pointed ^ 1 };
+            node = node * 2 + half as usize;
+            first += half << level;
+        }
+        allowed(first).then_some(first)
+    }
 }

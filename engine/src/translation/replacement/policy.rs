@@ -30,6 +30,13 @@ pub trait Replacement: Send + Sync + Sized + 'static {
         way
     }
 
+    /// The way to replace among those of the set's `ways` that are `allowed`, all of them valid; `None` where there
+    /// is none. Unless a policy knows better: the first from its victim on, round and round.
+    fn victim_among(&mut self, set: u32, ways: u32, allowed: impl Fn(u32) -> bool) -> Option<u32> {
+        let from = self.victim(set);
+        (0..ways).map(|step| (from + step) % ways).find(|way| allowed(*way))
+    }
+
     /// Asks for the cache lines of a set's state.
     #[inline]
     fn prefetch(&self, _set: u32) {}
@@ -43,6 +50,7 @@ macro_rules! policies {
         use serde::{Deserialize, Serialize};
 
         use super::iotlb::Iotlb;
+        use super::sharing::Part;
         use super::spec::IotlbSpec;
         use crate::error::SpecError;
 
@@ -75,6 +83,14 @@ macro_rules! policies {
             pub fn new(spec: &IotlbSpec, seed: u64) -> Self {
                 match spec.replacement {
                     $(ReplacementPolicy::$name => Self::$name(Iotlb::new(spec, seed)),)+
+                }
+            }
+
+            /// The same, divided among classes of tenants as these parts say.
+            #[must_use]
+            pub fn divided(spec: &IotlbSpec, seed: u64, parts: &[Part]) -> Self {
+                match spec.replacement {
+                    $(ReplacementPolicy::$name => Self::$name(Iotlb::divided(spec, seed, parts)),)+
                 }
             }
         }

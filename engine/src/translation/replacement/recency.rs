@@ -57,6 +57,22 @@ impl Recency {
         }
     }
 
+    /// The rearmost way of the set that is `allowed`.
+    pub fn rearmost(&self, set: u32, ways: u32, allowed: impl Fn(u32) -> bool) -> Option<u32> {
+        match self {
+            Self::Words { orders, back_shift } => {
+                let order = orders[set as usize];
+                let places = (0..=*back_shift / 4).rev();
+                places.map(|place| (order >> (4 * place)) as u32 & 15).find(|way| allowed(*way))
+            }
+            Self::Rings { links, fronts, .. } => {
+                let back = links[fronts[set as usize] as usize].before;
+                let forwards = core::iter::successors(Some(back), |at| Some(links[*at as usize].before));
+                forwards.take(ways as usize).map(|at| at - set * ways).find(|way| allowed(*way))
+            }
+        }
+    }
+
     /// Moves the way at the back of the set to its front; returns it.
     #[inline(always)]
     pub fn back_to_front(&mut self, set: u32) -> u32 {

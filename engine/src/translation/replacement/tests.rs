@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{Leaf, LeafSize, Permissions};
 use crate::ids::{DomainId, Iova, PhysAddr};
-use crate::translation::{FullWord, IotlbIndex, Ways};
+use crate::translation::{FullWord, IotlbIndex, IotlbSharing, Ways};
 
 const DOMAIN: DomainId = DomainId(3);
 
@@ -70,4 +70,36 @@ fn every_policy_has_a_name_of_its_own() {
     let names: std::collections::BTreeSet<_> =
         ReplacementPolicy::ALL.iter().map(|policy| format!("{policy:?}").to_lowercase()).collect();
     assert_eq!(names.len(), ReplacementPolicy::ALL.len());
+}
+
+proptest! {
+    /// Of a full set, a victim among some of its ways is one of them: no class's entries make room for another's.
+    #[test]
+    fn a_victim_among_some_ways_is_one_of_them(
+        policy in prop::sample::select(ReplacementPolicy::ALL),
+        ways_log2 in 1_u32..6,
+        first in any::<u32>(),
+        classes in prop::collection::vec(0_usize..2, 1..200),
+    ) {
+        let ways = 1 << ways_log2;
+        let first = 1 + first % (ways - 1);
+        let spec = IotlbSpec {
+            entries: ways,
+            ways: Ways::Full(FullWord::Full),
+            replacement: policy,
+            sharing: IotlbSharing::Ways,
+            ..IotlbSpec::default()
+        };
+        let parts = [Part { first: 0, count: first }, Part { first, count: ways - first }];
+        let mut any = AnyIotlb::divided(&spec, 7, &parts);
+        with_iotlb!(&mut any, |iotlb| {
+            (0..2).for_each(|class| iotlb.assign(DomainId(class), class));
+            let mut held = [0_u32; 2];
+            for (page, class) in classes.iter().enumerate() {
+                iotlb.fill(DomainId(*class as u32), &leaf(page as u64));
+                held[*class] = (held[*class] + 1).min(parts[*class].count);
+                prop_assert_eq!(iotlb.valid_entries(), held[0] + held[1]);
+            }
+        });
+    }
 }
