@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use portcullis_engine::account::{Figures, SummaryRow};
+use portcullis_engine::attribution::Attributed;
 use portcullis_engine::error::SpecError;
 use portcullis_engine::simulation::{Progress, RunResult, Simulation};
 use portcullis_engine::table::Table;
@@ -31,6 +32,8 @@ impl Task {
             requests: self.log_requests,
             tenant_windows: self.scenario.report.tenant_windows,
             slowdown: false,
+            attribution: self.scenario.report.attribution,
+            evictions: self.scenario.report.miss_causes,
         }
     }
 
@@ -60,6 +63,8 @@ pub struct Simulated {
     pub summary: SummaryRow,
     /// What each class got, and each VF, in the order of classes and VFs.
     pub figures: Vec<Figures>,
+    /// What is attributed to causes.
+    pub attributed: Attributed,
     /// What the owner map found, where isolation was broken.
     pub breach: Option<String>,
 }
@@ -90,12 +95,12 @@ pub fn simulate(
             break;
         }
     }
-    let RunResult { mut summary, tenants, latency, figures, tables, breach } =
+    let RunResult { mut summary, tenants, latency, figures, attributed, tables, breach } =
         pool.install(|| simulation.finish());
     measure(&mut summary, build_s, clock.elapsed().as_secs_f64());
     write(tables)?;
     write(vec![tenants, latency, std::iter::once(summary.clone()).collect()])?;
-    Ok(Simulated { summary, figures, breach })
+    Ok(Simulated { summary, figures, attributed, breach })
 }
 
 /// Fills in what the host took.

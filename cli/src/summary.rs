@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, LineStyle, Table as TextTable, TableStyle};
-use portcullis_engine::account::{SlowdownRow, SummaryRow};
+use portcullis_engine::account::{EvictionRow, SlowdownRow, SummaryRow};
+use portcullis_engine::attribution::{Cause, ClassLatency};
 use portcullis_engine::replay::ReplaySummaryRow;
 use portcullis_engine::table::{Column, Field, Row, Table};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -39,8 +40,10 @@ impl Serialize for OnlyRow<'_> {
                 Column::U64(cells) => object.serialize_entry(name, &cells[0])?,
                 Column::OptionalU64(cells) => object.serialize_entry(name, &cells[0])?,
                 Column::F64(cells) => object.serialize_entry(name, &cells[0])?,
+                Column::OptionalF64(cells) => object.serialize_entry(name, &cells[0])?,
                 Column::Bool(cells) => object.serialize_entry(name, &cells[0])?,
                 Column::Text(cells) => object.serialize_entry(name, &cells[0])?,
+                Column::OptionalText(cells) => object.serialize_entry(name, &cells[0])?,
                 Column::Name(cells) => object.serialize_entry(name, &cells[0])?,
                 Column::OptionalName(cells) => object.serialize_entry(name, &cells[0])?,
             }
@@ -100,24 +103,70 @@ pub fn of_slowdowns(rows: &[SlowdownRow]) -> String {
         [
             row.class.clone(),
             count(row.vfs),
-            format!("{:.3}", row.slowdown),
-            format!("{:.3}", row.slowdown_p99),
-            format!("{:.3}", row.slowdown_service),
+            times(row.slowdown),
+            times(row.slowdown_p99),
+            times(row.slowdown_service),
             nanoseconds(row.latency_mean_alone_ns),
             nanoseconds(row.latency_mean_ns),
             nanoseconds(row.latency_p99_alone_ns as f64),
             nanoseconds(row.latency_p99_ns as f64),
         ]
     }));
-    for column in 1..header.len() {
-        if let Some(numbers) = table.column_mut(column) {
-            numbers.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    align_numbers(&mut table, header.len());
     format!(
         "\nslowdown: mean latency together with all classes, over that of the class alone, or without those left out\n{}\n",
         table.trim_fmt()
     )
+}
+
+/// All columns but the first are numbers.
+fn align_numbers(table: &mut TextTable, columns: usize) {
+    for column in 1..columns {
+        if let Some(numbers) = table.column_mut(column) {
+            numbers.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// Where the time of all DMAs went, and of each class where there are several; nothing where nobody asks.
+pub fn of_latency(classes: &[ClassLatency]) -> String {
+    let shown = if classes.len() == 2 { &classes[..1] } else { classes };
+    if shown.is_empty() {
+        return String::new();
+    }
+    let mut table = TextTable::new();
+    let names = shown.iter().map(|of_class| of_class.class.clone());
+    table.load_style(RULED).set_header(std::iter::once(String::from("cause")).chain(names));
+    table.add_rows(Cause::ALL.into_iter().map(|cause| {
+        let of_classes = shown.iter().map(move |of_class| {
+            format!("{} {:>6}", nanoseconds(of_class.mean_ns(cause)), percent(of_class.share(cause)))
+        });
+        std::iter::once(cause.name().replace('_', " ")).chain(of_classes).collect::<Vec<_>>()
+    }));
+    align_numbers(&mut table, shown.len() + 1);
+    format!("\nlatency by cause: mean a DMA, and its share\n{}\n", table.trim_fmt())
+}
+
+/// Who evicted whom; nothing where nobody asks.
+pub fn of_evictions(rows: &[EvictionRow]) -> String {
+    let classes = rows.iter().filter(|row| row.evictor_class == rows[0].evictor_class).count();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = TextTable::new();
+    let victims = rows[..classes].iter().map(|row| row.victim_class.clone());
+    table.load_style(RULED).set_header(std::iter::once(String::from("evictor")).chain(victims));
+    table.add_rows(rows.chunks(classes).map(|of_evictor| {
+        let counts = of_evictor.iter().map(|row| count(row.evictions));
+        std::iter::once(of_evictor[0].evictor_class.clone()).chain(counts).collect::<Vec<_>>()
+    }));
+    align_numbers(&mut table, classes + 1);
+    format!("\nevictions: entries of each class that DMAs of a class replaced\n{}\n", table.trim_fmt())
+}
+
+/// How many times as much; a dash where nothing counts.
+fn times(ratio: Option<f64>) -> String {
+    ratio.map_or_else(|| String::from("-"), |ratio| format!("{ratio:.3}"))
 }
 
 /// What the tenants got: time, DMAs, throughput, latency.
@@ -167,6 +216,19 @@ fn run_traffic(row: &SummaryRow, lines: &mut Lines) {
 /// What the IOMMUs did.
 fn run_translation(row: &SummaryRow, lines: &mut Lines) {
     lines.push(("IOTLB", iotlb(row.iotlb_hit_ratio, row.iotlb_hits, row.iotlb_misses)));
+    if let (Some(cold), Some(capacity), Some(conflict), Some(invalidation)) = (
+        row.iotlb_misses_cold,
+        row.iotlb_misses_capacity,
+        row.iotlb_misses_conflict,
+        row.iotlb_misses_invalidation,
+    ) {
+        let [cold, capacity, conflict] = [cold, capacity, conflict].map(count);
+        let causes = format!(
+            "{cold} cold, {capacity} for capacity, {conflict} for conflicts, {} for invalidations",
+            count(invalidation)
+        );
+        lines.push(("misses", causes));
+    }
     lines.push((
         "walks",
         format!("{} ({} misses joined one under way)", count(row.walks), count(row.iotlb_misses_joined)),

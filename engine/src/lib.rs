@@ -3,6 +3,7 @@
 //! The engine knows nothing of files, command lines or report formats.
 
 pub mod account;
+pub mod attribution;
 pub mod device_tlb;
 pub mod domain;
 pub mod error;

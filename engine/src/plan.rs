@@ -11,7 +11,7 @@ use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
 use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec};
 use crate::traffic::Source;
-use crate::translation::{ClassShare, IommuMode, IommuSpec, IotlbSharing, Parts, WalkerSharing};
+use crate::translation::{ClassShare, IommuMode, IommuSpec, IotlbSharing, IotlbSpec, Parts, WalkerSharing};
 use crate::units::Picoseconds;
 
 /// The hardware of hosts that are alike.
@@ -153,15 +153,52 @@ pub struct ReportSpec {
     pub tenant_windows: bool,
     /// Rows of the timeline a host may write; the rest are counted. Default 10,000.
     pub timeline_rows_per_host: u32,
+    /// Whether latencies are split by cause. Default false.
+    pub attribution: bool,
+    /// Whether misses of the IOTLB are told apart by cause, and evictions by class. Default false.
+    pub miss_causes: bool,
 }
 
 impl Default for ReportSpec {
     fn default() -> Self {
-        Self { windows: 100, tenant_windows: false, timeline_rows_per_host: 10_000 }
+        Self {
+            windows: 100,
+            tenant_windows: false,
+            timeline_rows_per_host: 10_000,
+            attribution: false,
+            miss_causes: false,
+        }
     }
 }
 
 impl ReportSpec {
+    /// Whether anything is attributed to causes.
+    #[must_use]
+    pub fn attributes(&self) -> bool {
+        self.attribution || self.miss_causes
+    }
+
+    /// Whether what is asked for can be told of a machine.
+    ///
+    /// # Errors
+    /// If devices have TLBs of their own, or causes of misses are asked for and the replacement policy cannot rule
+    /// all entries as one set.
+    pub fn validate_on(&self, machine: &MachineSpec) -> Result<(), SpecError> {
+        if machine.device.tlb.is_on() && self.attributes() {
+            let key = if self.attribution { "report.attribution" } else { "report.miss_causes" };
+            let problem = "cannot be asked for yet where devices have TLBs of their own (`device.tlb`)";
+            return Err(SpecError::new(key, problem));
+        }
+        let IotlbSpec { entries, replacement, .. } = machine.iommu.iotlb;
+        if !self.miss_causes {
+            return Ok(());
+        }
+        replacement.validate("iommu.iotlb.entries", entries).map_err(|error| {
+            let problem = format!("compares with a fully associative IOTLB, and {error}");
+            SpecError::new("report.miss_causes", problem)
+        })
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -287,6 +324,7 @@ impl RunPlan {
         }
         SpecError::in_range("topology.hosts", self.hosts().count(), 1, HOSTS_MAX as usize)?;
         self.batch.validate()?;
-        self.report.validate()
+        self.report.validate()?;
+        self.host_classes.iter().try_for_each(|class| self.report.validate_on(&class.machine))
     }
 }

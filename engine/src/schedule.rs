@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor};
 
-use crate::{account, gate, invalidation, memory, replay, traffic, translation};
+use crate::{account, attribution, gate, invalidation, memory, replay, traffic, translation};
 
 /// The stages of a batch, in the order in which they run.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +25,8 @@ pub enum Stage {
     Faults,
     /// `account`: the owner map judges what was reached.
     Audit,
-    /// `account`: every finished request ends in exactly one outcome.
+    /// `attribution` and `account`: where the time of every finished request went, where that is asked for; each ends
+    /// in exactly one outcome.
     Account,
     /// `account`: finished requests are logged in the order of their look-ups.
     Log,
@@ -94,7 +95,7 @@ impl Stages {
         end.add_systems((
             translation::record_faults.in_set(Stage::Faults),
             account::audit.in_set(Stage::Audit),
-            account::account.in_set(Stage::Account),
+            (attribution::attribute, account::account).chain().in_set(Stage::Account),
             account::log_requests.in_set(Stage::Log),
         ));
         Self { begin, flow, end }

@@ -9,6 +9,7 @@ use crate::account::{
     Figures, RequestLog, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows, Timeline,
     TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
 };
+use crate::attribution::Attributed;
 use crate::error::SpecError;
 use crate::ids::HostIndex;
 use crate::memory::Downlink;
@@ -16,7 +17,7 @@ use crate::plan::RunPlan;
 use crate::rounds::{self, Job};
 use crate::schedule::Stages;
 use crate::table::Table;
-use crate::topology::{Place, Spans, build_iommu};
+use crate::topology::{Place, Spans, Vm, build_iommu};
 use crate::traffic::Batch;
 use crate::translation::{LookupBound, Translation, Walkers};
 use crate::units::Picoseconds;
@@ -24,6 +25,8 @@ use crate::units::Picoseconds;
 /// The world of one IOMMU, with the adapters behind it, and its schedules.
 pub struct IommuSimulation {
     place: Place,
+    /// The class of each VF's tenant.
+    class_of_vf: Vec<u32>,
     world: World,
     stages: Stages,
     finished: bool,
@@ -38,9 +41,11 @@ impl IommuSimulation {
     /// Builds the world.
     #[must_use]
     pub fn new(plan: &RunPlan, spans: &Spans, place: &Place) -> Self {
+        let mut world = build_iommu(plan, spans, place);
         Self {
             place: *place,
-            world: build_iommu(plan, spans, place),
+            class_of_vf: world.query::<&Vm>().iter(&world).map(|vm| vm.class).collect(),
+            world,
             stages: Stages::new(),
             finished: false,
             over: 0,
@@ -273,6 +278,8 @@ pub struct RunResult {
     pub latency: Table,
     /// What each class got, and each VF, in the order of classes and VFs.
     pub figures: Vec<Figures>,
+    /// What is attributed to causes.
+    pub attributed: Attributed,
     /// Rows of other tables that were not drained before.
     pub tables: Vec<Table>,
     /// What the owner map found, where isolation was broken.
@@ -404,7 +411,12 @@ impl Simulation {
         let length = self.window_length;
         let rows = closed.iter().flat_map(|(&(_, world), of_window)| {
             let place = &self.worlds[world].place;
-            of_window.iter().map(move |one| tenant_window_row(place, one, length))
+            let host_class = &self.plan.host_classes[place.class].name;
+            let (classes, class_of_vf) = (&self.plan.classes, &self.worlds[world].class_of_vf);
+            of_window.iter().map(move |one| {
+                let class = &classes[class_of_vf[one.vf as usize] as usize];
+                tenant_window_row(place, (class, host_class), one, length)
+            })
         });
         let table: Table = rows.collect();
         self.hand_over(table);
@@ -452,7 +464,8 @@ impl Simulation {
         let places = || self.worlds.iter().map(|world| &world.place);
         let adapters = places().map(|place| u64::from(place.adapters)).sum();
         let walkers = places().map(|place| u64::from(place.machine(&self.plan).iommu.walkers.count)).sum();
-        let mut totals = Totals::new(self.plan.name.clone(), self.plan.seed, self.plan.warm_up);
+        let mut totals =
+            Totals::new(self.plan.name.clone(), self.plan.seed, self.plan.warm_up, &self.plan.report);
         let mut timeline = Table::new::<TimelineRow>();
         let room = self.plan.report.timeline_rows_per_host as usize;
         for of_host in self.worlds.chunk_by_mut(|one, next| one.place.host == next.place.host) {
@@ -468,8 +481,10 @@ impl Simulation {
             rows.into_iter().take(room).for_each(|row| timeline.push(row));
         }
         self.hand_over(timeline);
-        let Results { summary, tenants, latency, figures, breach } = totals.finish(adapters, walkers);
-        RunResult { summary, tenants, latency, figures, tables: self.ready, breach }
+        let Results { summary, tenants, latency, figures, attributed, attribution, breach } =
+            totals.finish(adapters, walkers, &self.plan.classes);
+        attribution.into_iter().for_each(|table| self.hand_over(table));
+        RunResult { summary, tenants, latency, figures, attributed, tables: self.ready, breach }
     }
 }
 
@@ -499,15 +514,23 @@ fn window_row(
     }
 }
 
-fn tenant_window_row(place: &Place, one: &TenantWindow, length: Picoseconds) -> TenantWindowRow {
-    let of_vf = window_row(one.number, place, "", &one.window, length);
+fn tenant_window_row(
+    place: &Place,
+    (class, host_class): (&str, &str),
+    one: &TenantWindow,
+    length: Picoseconds,
+) -> TenantWindowRow {
+    let of_vf = window_row(one.number, place, host_class, &one.window, length);
     TenantWindowRow {
         window: of_vf.window,
         start_ns: of_vf.start_ns,
         end_ns: of_vf.end_ns,
         host: of_vf.host,
+        iommu: of_vf.iommu,
         adapter: place.first_adapter + one.vf / place.vfs_per_adapter,
         vf: one.vf % place.vfs_per_adapter,
+        class: class.to_owned(),
+        host_class: of_vf.host_class,
         dma_translated: of_vf.dma_translated,
         dma_blocked: of_vf.dma_blocked,
         read_bytes: of_vf.read_bytes,

@@ -12,10 +12,14 @@ pub enum Column {
     OptionalU64(Vec<Option<u64>>),
     /// Ratios, rates and nanoseconds.
     F64(Vec<f64>),
+    /// The same, where they may be absent.
+    OptionalF64(Vec<Option<f64>>),
     /// Flags.
     Bool(Vec<bool>),
     /// Names.
     Text(Vec<String>),
+    /// Names that may be absent.
+    OptionalText(Vec<Option<String>>),
     /// Names out of a fixed set.
     Name(Vec<&'static str>),
     /// Names out of a fixed set that may be absent.
@@ -31,8 +35,10 @@ impl Column {
             Self::U64(cells) => cells.len(),
             Self::OptionalU64(cells) => cells.len(),
             Self::F64(cells) => cells.len(),
+            Self::OptionalF64(cells) => cells.len(),
             Self::Bool(cells) => cells.len(),
             Self::Text(cells) => cells.len(),
+            Self::OptionalText(cells) => cells.len(),
             Self::Name(cells) => cells.len(),
             Self::OptionalName(cells) => cells.len(),
         }
@@ -48,8 +54,10 @@ impl Column {
             (Self::U64(cells), Self::U64(more)) => cells.extend(more),
             (Self::OptionalU64(cells), Self::OptionalU64(more)) => cells.extend(more),
             (Self::F64(cells), Self::F64(more)) => cells.extend(more),
+            (Self::OptionalF64(cells), Self::OptionalF64(more)) => cells.extend(more),
             (Self::Bool(cells), Self::Bool(more)) => cells.extend(more),
             (Self::Text(cells), Self::Text(more)) => cells.extend(more),
+            (Self::OptionalText(cells), Self::OptionalText(more)) => cells.extend(more),
             (Self::Name(cells), Self::Name(more)) => cells.extend(more),
             (Self::OptionalName(cells), Self::OptionalName(more)) => cells.extend(more),
             _ => panic!("the columns are of different types"),
@@ -90,8 +98,10 @@ cell!(u32, U32);
 cell!(u64, U64);
 cell!(Option<u64>, OptionalU64);
 cell!(f64, F64);
+cell!(Option<f64>, OptionalF64);
 cell!(bool, Bool);
 cell!(String, Text);
+cell!(Option<String>, OptionalText);
 cell!(&'static str, Name);
 cell!(Option<&'static str>, OptionalName);
 

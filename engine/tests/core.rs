@@ -3,6 +3,8 @@
 
 #[path = "core/case.rs"]
 mod case;
+#[path = "core/causes.rs"]
+mod causes;
 #[path = "core/engine.rs"]
 mod engine;
 #[path = "core/equality.rs"]

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use portcullis_engine::account::{
-    LatencyRow, RequestRow, SlowdownRow, SummaryRow, TenantRow, TenantWindowRow, TimelineRow, WindowRow,
+    AttributionRow, EvictionRow, LatencyRow, RequestRow, SlowdownRow, SummaryRow, TenantRow, TenantWindowRow,
+    TimelineRow, WindowRow,
 };
 use portcullis_engine::replay::{RefusedRow, ReplayRequestRow, ReplaySummaryRow};
 use portcullis_engine::table::{Column, Field, Table};
@@ -26,11 +27,16 @@ pub struct Extras {
     pub tenant_windows: bool,
     /// A row a class that also ran alone, and a row a VF of it.
     pub slowdown: bool,
+    /// A row a cause of each VF's latencies.
+    pub attribution: bool,
+    /// A row a pair of classes.
+    pub evictions: bool,
 }
 
 impl Extras {
     /// Every one.
-    pub const ALL: Self = Self { requests: true, tenant_windows: true, slowdown: true };
+    pub const ALL: Self =
+        Self { requests: true, tenant_windows: true, slowdown: true, attribution: true, evictions: true };
 }
 
 /// The tables of a run, without rows.
@@ -45,6 +51,12 @@ pub fn run_tables(extras: Extras) -> Vec<Table> {
     ];
     if extras.tenant_windows {
         tables.push(Table::new::<TenantWindowRow>());
+    }
+    if extras.attribution {
+        tables.push(Table::new::<AttributionRow>());
+    }
+    if extras.evictions {
+        tables.push(Table::new::<EvictionRow>());
     }
     if extras.slowdown {
         tables.push(Table::new::<SlowdownRow>());
@@ -82,15 +94,16 @@ const fn type_of(column: &Column) -> (&'static str, bool) {
         Column::U64(_) => ("UInt64", false),
         Column::OptionalU64(_) => ("UInt64", true),
         Column::F64(_) => ("Float64", false),
+        Column::OptionalF64(_) => ("Float64", true),
         Column::Bool(_) => ("Boolean", false),
         Column::Text(_) | Column::Name(_) => ("String", false),
-        Column::OptionalName(_) => ("String", true),
+        Column::OptionalName(_) | Column::OptionalText(_) => ("String", true),
     }
 }
 
 /// The unit of a column, from the end of its name.
 fn unit_of(name: &str, column: &Column) -> &'static str {
-    const BY_SUFFIX: [(&str, &str); 11] = [
+    const BY_SUFFIX: [(&str, &str); 12] = [
         ("_per_s", "1/s"),
         ("_gbps", "Gb/s"),
         ("_bytes", "bytes"),
@@ -100,6 +113,7 @@ fn unit_of(name: &str, column: &Column) -> &'static str {
         ("_ratio", "0 to 1"),
         ("_utilisation", "0 to 1"),
         ("_jain", "0 to 1"),
+        ("_share", "0 to 1"),
         ("iova", "address"),
         ("pa", "address"),
     ];
@@ -110,8 +124,15 @@ fn unit_of(name: &str, column: &Column) -> &'static str {
         ("length", _) => "bytes",
         ("slowdown" | "slowdown_p99" | "slowdown_service", _) => "ratio",
         ("stale" | "stale_total", _) => "pages",
-        (_, Column::Text(_) | Column::Name(_) | Column::OptionalName(_) | Column::Bool(_)) => "",
-        ("seed" | "host" | "adapter" | "vf" | "requester_id" | "device" | "domain", _) => "",
+        (
+            _,
+            Column::Text(_)
+            | Column::OptionalText(_)
+            | Column::Name(_)
+            | Column::OptionalName(_)
+            | Column::Bool(_),
+        ) => "",
+        ("seed" | "host" | "iommu" | "adapter" | "vf" | "requester_id" | "device" | "domain", _) => "",
         ("window" | "row" | "sequence", _) => "index",
         _ => "count",
     }

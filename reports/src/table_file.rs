@@ -233,7 +233,7 @@ fn take(column: &mut Column) -> Column {
             }
         };
     }
-    taken!(U32 U64 OptionalU64 F64 Bool Text Name OptionalName)
+    taken!(U32 U64 OptionalU64 F64 OptionalF64 Bool Text OptionalText Name OptionalName)
 }
 
 /// Moves the first `count` cells of `from` to the end of `to`, which has the same type.
@@ -251,7 +251,7 @@ fn move_front(from: &mut Column, to: &mut Column, count: usize) {
             }
         };
     }
-    moved!(U32 U64 OptionalU64 F64 Bool Text Name OptionalName);
+    moved!(U32 U64 OptionalU64 F64 OptionalF64 Bool Text OptionalText Name OptionalName);
 }
 
 /// The columns as polars takes them, followed by the extra ones, the same in every row.
@@ -270,8 +270,10 @@ fn series(name: &str, column: Column) -> Series {
         Column::U64(cells) => Values::from_vec(name, cells),
         Column::F64(cells) => Values::from_vec(name, cells),
         Column::OptionalU64(cells) => Values::new(name, cells),
+        Column::OptionalF64(cells) => Values::new(name, cells),
         Column::Bool(cells) => Values::new(name, cells),
         Column::Text(cells) => Values::new(name, cells),
+        Column::OptionalText(cells) => Values::new(name, cells),
         Column::Name(cells) => Values::new(name, cells),
         Column::OptionalName(cells) => Values::new(name, cells),
     }

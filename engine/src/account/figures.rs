@@ -8,8 +8,20 @@ use super::metrics::ratio;
 use super::rows::{SlowdownRow, TenantRow};
 use crate::units::Picoseconds;
 
-/// Where a VF is: host, adapter within the host, VF within the adapter.
-pub type VfPlace = (u32, u32, u32);
+/// Where a VF is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VfPlace {
+    /// The class of its host.
+    pub host_class: String,
+    /// Its host.
+    pub host: u32,
+    /// Its IOMMU within the host.
+    pub iommu: u32,
+    /// Its adapter within the host.
+    pub adapter: u32,
+    /// The VF within the adapter.
+    pub vf: u32,
+}
 
 /// What a class of tenants, or one VF, got of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,7 +53,13 @@ impl Figures {
     pub(super) fn of_vf(class: u32, row: &TenantRow) -> Self {
         Self {
             class,
-            vf: Some((row.host, row.adapter, row.vf)),
+            vf: Some(VfPlace {
+                host_class: row.host_class.clone(),
+                host: row.host,
+                iommu: row.iommu,
+                adapter: row.adapter,
+                vf: row.vf,
+            }),
             vfs: 1,
             dma_total: row.dma_total,
             latency_mean_ns: row.latency_mean_ns,
@@ -111,8 +129,8 @@ impl ClassTotals {
             vfs: self.vfs,
             dma_total: self.dma_total,
             latency_mean_ns: mean_ns(self.latency_sum_ps),
-            latency_p50_ns: quantile_ns(&self.latencies, 0.5),
-            latency_p99_ns: quantile_ns(&self.latencies, 0.99),
+            latency_p50_ns: quantile_ns(&self.latencies, 0.5, self.latency_max),
+            latency_p99_ns: quantile_ns(&self.latencies, 0.99, self.latency_max),
             latency_max_ns: self.latency_max.as_ns_f64(),
             service_mean_ns: mean_ns(self.service_sum_ps),
             throughput_gbps: ratio(self.bytes as f64 * 8e3, active.0 as f64),
@@ -124,16 +142,20 @@ impl SlowdownRow {
     /// What the others cost a class or a VF: its figures together with them, and without.
     #[must_use]
     pub fn new(class: String, together: &Figures, alone: &Figures) -> Self {
-        let place = together.vf;
+        let place = together.vf.as_ref();
+        let counts = together.dma_total > 0 && alone.dma_total > 0;
+        let over = |together: f64, alone: f64| (counts && alone > 0.0).then(|| together / alone);
         Self {
             class,
-            host: place.map(|(host, ..)| host.into()),
-            adapter: place.map(|(_, adapter, _)| adapter.into()),
-            vf: place.map(|(.., vf)| vf.into()),
+            host_class: place.map(|place| place.host_class.clone()),
+            host: place.map(|place| place.host.into()),
+            iommu: place.map(|place| place.iommu.into()),
+            adapter: place.map(|place| place.adapter.into()),
+            vf: place.map(|place| place.vf.into()),
             vfs: together.vfs,
-            slowdown: ratio(together.latency_mean_ns, alone.latency_mean_ns),
-            slowdown_p99: ratio(together.latency_p99_ns as f64, alone.latency_p99_ns as f64),
-            slowdown_service: ratio(together.service_mean_ns, alone.service_mean_ns),
+            slowdown: over(together.latency_mean_ns, alone.latency_mean_ns),
+            slowdown_p99: over(together.latency_p99_ns as f64, alone.latency_p99_ns as f64),
+            slowdown_service: over(together.service_mean_ns, alone.service_mean_ns),
             dma_total: together.dma_total,
             dma_total_alone: alone.dma_total,
             latency_mean_ns: together.latency_mean_ns,

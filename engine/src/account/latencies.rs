@@ -23,11 +23,12 @@ pub fn new_histogram() -> Histogram {
     Histogram::new(GROUPING_POWER, MAX_VALUE_POWER).expect("the powers fit")
 }
 
-/// The greatest value, in nanoseconds, of the bucket in which the share `quantile` of the values is
-/// reached; 0 for an empty histogram.
+/// The greatest value, in nanoseconds, of the bucket in which the share `quantile` of the values is reached, and no
+/// more than `greatest` of them; 0 for an empty histogram.
 #[must_use]
-pub fn quantile_ns(histogram: &Histogram, quantile: f64) -> u64 {
-    histogram.quantile_bucket(quantile).expect("a share").map_or(0, |bucket| bucket.end())
+pub fn quantile_ns(histogram: &Histogram, quantile: f64, greatest: Picoseconds) -> u64 {
+    let bucket = histogram.quantile_bucket(quantile).expect("a share");
+    bucket.map_or(0, |bucket| bucket.end().min(greatest.as_ns()))
 }
 
 /// The bucket of a value: the value itself below 2^8, then 2^7 buckets a power of two.

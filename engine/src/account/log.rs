@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bevy_ecs::prelude::*;
 
 use super::rows::RequestRow;
+use crate::attribution::{Attribution, Cause, Splits};
 use crate::link::Issued;
 use crate::memory::Completed;
 use crate::request::{Intent, Sequence};
@@ -48,12 +49,15 @@ impl RequestLog {
 /// Logs the requests that are over, up to the first in the order of look-ups that is not, and ends
 /// their lives.
 pub fn log_requests(
-    mut log: Single<&mut RequestLog>,
+    log: Single<(&mut RequestLog, &Attribution)>,
     mut requests: Query<(&Intent, &Sequence, &Issued, &Translation, &Completed, &mut Live)>,
+    splits: Splits<'_, '_>,
 ) {
+    let (mut log, attribution) = log.into_inner();
     if !log.on {
         return;
     }
+    let splits = splits.columns().filter(|_| attribution.latency);
     let (intents, sequence, issued, translations, completed, mut live) = columns_mut!(requests);
     let live = live.bypass_change_detection();
     while let Some(&row) = log.rows.front() {
@@ -68,6 +72,8 @@ pub fn log_requests(
             translations[at];
         let Place { host, iommu, .. } = log.place;
         let (adapter, vf) = log.place.name_of(vf);
+        let split = splits.as_ref().map(|splits| splits.split(row));
+        let time_of = |cause| split.map(|split| split.of(cause));
         log.slice_at(looked_up_at).push(RequestRow {
             host: host.0,
             iommu: iommu.0,
@@ -89,6 +95,15 @@ pub fn log_requests(
             iotlb_misses: lookups.misses,
             stale: u32::from(stale),
             device_tlb: device_tlb.name(),
+            held_ps: time_of(Cause::Held),
+            credit_ps: time_of(Cause::Credit),
+            link_ps: time_of(Cause::Link),
+            iotlb_ps: time_of(Cause::Iotlb),
+            walk_queue_ps: time_of(Cause::WalkQueue),
+            walk_ps: time_of(Cause::Walk),
+            invalidation_ps: time_of(Cause::Invalidation),
+            memory_ps: time_of(Cause::Memory),
+            retirement_ps: time_of(Cause::Retirement),
         });
     }
 }

@@ -8,11 +8,14 @@ use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, V
 use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{LatencyRow, SummaryRow, TenantRow};
+use crate::attribution::{Attributed, Attribution, AttributionTotals, Watch};
 use crate::device_tlb::TlbLookup;
 use crate::gate::{Uplink, VfQueue};
 use crate::ids::HostIndex;
-use crate::invalidation::{ControlPlane, StreamBooks};
+use crate::invalidation::{BusySpan, ControlPlane, StreamBooks};
+use crate::link::time_before;
 use crate::memory::Downlink;
+use crate::plan::ReportSpec;
 use crate::request::{Fault, Op};
 use crate::table::Table;
 use crate::topology::{AdapterOfVf, Host, Iommu, Vf, Vm};
@@ -41,6 +44,7 @@ pub struct Totals {
     latencies: [Histogram; 2],
     services: [Histogram; 2],
     latency_sum_ps: u128,
+    latency_max: Picoseconds,
     service_sum_ps: u128,
     shares: Vec<f64>,
     uplink_busy_ps: u128,
@@ -49,6 +53,8 @@ pub struct Totals {
     walk_wait_ps: u128,
     stall_ps: u128,
     unmap_wait_ps: u128,
+    /// When the invalidation queues carried out commands that may not all count.
+    invalidation_spans: Vec<BusySpan>,
     invalidation_busy_ps: u128,
     invalidation_wait_ps: u128,
     exposure_ps: u128,
@@ -61,6 +67,7 @@ pub struct Totals {
     tenants: Table,
     classes: Vec<ClassTotals>,
     of_vfs: Vec<Figures>,
+    attributed: AttributionTotals,
 }
 
 /// What [`Totals`] come to.
@@ -73,18 +80,23 @@ pub struct Results {
     pub latency: Table,
     /// What each class got, and each VF, in the order of classes and VFs.
     pub figures: Vec<Figures>,
+    /// What is attributed to causes.
+    pub attributed: Attributed,
+    /// The tables of it.
+    pub attribution: Vec<Table>,
     /// The first breach, if there was one, in words.
     pub breach: Option<String>,
 }
 
 impl Totals {
-    /// Nothing yet, of a run that counts from `warm_up` on.
+    /// Nothing yet, of a run of this report that counts from `warm_up` on.
     #[must_use]
-    pub fn new(scenario: String, seed: u64, warm_up: Picoseconds) -> Self {
+    pub fn new(scenario: String, seed: u64, warm_up: Picoseconds, report: &ReportSpec) -> Self {
         Self {
             latencies: [new_histogram(), new_histogram()],
             services: [new_histogram(), new_histogram()],
             latency_sum_ps: 0,
+            latency_max: Picoseconds::ZERO,
             service_sum_ps: 0,
             shares: Vec::new(),
             uplink_busy_ps: 0,
@@ -93,6 +105,7 @@ impl Totals {
             walk_wait_ps: 0,
             stall_ps: 0,
             unmap_wait_ps: 0,
+            invalidation_spans: Vec::new(),
             invalidation_busy_ps: 0,
             invalidation_wait_ps: 0,
             exposure_ps: 0,
@@ -103,6 +116,7 @@ impl Totals {
             tenants: Table::new::<TenantRow>(),
             classes: Vec::new(),
             of_vfs: Vec::new(),
+            attributed: AttributionTotals::new(report.attribution, report.miss_causes),
         }
     }
 
@@ -124,9 +138,11 @@ impl Totals {
             &TrafficSource,
         )>();
         let mut planes = world.query::<&ControlPlane>();
-        let mut latencies = world.query::<&VfLatencies>();
+        let mut of_host = world.query::<(&VfLatencies, &Attribution)>();
+        let mut watches = world.query::<&Watch>();
+        watches.iter(world).for_each(|watch| self.attributed.add_evictions(watch.evictions()));
         let control = planes.single(world).expect("one IOMMU");
-        let latencies = latencies.single(world).expect("one host");
+        let (latencies, attribution) = of_host.single(world).expect("one host");
         let used = latencies.0.used_buckets();
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
@@ -143,7 +159,7 @@ impl Totals {
                 latencies.0.add_to(histogram, &used, &mut of_vf);
             }
             let class = class_of_vm[number as usize];
-            let identity = TenantRow {
+            let mut identity = TenantRow {
                 host,
                 iommu,
                 adapter: adapter.0,
@@ -155,6 +171,8 @@ impl Totals {
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
+            let attributed = attribution.of_vfs.get(number as usize);
+            self.attributed.add_vf(class, attributed, over, &mut identity);
             let stream = control.0.as_ref().and_then(|control| control.stream(number));
             let mapped = stream.map(|stream| stream.books).unwrap_or_default();
             self.add_tenant((class, identity), queue, (books, incidents, &of_vf), source, &mapped);
@@ -206,6 +224,7 @@ impl Totals {
             summary.audited_total += counters.judged;
             breaches.extend(counters.first_breach);
             self.invalidation_busy_ps += u128::from(counters.busy_ps);
+            self.invalidation_spans.extend(control.late_commands());
             self.invalidation_wait_ps += counters.wait_ps;
         }
         let warm_up = world.query::<&WarmUp>().single(world).expect("one host");
@@ -252,9 +271,9 @@ impl Totals {
             write_bytes: books.bytes[Op::Write as usize],
             throughput_gbps: ratio(bytes as f64 * 8e3, active.0 as f64),
             latency_mean_ns: ratio(books.latency_sum_ps as f64 / 1e3, over as f64),
-            latency_p50_ns: quantile_ns(latencies, 0.5),
-            latency_p99_ns: quantile_ns(latencies, 0.99),
-            latency_p999_ns: quantile_ns(latencies, 0.999),
+            latency_p50_ns: quantile_ns(latencies, 0.5, books.latency_max),
+            latency_p99_ns: quantile_ns(latencies, 0.99, books.latency_max),
+            latency_p999_ns: quantile_ns(latencies, 0.999, books.latency_max),
             latency_max_ns: books.latency_max.as_ns_f64(),
             service_mean_ns: ratio(books.service_sum_ps as f64 / 1e3, over as f64),
             service_max_ns: books.service_max.as_ns_f64(),
@@ -303,7 +322,6 @@ impl Totals {
         summary.dma_writes += row.dma_writes;
         summary.read_bytes += row.read_bytes;
         summary.write_bytes += row.write_bytes;
-        summary.latency_max_ns = summary.latency_max_ns.max(row.latency_max_ns);
         summary.service_max_ns = summary.service_max_ns.max(row.service_max_ns);
         summary.dma_source_stalled += row.dma_source_stalled;
         summary.iotlb_hits += row.iotlb_hits;
@@ -312,6 +330,14 @@ impl Totals {
         summary.device_tlb_hits += row.device_tlb_hits;
         summary.device_tlb_misses += row.device_tlb_misses;
         summary.device_tlb_misses_joined += row.device_tlb_misses_joined;
+        for (sum, more) in [
+            (&mut summary.iotlb_misses_cold, row.iotlb_misses_cold),
+            (&mut summary.iotlb_misses_capacity, row.iotlb_misses_capacity),
+            (&mut summary.iotlb_misses_conflict, row.iotlb_misses_conflict),
+            (&mut summary.iotlb_misses_invalidation, row.iotlb_misses_invalidation),
+        ] {
+            *sum = more.map(|more| sum.unwrap_or(0) + more);
+        }
         summary.blocked_no_context += row.blocked_no_context;
         summary.blocked_bad_length += row.blocked_bad_length;
         summary.blocked_address_overflow += row.blocked_address_overflow;
@@ -323,19 +349,23 @@ impl Totals {
         summary.unmaps += row.unmaps;
         summary.unmap_wait_max_ns = summary.unmap_wait_max_ns.max(row.unmap_wait_max_ns);
         self.latency_sum_ps += books.latency_sum_ps;
+        self.latency_max = self.latency_max.max(books.latency_max);
         self.service_sum_ps += books.service_sum_ps;
         self.last_completed = self.last_completed.max(books.last_completed);
     }
 
-    /// The results; `adapters` and `walkers` are those of the fleet.
+    /// The results; `adapters` and `walkers` are those of the fleet, `classes` the names of the tenants' classes.
     #[must_use]
-    pub fn finish(self, adapters: u64, walkers: u64) -> Results {
+    pub fn finish(mut self, adapters: u64, walkers: u64, classes: &[String]) -> Results {
+        let (attributed, attribution) = self.attributed.finish(classes, &mut self.summary);
         let mut all = new_histogram();
         for latencies in &self.latencies {
             all.checked_add_assign(latencies).expect("64 bits suffice");
         }
         let simulated = self.last_completed;
         let counted = simulated.saturating_sub(self.warm_up);
+        let late = self.invalidation_spans.iter().map(|(start, end)| time_before(simulated, *start, *end));
+        let invalidation_busy_ps = self.invalidation_busy_ps + u128::from(late.sum::<u64>());
         let share = |busy: u128, servers: u64| ratio(busy as f64, servers as f64 * counted.0 as f64);
         let gbps = |bytes: u64| ratio(bytes as f64 * 8e3, counted.0 as f64);
         let summary = &self.summary;
@@ -348,9 +378,10 @@ impl Totals {
             upstream_utilisation: share(self.uplink_busy_ps, adapters),
             downstream_utilisation: share(self.downlink_busy_ps, adapters),
             latency_mean_ns: mean_ns(self.latency_sum_ps),
-            latency_p50_ns: quantile_ns(&all, 0.5),
-            latency_p99_ns: quantile_ns(&all, 0.99),
-            latency_p999_ns: quantile_ns(&all, 0.999),
+            latency_max_ns: self.latency_max.as_ns_f64(),
+            latency_p50_ns: quantile_ns(&all, 0.5, self.latency_max),
+            latency_p99_ns: quantile_ns(&all, 0.99, self.latency_max),
+            latency_p999_ns: quantile_ns(&all, 0.999, self.latency_max),
             service_mean_ns: mean_ns(self.service_sum_ps),
             iotlb_lookups: lookups,
             device_tlb_hit_ratio: ratio(
@@ -362,7 +393,7 @@ impl Totals {
             walk_wait_mean_ns: ratio(self.walk_wait_ps as f64 / 1e3, summary.walks as f64),
             walker_stall_ns: self.stall_ps as f64 / 1e3,
             unmap_wait_mean_ns: ratio(self.unmap_wait_ps as f64 / 1e3, summary.unmaps as f64),
-            invalidation_queue_utilisation: share(self.invalidation_busy_ps, u64::from(summary.iommus)),
+            invalidation_queue_utilisation: share(invalidation_busy_ps, u64::from(summary.iommus)),
             invalidation_wait_mean_ns: ratio(
                 self.invalidation_wait_ps as f64 / 1e3,
                 summary.invalidations as f64,
@@ -384,7 +415,7 @@ impl Totals {
         let of_classes = self.classes.iter().zip(0..).map(|(totals, class)| totals.figures(class));
         let breach = self.breach.map(|(first, host)| first.describe(host, summary.breach_total));
         let figures = of_classes.chain(self.of_vfs).collect();
-        Results { summary, tenants: self.tenants, latency, figures, breach }
+        Results { summary, tenants: self.tenants, latency, figures, attributed, attribution, breach }
     }
 }
 

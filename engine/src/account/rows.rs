@@ -54,6 +54,32 @@ row! {
         latency_p999_ns: u64,
         /// Greatest latency, ns.
         latency_max_ns: f64,
+        /// Part of the mean latency that is time until it may go on the link: in the source, its VF's queue,
+        /// and for a slot of its VF, ns. Only with `report.attribution`.
+        latency_held_mean_ns: Option<f64>,
+        /// Part of the mean latency that is time while the adapter's next request has no flow credit, read
+        /// tag or slot of the adapter, ns. Only with `report.attribution`.
+        latency_credit_mean_ns: Option<f64>,
+        /// Part of the mean latency that is time for the link, busy or held back by rate limits, and on it,
+        /// both ways, ns. Only with `report.attribution`.
+        latency_link_mean_ns: Option<f64>,
+        /// Part of the mean latency that is time for the look-up itself, ns. Only with `report.attribution`.
+        latency_iotlb_mean_ns: Option<f64>,
+        /// Part of the mean latency that is time for a place in the walkers' queue, and in it for a walker,
+        /// ns. Only with `report.attribution`.
+        latency_walk_queue_mean_ns: Option<f64>,
+        /// Part of the mean latency that is time for the walk under way, its own or the one it joined, ns.
+        /// Only with `report.attribution`.
+        latency_walk_mean_ns: Option<f64>,
+        /// Part of the mean latency that is time for the walk of a translation that an invalidation had
+        /// dropped, its queue included, ns. Only with `report.attribution`.
+        latency_invalidation_mean_ns: Option<f64>,
+        /// Part of the mean latency that is time for memory and the last-level cache, or for the status of a
+        /// fault, ns. Only with `report.attribution`.
+        latency_memory_mean_ns: Option<f64>,
+        /// Part of the mean latency that is time for requests before it, where reads retire or writes reach
+        /// memory in order, ns. Only with `report.attribution`.
+        latency_retirement_mean_ns: Option<f64>,
         /// Mean service time from issue to completion, ns.
         service_mean_ns: f64,
         /// Greatest service time, ns.
@@ -68,6 +94,16 @@ row! {
         iotlb_misses: u64,
         /// Misses that joined a walk under way.
         iotlb_misses_joined: u64,
+        /// Misses of translations that the IOTLB never held. Only with `report.miss_causes`.
+        iotlb_misses_cold: Option<u64>,
+        /// Misses of translations that were evicted, and would have been from a fully associative IOTLB of as
+        /// many entries. Only with `report.miss_causes`.
+        iotlb_misses_capacity: Option<u64>,
+        /// Misses of translations that were evicted, and that a fully associative IOTLB of as many entries
+        /// would hold. Only with `report.miss_causes`.
+        iotlb_misses_conflict: Option<u64>,
+        /// Misses of translations that an invalidation had dropped. Only with `report.miss_causes`.
+        iotlb_misses_invalidation: Option<u64>,
         /// Hits as a share of look-ups; 0 without look-ups.
         iotlb_hit_ratio: f64,
         /// Valid entries replaced.
@@ -235,6 +271,16 @@ row! {
         device_tlb_misses: u64,
         /// Of these, such that joined a translation request under way.
         device_tlb_misses_joined: u64,
+        /// Misses of translations that the IOTLB never held. Only with `report.miss_causes`.
+        iotlb_misses_cold: Option<u64>,
+        /// Misses of translations that were evicted, and would have been from a fully associative IOTLB of as
+        /// many entries. Only with `report.miss_causes`.
+        iotlb_misses_capacity: Option<u64>,
+        /// Misses of translations that were evicted, and that a fully associative IOTLB of as many entries
+        /// would hold. Only with `report.miss_causes`.
+        iotlb_misses_conflict: Option<u64>,
+        /// Misses of translations that an invalidation had dropped. Only with `report.miss_causes`.
+        iotlb_misses_invalidation: Option<u64>,
         /// DMAs blocked because the VF has no domain.
         blocked_no_context: u64,
         /// DMAs blocked because they are empty.
@@ -308,10 +354,16 @@ row! {
         end_ns: f64,
         /// Host.
         host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
         /// Adapter within the host.
         adapter: u32,
         /// VF within the adapter.
         vf: u32,
+        /// Tenant class.
+        class: String,
+        /// Class of the host; `all` where the scenario has no classes of hosts.
+        host_class: String,
         /// DMAs translated and performed.
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
@@ -328,6 +380,48 @@ row! {
         latency_mean_ns: f64,
         /// Greatest latency, ns.
         latency_max_ns: f64,
+    }
+}
+
+row! {
+    /// One cause of one VF's latencies: the sums of a VF's causes are the sum of its latencies, to the picosecond. Only
+    /// with `report.attribution`.
+    AttributionRow => "attribution" {
+        /// Host.
+        host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
+        /// Adapter within the host.
+        adapter: u32,
+        /// VF within the adapter.
+        vf: u32,
+        /// Tenant class.
+        class: String,
+        /// Class of the host; `all` where the scenario has no classes of hosts.
+        host_class: String,
+        /// `held`, `credit`, `link`, `iotlb`, `walk_queue`, `walk`, `invalidation`, `memory` or `retirement`.
+        cause: &'static str,
+        /// What the latencies of the VF's DMAs have of it, summed, ps.
+        latency_sum_ps: u64,
+        /// The same as a mean over its DMAs, ns.
+        latency_mean_ns: f64,
+        /// The same as a share of the sum of its latencies; 0 where that is 0.
+        latency_share: f64,
+    }
+}
+
+row! {
+    /// How often translations that one class of tenants brought into IOTLBs were replaced by those of one class. Only
+    /// with `report.miss_causes`.
+    EvictionRow => "evictions" {
+        /// Tenant class whose DMAs brought the new translations in.
+        evictor_class: String,
+        /// Tenant class whose DMAs had brought in those that were replaced.
+        victim_class: String,
+        /// Entries replaced.
+        evictions: u64,
+        /// The same as a share of the entries that the victim class lost; 0 where that is 0.
+        victim_share: f64,
     }
 }
 
@@ -361,20 +455,25 @@ row! {
     SlowdownRow => "slowdown" {
         /// Tenant class.
         class: String,
-        /// Host; absent, as are adapter and VF, in the row of the whole class.
+        /// Class of the host; absent, as are host, IOMMU, adapter and VF, in the row of the whole class.
+        host_class: Option<String>,
+        /// Host.
         host: Option<u64>,
+        /// IOMMU within the host.
+        iommu: Option<u64>,
         /// Adapter within the host.
         adapter: Option<u64>,
         /// VF within the adapter.
         vf: Option<u64>,
         /// VFs the row is about.
         vfs: u64,
-        /// Mean latency together, over that alone: 1 where the others cost nothing; 0 where alone nothing counts.
-        slowdown: f64,
+        /// Mean latency together, over that alone: 1 where the others cost nothing; absent where nothing counts in one
+        /// of the two.
+        slowdown: Option<f64>,
         /// The same of the 99th percentile of the latency.
-        slowdown_p99: f64,
+        slowdown_p99: Option<f64>,
         /// The same of the mean service time: without the time before the issue.
-        slowdown_service: f64,
+        slowdown_service: Option<f64>,
         /// DMAs intended, together.
         dma_total: u64,
         /// DMAs intended, alone: as many but for closed loops in a given time, or after a warm-up.
@@ -466,5 +565,30 @@ row! {
         stale: u32,
         /// What became of its look-up in the device TLB: `hit`, `miss` or `joined`; absent without one.
         device_tlb: Option<&'static str>,
+        /// Time until it may go on the link: in the source, its VF's queue, and for a slot of its VF, ps.
+        /// Only with `report.attribution`.
+        held_ps: Option<u64>,
+        /// Time while the adapter's next request has no flow credit, read tag or slot of the adapter, ps.
+        /// Only with `report.attribution`.
+        credit_ps: Option<u64>,
+        /// Time for the link, busy or held back by rate limits, and on it, both ways, ps. Only with
+        /// `report.attribution`.
+        link_ps: Option<u64>,
+        /// Time for the look-up itself, ps. Only with `report.attribution`.
+        iotlb_ps: Option<u64>,
+        /// Time for a place in the walkers' queue, and in it for a walker, ps. Only with
+        /// `report.attribution`.
+        walk_queue_ps: Option<u64>,
+        /// Time for the walk under way, its own or the one it joined, ps. Only with `report.attribution`.
+        walk_ps: Option<u64>,
+        /// Time for the walk of a translation that an invalidation had dropped, its queue included, ps. Only
+        /// with `report.attribution`.
+        invalidation_ps: Option<u64>,
+        /// Time for memory and the last-level cache, or for the status of a fault, ps. Only with
+        /// `report.attribution`.
+        memory_ps: Option<u64>,
+        /// Time for requests before it, where reads retire or writes reach memory in order, ps. Only with
+        /// `report.attribution`.
+        retirement_ps: Option<u64>,
     }
 }

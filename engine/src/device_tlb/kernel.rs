@@ -4,7 +4,7 @@ use super::components::{Answer, Ats, Leaving, Route, TlbLookup, TranslationReque
 use crate::domain::Leaf;
 use crate::request::Intent;
 use crate::translation::replacement::with_iotlb;
-use crate::translation::{Context, Translation};
+use crate::translation::{Context, Tag, Translation};
 use crate::units::Picoseconds;
 
 impl Ats {
@@ -86,7 +86,7 @@ impl Ats {
     /// Caches a leaf, unless another answer has brought it meanwhile.
     fn fill(&mut self, vf: u32, domain: crate::ids::DomainId, leaf: &Leaf) {
         with_iotlb!(self.tlb_of(vf), |tlb| {
-            if !tlb.holds(domain, leaf) {
+            if !tlb.holds(&Tag::new(domain, leaf.base, leaf.size)) {
                 tlb.fill(domain, leaf);
             }
         });

@@ -5,6 +5,7 @@
 //! adapter's slots allow. Starts may lie far behind the horizon: only the order must be known.
 
 use super::components::{Candidates, Credit, Eligible, Grant, Halt, Refunds, Tag, Uplink, VfQueue};
+use crate::attribution::GateWaits;
 use crate::link::Issued;
 use crate::memory::{Downlink, MemoryTimes, Retirement};
 use crate::request::{Intent, Op, Sequence};
@@ -32,6 +33,8 @@ pub struct Columns<'a> {
     pub translations: &'a mut [Translation],
     /// The context entries, by VF.
     pub contexts: &'a [ContextEntry],
+    /// What it waited for; only where that is asked for.
+    pub waits: Option<&'a mut [GateWaits]>,
 }
 
 /// One adapter's gate.
@@ -302,6 +305,9 @@ impl Gate<'_> {
         self.leave_queue(next, start);
         let transfer = columns.intents[next.row as usize].transfer;
         columns.issued[next.row as usize] = Issued(start);
+        if let Some(waits) = &mut columns.waits {
+            waits[next.row as usize].eligible = next.time;
+        }
         self.uplink.send(start, transfer, next.row);
         if self.retirement.is_watched() {
             self.note_under_way(next, columns);

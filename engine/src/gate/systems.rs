@@ -1,16 +1,19 @@
 //! Issues what may issue.
 
+use bevy_ecs::change_detection::ContiguousMut;
 use bevy_ecs::prelude::*;
 
-use super::components::{Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
+use super::components::{Arrival, Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use super::kernel::{Columns, Gate, Limits};
+use crate::attribution::{GateWaits, LinkWaits};
 use crate::device_tlb::DeviceTlb;
 use crate::link::Issued;
 use crate::memory::{Downlink, MemoryTimes, Retirement};
 use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
-use crate::topology::columns_mut;
+use crate::topology::{columns_mut, optional_columns_mut};
 use crate::translation::{ContextEntry, Translation};
+use crate::units::Picoseconds;
 
 /// An adapter, as issuing reads and changes it.
 type AdapterQuery<'w, 's> = Query<
@@ -24,6 +27,7 @@ type AdapterQuery<'w, 's> = Query<
         &'static Refunds<Tag>,
         &'static Downlink,
         &'static mut DeviceTlb,
+        Option<&'static mut LinkWaits>,
     ),
 >;
 
@@ -33,6 +37,7 @@ pub fn issue_requests(
     mut adapters: AdapterQuery<'_, '_>,
     mut vfs: Query<(&mut VfQueue, &ContextEntry)>,
     mut requests: Query<(&Intent, &Sequence, &mut Issued, &mut Translation)>,
+    mut waits: Query<&mut GateWaits>,
     mut progress: ResMut<Progress>,
 ) {
     let (mut queues, contexts) = columns_mut!(vfs);
@@ -40,8 +45,12 @@ pub fn issue_requests(
     let (intents, sequence, mut issued, mut translations) = columns_mut!(requests);
     let issued = issued.bypass_change_detection();
     let translations = translations.bypass_change_detection();
-    let mut columns = Columns { intents, sequence, issued, translations, contexts };
-    for (mut uplink, mut candidates, mut retirement, credits, tags, downlink, mut tlb) in &mut adapters {
+    let mut waits = optional_columns_mut!(waits);
+    let waits = waits.as_mut().map(ContiguousMut::bypass_change_detection);
+    let mut columns = Columns { intents, sequence, issued, translations, contexts, waits };
+    for (mut uplink, mut candidates, mut retirement, credits, tags, downlink, mut tlb, link_waits) in
+        &mut adapters
+    {
         let returns_from = downlink.returns_from(&uplink, &memory);
         let was_free_at = uplink.free_at;
         let mut gate = Gate {
@@ -65,5 +74,26 @@ pub fn issue_requests(
         if was_free_at < uplink.warm_up {
             uplink.note_warm_up(sent, columns.issued);
         }
+        if let (Some(mut link_waits), Some(waits)) = (link_waits, &mut columns.waits) {
+            note_waits(&mut link_waits, &uplink, sent, (columns.intents, columns.issued), waits);
+        }
+    }
+}
+
+/// Notes what the last `sent` requests that left waited for.
+fn note_waits(
+    link_waits: &mut LinkWaits,
+    uplink: &Uplink,
+    sent: u64,
+    (intents, issued): (&[Intent], &[Issued]),
+    waits: &mut [GateWaits],
+) {
+    let in_flight = uplink.in_flight.waiting();
+    for &Arrival { row, .. } in &in_flight[in_flight.len() - sent as usize..] {
+        let (at, Intent { time, transfer, .. }) = (row as usize, intents[row as usize]);
+        let eligible = waits[at].eligible.max(time);
+        let wire = uplink.wires.upstream(transfer);
+        let credit = link_waits.send(eligible, transfer.op, issued[at].0, wire);
+        waits[at] = GateWaits { eligible: Picoseconds::ZERO, held: eligible - time, credit };
     }
 }

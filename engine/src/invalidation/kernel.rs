@@ -17,7 +17,7 @@ use crate::link::time_before;
 use crate::memory::Retired;
 use crate::request::Sequence;
 use crate::translation::replacement::Replacement;
-use crate::translation::{Iotlb, Served, WalkCaches, Walkers};
+use crate::translation::{Iotlb, Observe, Served, WalkCaches, Walkers};
 use crate::units::Picoseconds;
 
 /// What happens, in the order in which it does at one instant.
@@ -91,6 +91,9 @@ struct FlushQueue {
     timer_on: bool,
 }
 
+/// When the invalidation queue begins with a command, and when it has carried it out.
+pub type BusySpan = (Picoseconds, Picoseconds);
+
 /// What the invalidation queue counted after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InvalidationCounters {
@@ -98,7 +101,7 @@ pub struct InvalidationCounters {
     pub commands: u64,
     /// Of these, flushes of deferred unmaps.
     pub flushes: u64,
-    /// Time the queue was busy, summed.
+    /// Time the queue was busy, summed, but for [`Control::late_commands`].
     pub busy_ps: u64,
     /// Time commands waited for it, summed.
     pub wait_ps: u128,
@@ -109,7 +112,7 @@ pub struct InvalidationCounters {
 }
 
 /// The parts of an IOMMU that control events act on.
-pub struct Hardware<'a, P> {
+pub struct Hardware<'a, P, O> {
     /// The cache.
     pub iotlb: &'a mut Iotlb<P>,
     /// The walk caches, where there may be some.
@@ -118,6 +121,8 @@ pub struct Hardware<'a, P> {
     pub walkers: &'a mut Walkers,
     /// The page tables, by index.
     pub tables: &'a mut [PageTable],
+    /// Who watches.
+    pub observer: &'a mut O,
 }
 
 /// A DMA to a streaming mapping, for [`Control::judge`].
@@ -172,6 +177,10 @@ pub struct Control {
     submitted: u64,
     completed: u64,
     queue_free_at: Picoseconds,
+    /// When a request was last over, as far as drivers know.
+    last_over: Picoseconds,
+    /// Commands that the queue carries out later than that, in order.
+    late: VecDeque<BusySpan>,
     /// When the last access ends of those that were translated so far.
     drained_at: Picoseconds,
     /// Leaves taken out of page tables whose invalidation is not complete, by table and base; whether their
@@ -215,6 +224,8 @@ impl Control {
             submitted: 0,
             completed: 0,
             queue_free_at: Picoseconds::ZERO,
+            last_over: Picoseconds::ZERO,
+            late: VecDeque::new(),
             drained_at: Picoseconds::ZERO,
             pending: HashMap::default(),
         }
@@ -255,6 +266,7 @@ impl Control {
 
     /// A request is over at `completed`: its driver will know.
     pub fn note_over(&mut self, vf: u32, sequence: Sequence, iova: Iova, completed: Picoseconds) {
+        self.last_over = self.last_over.max(completed);
         let Some(stream) = self.stream(vf) else { return };
         let time = stream.reacts_at(completed);
         let sequence = sequence.0;
@@ -314,7 +326,7 @@ impl Control {
     }
 
     /// Lets the next event take effect, which is at `now`.
-    pub fn step<P: Replacement>(&mut self, hardware: &mut Hardware<'_, P>) {
+    pub fn step<P: Replacement, O: Observe>(&mut self, hardware: &mut Hardware<'_, P, O>) {
         let Some(Reverse((now, event))) = self.events.pop() else { return };
         match event {
             Event::Complete { .. } => self.complete(now, hardware.tables),
@@ -384,8 +396,7 @@ impl Control {
     fn submit(&mut self, now: Picoseconds, command: Command) {
         let start = now.max(self.queue_free_at);
         self.queue_free_at = start + self.command_cost;
-        let in_warm_up = time_before(self.warm_up, start, self.queue_free_at);
-        self.counters.busy_ps += self.command_cost.0 - in_warm_up;
+        self.note_busy(start, self.queue_free_at);
         if self.counts(self.queue_free_at) {
             self.counters.commands += 1;
             self.counters.wait_ps += u128::from((start - now).0);
@@ -398,9 +409,27 @@ impl Control {
         self.submitted += 1;
     }
 
+    /// The queue is busy with a command. What it does after the last request is over is no part of the simulated time.
+    fn note_busy(&mut self, start: Picoseconds, end: Picoseconds) {
+        self.late.push_back((start, end));
+        while let Some((start, end)) = self.late.pop_front_if(|(_, end)| *end <= self.last_over) {
+            self.counters.busy_ps += (end - start).0 - time_before(self.warm_up, start, end);
+        }
+    }
+
+    /// When the queue carries out the commands that it may finish after the last request is over.
+    pub fn late_commands(&self) -> impl Iterator<Item = BusySpan> + '_ {
+        self.late.iter().map(|(start, end)| (self.warm_up.max(*start).min(*end), *end))
+    }
+
     /// The IOMMU carries out a command: nothing it names is cached from now on, and what is under way for
     /// it will not be. It is complete when every access translated before has ended.
-    fn invalidate<P: Replacement>(&mut self, now: Picoseconds, number: u64, hardware: &mut Hardware<'_, P>) {
+    fn invalidate<P: Replacement, O: Observe>(
+        &mut self,
+        now: Picoseconds,
+        number: u64,
+        hardware: &mut Hardware<'_, P, O>,
+    ) {
         let command = &self.commands[(number - self.completed) as usize];
         let complete_at = now.max(self.drained_at);
         if let Some((unmapped, sequence)) = &command.waiter {
@@ -435,6 +464,7 @@ impl Control {
                 Drops::Global => caches.invalidate_all(now),
             }
         }
+        hardware.observer.note_invalidation(hardware.iotlb, domain, first, last);
     }
 
     /// The oldest command is complete.

@@ -2,18 +2,20 @@
 
 use core::hint::select_unpredictable;
 
+use bevy_ecs::change_detection::ContiguousMut;
 use bevy_ecs::prelude::*;
 
 use super::components::{Completed, CompletedRows, Downlink, MemoryTimes, PostedWrites, Return};
 use super::llc::LastLevelCache;
 use super::retirement::{Retired, Retirement};
 use super::waits::{Wait, Waits};
+use crate::attribution::MemoryWaits;
 use crate::device_tlb::{Ats, DeviceTlb, Route};
 use crate::gate::{Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
 use crate::merge::merge;
 use crate::request::{Intent, Op, Sequence};
 use crate::schedule::Progress;
-use crate::topology::columns_mut;
+use crate::topology::{columns_mut, optional_columns_mut};
 use crate::traffic::{Batch, insertion_sort};
 use crate::translation::{ContextEntry, LookedUp, LookupBound, Translation};
 use crate::units::Picoseconds;
@@ -87,10 +89,10 @@ pub struct Sorting(Vec<Sorted>);
 fn sort<'a>(
     sorting: &mut [Sorted],
     looked_up: impl Iterator<Item = (u32, &'a Intent, &'a Translation)>,
-    mut ready: impl FnMut(&Intent, &Translation) -> (Op, Picoseconds),
+    mut ready: impl FnMut(u32, &Intent, &Translation) -> (Op, Picoseconds),
 ) {
     for (row, intent, translation) in looked_up {
-        let (op, ready) = ready(intent, translation);
+        let (op, ready) = ready(row, intent, translation);
         sorting[intent.adapter as usize].push(op, Return { ready, row });
     }
 }
@@ -116,6 +118,7 @@ pub fn complete(
     mut adapters: AdapterQuery<'_, '_>,
     mut vfs: Query<(&mut VfQueue, &ContextEntry, &mut PostedWrites)>,
     mut requests: Query<(&Intent, &Sequence, &Translation, &mut Completed)>,
+    mut noted: Query<&mut MemoryWaits>,
     batch: Res<Batch>,
     mut sorting: Local<Sorting>,
     mut progress: ResMut<Progress>,
@@ -143,20 +146,22 @@ pub fn complete(
         sorted.start(&downlink.pending, looked_up.len());
     }
     let looked_up = looked_up.iter().map(|&row| (row, &intents[row as usize], &translations[row as usize]));
+    let mut noted = optional_columns_mut!(noted);
+    let mut noted = noted.as_mut().map(ContiguousMut::bypass_change_detection);
     let in_memory = |intent: &Intent, translation: &Translation| {
         let op = intent.transfer.op;
         (op, translation.known_at + memory.latency(op, translation.fault.is_some()))
     };
     let mut beyond = Waits::new(&memory, llc.map(Mut::into_inner), posted, contexts);
-    if beyond.is_none() && !with_answers {
-        sort(sorting, looked_up, in_memory);
+    if beyond.is_none() && !with_answers && noted.is_none() {
+        sort(sorting, looked_up, |_, intent, translation| in_memory(intent, translation));
     } else {
         if memory.writes_in_order {
             held.iter_mut().zip(refunds.iter_mut()).for_each(|(held, refunds)| held.take_over(refunds));
         }
         // Where the pass had to know, it has asked already.
         let mut asked = waits.iter().copied();
-        sort(sorting, looked_up, |intent, translation| {
+        sort(sorting, looked_up, |row, intent, translation| {
             let is_request = translation.route == Route::Request;
             let wait = match (&mut beyond, is_request) {
                 (Some(_), false) if !waits.is_empty() => asked.next().expect("one a row"),
@@ -171,7 +176,12 @@ pub fn complete(
                 return (Op::Read, translation.known_at);
             }
             let (op, ready) = in_memory(intent, translation);
-            (op, ready + wait.longer)
+            let ready = ready + wait.longer;
+            if let Some(noted) = &mut noted {
+                let turn = wait.turn.saturating_sub(translation.known_at);
+                noted[row as usize] = MemoryWaits { turn, ready, back: Picoseconds::ZERO };
+            }
+            (op, ready)
         });
         if memory.writes_in_order {
             for ((held, refunds), uplink) in held.iter_mut().zip(refunds.iter_mut()).zip(&*uplinks) {
@@ -197,6 +207,7 @@ pub fn complete(
             queues: &mut *queues,
             columns: Columns { intents, sequence, translations, completed: &mut *completed },
             done: &mut *done,
+            noted: noted.as_deref_mut(),
         };
         let wires = returning.uplink.wires;
         let by_length =
@@ -242,6 +253,8 @@ struct Returning<'a> {
     queues: &'a mut [VfQueue],
     columns: Columns<'a>,
     done: &'a mut Vec<u32>,
+    /// Where it is asked how answers come about.
+    noted: Option<&'a mut [MemoryWaits]>,
 }
 
 impl Returning<'_> {
@@ -287,6 +300,9 @@ impl Returning<'_> {
             }
             if self.retirement.is_in_order() {
                 self.retirement.note_back(row, time);
+                if let Some(noted) = &mut self.noted {
+                    noted[at].back = time;
+                }
                 continue;
             }
             if !(ANSWERS && self.columns.intents[at].transfer.op == Op::Write) {

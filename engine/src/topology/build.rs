@@ -10,6 +10,7 @@ use crate::account::{
     AuditPolicy, Audited, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
     VfLatencies, WarmUp, Windows,
 };
+use crate::attribution::{Attribution, LinkWaits, Watch};
 use crate::device_tlb::{Ats, DeviceTlb};
 use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
 use crate::gate::{Candidates, Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
@@ -83,7 +84,8 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     world.insert_resource(Batch::default());
     world.insert_resource(Progress::default());
     let rows_per_vf = (4 * batch_rows).max(16);
-    world.insert_resource(BatchLimits { span: place.batch_span(plan), rows_per_vf });
+    let attributed = plan.report.attributes();
+    world.insert_resource(BatchLimits { span: place.batch_span(plan), rows_per_vf, attributed });
     spawn_rows(&mut world, (place.vfs() * rows_per_vf) as usize);
     spawn_iommu(&mut world, plan, place);
     let frames = Frames { next: place.first_frame };
@@ -91,6 +93,9 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     let (kinds, streams) = spawn_tenants(&mut world, plan, place, &mut host_memory);
     start_streams(&mut world, plan, place, streams, &mut host_memory);
     spawn_adapters(&mut world, plan, place, &kinds);
+    if attributed {
+        start_attribution(&mut world, plan, place);
+    }
     world.spawn((
         Host(place.host),
         host_memory.owners,
@@ -100,6 +105,7 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
         (VfLatencies::new(place.vfs()), ServiceTimes::default(), Audited::default()),
         WarmUp::new(plan.warm_up),
         TenantWindows::new(spans.window, if plan.report.tenant_windows { place.vfs() } else { 0 }),
+        Attribution::new(plan.report.attribution, plan.report.miss_causes, place.vfs()),
     ));
     world
 }
@@ -107,8 +113,7 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
 fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
     let machine = place.machine(plan);
     let spec = &machine.iommu;
-    let stream = u64::from(place.iommu.0) << 32 | (u64::from(place.host.0) + 1);
-    let seed = mix64(plan.seed ^ mix64(stream));
+    let seed = seed_of_iommu(plan, place);
     let parts = machine.parts(&plan.classes, &plan.shares).expect("a valid plan");
     let hit = Picoseconds::from_ns_f64(spec.iotlb.hit_ns);
     let of_device_tlbs = machine.device.tlb.is_on();
@@ -140,6 +145,28 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
     ));
     if let Some(llc) = LastLevelCache::new(&machine.memory.llc) {
         iommu.insert(llc);
+    }
+}
+
+/// The seed of all that an IOMMU draws.
+fn seed_of_iommu(plan: &RunPlan, place: &Place) -> u64 {
+    let stream = u64::from(place.iommu.0) << 32 | (u64::from(place.host.0) + 1);
+    mix64(plan.seed ^ mix64(stream))
+}
+
+/// Has the look-ups and the links watched.
+fn start_attribution(world: &mut World, plan: &RunPlan, place: &Place) {
+    let class_of_vf = world.query::<&Vm>().iter(world).map(|vm| vm.class).collect();
+    let mut iommus = world.query::<(Entity, &mut IotlbState)>();
+    let (iommu, mut iotlb) = iommus.single_mut(world).expect("one IOMMU");
+    with_iotlb!(&mut iotlb.0, |iotlb| iotlb.note_dropped());
+    let machine = place.machine(plan);
+    let (spec, seed) = (&machine.iommu.iotlb, seed_of_iommu(plan, place));
+    let watch = Watch::new(spec, seed, plan.report.miss_causes, class_of_vf, plan.classes.len());
+    world.entity_mut(iommu).insert(watch);
+    let adapters: Vec<_> = world.query_filtered::<Entity, With<Uplink>>().iter(world).collect();
+    for adapter in adapters {
+        world.entity_mut(adapter).insert(LinkWaits::new(RateLimits::new(&machine.device)));
     }
 }
 

@@ -22,4 +22,11 @@ macro_rules! columns_mut {
     };
 }
 
-pub(crate) use {columns, columns_mut};
+/// The same, where any entity matches.
+macro_rules! optional_columns_mut {
+    ($query:expr) => {
+        $query.contiguous_iter_mut().expect("hot components are kept in tables").next()
+    };
+}
+
+pub(crate) use {columns, columns_mut, optional_columns_mut};

@@ -16,6 +16,6 @@ mod tests;
 
 pub use build::*;
 pub use components::*;
-pub(crate) use dense::{columns, columns_mut};
+pub(crate) use dense::{columns, columns_mut, optional_columns_mut};
 pub use place::*;
 pub use spec::*;

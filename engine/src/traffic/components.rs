@@ -63,6 +63,8 @@ pub struct BatchLimits {
     pub span: Picoseconds,
     /// Rows a VF may emit a batch.
     pub rows_per_vf: u32,
+    /// Whether rows have columns for what requests wait for.
+    pub attributed: bool,
 }
 
 /// The batch under way.

@@ -6,6 +6,7 @@ use super::components::{Batch, BatchLimits, Feedback, Live, NextIntended, Traffi
 use super::kernel::{SortScratch, append, compact, compaction, number, order};
 use super::staging::Staged;
 use crate::account::RequestLog;
+use crate::attribution::{GateWaits, MemoryWaits, Waits, WalkWaits};
 use crate::device_tlb::DeviceTlb;
 use crate::gate::{Candidates, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane};
@@ -13,8 +14,8 @@ use crate::link::Issued;
 use crate::memory::{Completed, Downlink, MemoryTimes, Retired, Retirement};
 use crate::prefetch::prefetch;
 use crate::request::{DmaRequest, Intent, Sequence};
-use crate::topology::{AdapterVfs, columns_mut};
-use crate::translation::{IommuMode, Translation, TranslationTimes};
+use crate::topology::{AdapterVfs, columns_mut, optional_columns_mut};
+use crate::translation::{Translation, TranslationTimes};
 use crate::units::Picoseconds;
 
 /// Buffers the stage keeps from batch to batch.
@@ -44,6 +45,7 @@ pub fn reuse_rows(
         &mut Translation,
         &mut Completed,
     )>,
+    mut waits: (Query<&mut GateWaits>, Query<&mut WalkWaits>, Query<&mut MemoryWaits>),
     mut adapters: Query<(&mut Candidates, &mut Uplink, &mut Downlink, &mut Retirement, &mut DeviceTlb)>,
     mut vfs: Query<&mut VfQueue>,
     mut log: Single<&mut RequestLog>,
@@ -81,6 +83,15 @@ pub fn reuse_rows(
     compact(issued.bypass_change_detection(), moves);
     compact(translations.bypass_change_detection(), moves);
     compact(completed.bypass_change_detection(), moves);
+    if let Some(mut gate) = optional_columns_mut!(waits.0) {
+        compact(gate.bypass_change_detection(), moves);
+    }
+    if let Some(mut walk) = optional_columns_mut!(waits.1) {
+        compact(walk.bypass_change_detection(), moves);
+    }
+    if let Some(mut memory) = optional_columns_mut!(waits.2) {
+        compact(memory.bypass_change_detection(), moves);
+    }
     let renumber = |row: &mut u32| *row = renumbered[*row as usize];
     for (mut candidates, mut uplink, mut downlink, mut retirement, mut tlb) in &mut adapters {
         candidates.rows.iter_mut().for_each(renumber);
@@ -100,7 +111,11 @@ pub fn reuse_rows(
 
 /// Adds rows to the pool: the only place a request entity is made.
 pub fn spawn_rows(world: &mut World, rows: usize) {
-    world.spawn_batch((0..rows).map(|_| DmaRequest::default()));
+    if world.resource::<BatchLimits>().attributed {
+        world.spawn_batch((0..rows).map(|_| (DmaRequest::default(), Waits::default())));
+    } else {
+        world.spawn_batch((0..rows).map(|_| DmaRequest::default()));
+    }
 }
 
 /// Grows the pool, where more requests are under way than ever before.
@@ -226,7 +241,7 @@ pub fn emit(
             retirement: &mut retirement,
             downlink,
             memory,
-            least_answer: if times.mode == IommuMode::Off { Picoseconds::ZERO } else { times.hit },
+            least_answer: times.look_up(),
         };
         parts.candidates.horizon = batch.horizon.min(closed_horizon(&parts, &mut vfs));
         staged.len = 0;

@@ -31,6 +31,14 @@ pub struct TranslationTimes {
     pub mode: IommuMode,
 }
 
+impl TranslationTimes {
+    /// What a DMA's look-up costs: nothing where there is no IOMMU.
+    #[must_use]
+    pub fn look_up(&self) -> Picoseconds {
+        if self.mode == IommuMode::Off { Picoseconds::ZERO } else { self.hit }
+    }
+}
+
 /// Translation: what came of the request, and when.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Translation {

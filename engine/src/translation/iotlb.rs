@@ -81,6 +81,17 @@ pub struct IotlbCounters {
     pub invalidated: u64,
 }
 
+/// What came of a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// Nothing is cached.
+    Nowhere,
+    /// The leaf is, in a way that was free.
+    Free,
+    /// The leaf is, in the place of another, of this domain and leaf code.
+    Over((DomainId, u64)),
+}
+
 /// A set-associative cache of leaves under the replacement policy `P`.
 pub struct Iotlb<P> {
     /// Seven hash bits a way, eight ways a word: a look-up reads an entry only where they agree.
@@ -100,6 +111,8 @@ pub struct Iotlb<P> {
     /// How classes of tenants share it; `None` where every entry is free for all.
     parts: Option<Box<IotlbParts>>,
     counters: IotlbCounters,
+    /// What invalidations dropped, where somebody wants to know.
+    dropped: Option<Vec<(DomainId, u64)>>,
 }
 
 /// How a leaf chooses its set.
@@ -179,8 +192,8 @@ impl Tag {
         if code == 0 || domain.is_some_and(|domain| domain != self.domain) {
             return false;
         }
-        let base = base_of_code(code);
-        base <= last && first.0 <= base.0 + (size_of_code(code).bytes() - 1)
+        let (base, end) = self.range();
+        base <= last && first <= end
     }
 
     /// Whether both stand for the same.
@@ -202,6 +215,26 @@ impl Tag {
     #[must_use]
     pub fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// Domain and leaf code; those of its 4 KiB page where no leaf maps it.
+    #[must_use]
+    pub fn key(&self) -> (DomainId, u64) {
+        (self.domain, self.code & !UNMAPPED)
+    }
+
+    /// The same, where a page without a leaf is told from the leaf of that page.
+    #[must_use]
+    pub fn key_of_walk(&self) -> (DomainId, u64) {
+        (self.domain, self.code)
+    }
+
+    /// The first and the last byte of what it stands for.
+    #[must_use]
+    pub fn range(&self) -> (Iova, Iova) {
+        let code = self.code & !UNMAPPED;
+        let base = base_of_code(code);
+        (base, Iova(base.0 + (size_of_code(code).bytes() - 1)))
     }
 }
 
@@ -238,7 +271,25 @@ impl<P: Replacement> Iotlb<P> {
             sets_divided: 0,
             parts: None,
             counters: IotlbCounters::default(),
+            dropped: None,
         }
+    }
+
+    /// Notes from now on what invalidations drop.
+    pub fn note_dropped(&mut self) {
+        self.dropped = Some(Vec::new());
+    }
+
+    /// What was dropped since the last call, by domain and leaf code.
+    pub fn take_dropped(&mut self) -> impl Iterator<Item = (DomainId, u64)> + '_ {
+        self.dropped.iter_mut().flat_map(|dropped| dropped.drain(..))
+    }
+
+    /// Whether exactly this leaf is cached.
+    #[must_use]
+    pub fn holds(&self, tag: &Tag) -> bool {
+        let set = self.set(tag.domain, tag.hash, base_of_code(tag.code), size_of_code(tag.code));
+        self.find_in(set, tag).is_some()
     }
 
     /// The same, divided among classes of tenants as these parts say; none for an IOTLB that is free for all.
@@ -448,12 +499,6 @@ impl<P: Replacement> Iotlb<P> {
         prefetch(self.entries.as_ptr().wrapping_add((set * self.ways + way) as usize));
     }
 
-    /// Whether exactly this leaf is cached.
-    #[must_use]
-    pub fn holds(&self, domain: DomainId, leaf: &Leaf) -> bool {
-        self.find(domain, leaf.base, leaf.size).is_some()
-    }
-
     /// Caches a leaf that is not cached.
     pub fn fill(&mut self, domain: DomainId, leaf: &Leaf) {
         self.fill_tag(&Tag::new(domain, leaf.base, leaf.size), Target::new(leaf));
@@ -463,9 +508,26 @@ impl<P: Replacement> Iotlb<P> {
     /// where classes share the IOTLB in parts, among the ways that its class may use. Where a class's quota is used
     /// up and the set holds none of its entries, nothing is cached.
     pub fn fill_tag(&mut self, tag: &Tag, target: Target) {
-        if !P::CACHES {
-            return;
+        if P::CACHES {
+            self.fill_noting(tag, target, |_| {});
         }
+    }
+
+    /// The same; says what came of it.
+    pub fn fill_over(&mut self, tag: &Tag, target: Target) -> Filled {
+        let mut filled = Filled::Nowhere;
+        if !P::CACHES {
+            return filled;
+        }
+        self.fill_noting(tag, target, |before| {
+            filled = if before.code == 0 { Filled::Free } else { Filled::Over((before.domain, before.code)) };
+        });
+        filled
+    }
+
+    /// The same; `note` sees what is in the way until then: an entry without a code where it is free.
+    #[inline(always)]
+    fn fill_noting(&mut self, tag: &Tag, target: Target, note: impl FnOnce(&Entry)) {
         let size = size_of_code(tag.code);
         let set = self.set(tag.domain, tag.hash, base_of_code(tag.code), size);
         debug_assert!(self.find_in(set, tag).is_none(), "one entry a leaf");
@@ -478,6 +540,7 @@ impl<P: Replacement> Iotlb<P> {
             }
         };
         let slot = set * self.ways + way;
+        note(&self.entries[slot as usize]);
         self.entries[slot as usize] = Entry { code: tag.code, target, domain: tag.domain };
         self.valid[size as usize] += 1;
         if self.wide.is_some() {
@@ -616,7 +679,8 @@ impl<P: Replacement> Iotlb<P> {
     fn invalidate_slot(&mut self, slot: u32) {
         let (set, way) = (slot / self.ways, slot % self.ways);
         self.forget(slot);
-        self.entries[slot as usize] = Entry::default();
+        let Entry { domain, code, .. } = core::mem::take(&mut self.entries[slot as usize]);
+        self.dropped.iter_mut().for_each(|dropped| dropped.push((domain, code)));
         self.set_fingerprint(set, way, 0);
         self.counters.invalidated += 1;
         if let Some(wide) = &mut self.wide {

@@ -2,6 +2,7 @@
 
 use super::components::{Arrived, ContextEntry, Translation};
 use super::iotlb::{Iotlb, Tag, Target};
+use super::observe::{Missed, Observe};
 use super::replacement::Replacement;
 use super::walk_costs::{Miss, Walks};
 use super::walkers::Walkers;
@@ -109,7 +110,7 @@ pub struct Answer<'a> {
 }
 
 /// The parts of an IOMMU that the ordered pass works on.
-pub struct OrderedPass<'a, P, W> {
+pub struct OrderedPass<'a, P, W, O> {
     /// The cache.
     pub iotlb: &'a mut Iotlb<P>,
     /// The walkers.
@@ -124,16 +125,17 @@ pub struct OrderedPass<'a, P, W> {
     pub hit: Picoseconds,
     /// The pieces of the last DMA, where it has several and was not blocked; empty otherwise.
     pub pieces: Vec<Segment>,
+    /// Who watches.
+    pub observer: O,
 }
 
-impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
+impl<P: Replacement, W: Walks, O: Observe> OrderedPass<'_, P, W, O> {
     /// Ends every walk due at or before `now`: fills come before look-ups of the same instant.
     #[inline(never)]
     pub fn end_walks(&mut self, now: Picoseconds) {
         while let Some(walk) = self.walkers.pop_ended(now) {
-            if let Some(target) = walk.fills {
-                self.iotlb.fill_tag(&walk.tag, target);
-            } else if self.walkers.is_end_of_warm_up(walk.end) {
+            self.observer.end_walk(self.iotlb, &walk);
+            if walk.fills.is_none() && self.walkers.is_end_of_warm_up(walk.end) {
                 return self.end_warm_up(now);
             }
         }
@@ -146,6 +148,7 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
         self.walkers.end_warm_up();
         self.iotlb.start_counting();
         self.walks.start_counting();
+        self.observer.start_counting();
         self.end_walks(now);
     }
 
@@ -178,6 +181,7 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
             };
             let lookups = Lookups { hits: 1, misses: 0, joined: 0 };
             let known_at = now + self.hit;
+            self.observer.note_hit(context.domain, dma.iova, &leaf, known_at);
             *translation = Translation {
                 looked_up_at: now,
                 known_at,
@@ -316,8 +320,10 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
     ) -> Result<Leaf, Fault> {
         if let Some(leaf) = self.iotlb.lookup(context.domain, at) {
             let translation = &mut *answer.translation;
+            let known_at = answer.taken_up + self.hit;
+            self.observer.note_hit(context.domain, at, &leaf, known_at);
             translation.lookups.hits += 1;
-            translation.known_at = translation.known_at.max(answer.taken_up + self.hit);
+            translation.known_at = translation.known_at.max(known_at);
             return check(leaf, op);
         }
         let page = Tag::new(context.domain, at, LeafSize::Size4K);
@@ -343,7 +349,10 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
             Some(leaf) => Tag::new(context.domain, at, leaf.size),
             None => page.unmapped(),
         };
+        let (domain, hit) = (context.domain, self.hit);
+        let missed = |now, began, end| Missed { now, domain, at, tag, began, end, known_at: end + hit };
         if let Some(end) = self.walkers.under_way(&tag) {
+            self.observer.note_miss(&missed(now, None, end));
             return Walk { result, end, joined: true, taken_up: now };
         }
         let taken_up = self.walkers.admission(now, context.domain);
@@ -355,6 +364,7 @@ impl<P: Replacement, W: Walks> OrderedPass<'_, P, W> {
         let miss = Miss { now: taken_up, domain: context.domain, at, size, faults: fills.is_none() };
         let span = self.walks.span(self.walkers, &miss);
         self.walkers.start(taken_up, tag, fills, span);
+        self.observer.note_miss(&missed(taken_up, Some(span.start), span.end));
         Walk { result, end: span.end, joined: false, taken_up }
     }
 }

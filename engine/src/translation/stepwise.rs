@@ -5,6 +5,7 @@
 use super::components::{StalledDma, Translation};
 use super::iotlb::{Tag, Target};
 use super::kernel::{Context, Demand, Lookups, OrderedPass, Segment, check};
+use super::observe::{Missed, Observe};
 use super::replacement::Replacement;
 use super::spec::IommuMode;
 use super::walk_costs::{Miss, Walks};
@@ -33,9 +34,9 @@ pub struct Served {
 }
 
 /// The ordered pass with control events between.
-pub struct StepwisePass<'a, 'b, P, W> {
+pub struct StepwisePass<'a, 'b, P, W, O> {
     /// The IOMMU's parts.
-    pub pass: &'b mut OrderedPass<'a, P, W>,
+    pub pass: &'b mut OrderedPass<'a, P, W, O>,
     /// Where control events come from.
     pub control: Option<&'b mut Control>,
     /// Where the look-ups of the next DMA go on.
@@ -46,7 +47,7 @@ pub struct StepwisePass<'a, 'b, P, W> {
     pub served: Vec<Served>,
 }
 
-impl<P: Replacement, W: Walks> StepwisePass<'_, '_, P, W> {
+impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
     /// Lets everything happen that is due at or before `now`: at one instant walks end first.
     pub fn advance(&mut self, now: Picoseconds) {
         let Some(control) = self.control.as_deref_mut() else { return self.pass.end_walks(now) };
@@ -59,19 +60,27 @@ impl<P: Replacement, W: Walks> StepwisePass<'_, '_, P, W> {
                 self.pass.end_walks(walk);
                 continue;
             }
-            let OrderedPass { iotlb, walkers, tables, walks, .. } = &mut *self.pass;
-            control.step(&mut Hardware { iotlb, walk_caches: walks.caches(), walkers, tables });
+            let OrderedPass { iotlb, walkers, tables, walks, observer, .. } = &mut *self.pass;
+            let walk_caches = walks.caches();
+            control.step(&mut Hardware { iotlb, walk_caches, walkers, tables, observer });
         }
     }
 
-    /// The look-ups at `now` of a DMA, from where they were stalled.
-    pub fn translate(&mut self, now: Picoseconds, demand: &Demand, translation: &mut Translation) -> Step {
+    /// The look-ups at `now` of a DMA of a VF, from where they were stalled.
+    pub fn translate(
+        &mut self,
+        now: Picoseconds,
+        vf: u32,
+        demand: &Demand,
+        translation: &mut Translation,
+    ) -> Step {
         let from = match self.stalled.0.take() {
             Some(stalled) => {
                 self.pass.pieces = stalled.pieces;
                 stalled.at
             }
             None => {
+                self.pass.observer.begin(vf);
                 let known_at = if self.mode == IommuMode::Off { now } else { now + self.pass.hit };
                 *translation = Translation { known_at, address: demand.iova.0, ..Translation::default() };
                 self.pass.pieces.clear();
@@ -154,8 +163,10 @@ impl<P: Replacement, W: Walks> StepwisePass<'_, '_, P, W> {
         let pass = &mut *self.pass;
         let table = &pass.tables[context.table as usize];
         if let Some(leaf) = pass.iotlb.lookup(context.domain, at) {
+            let known_at = now + pass.hit;
+            pass.observer.note_hit(context.domain, at, &leaf, known_at);
             translation.lookups.hits += 1;
-            translation.known_at = translation.known_at.max(now + pass.hit);
+            translation.known_at = translation.known_at.max(known_at);
             let held = table.lookup(at).map(|leaf| pass.walks.cached_part(leaf, at));
             let unheld = held != Some(leaf);
             self.served.push(Served { leaf, unheld });
@@ -168,8 +179,8 @@ impl<P: Replacement, W: Walks> StepwisePass<'_, '_, P, W> {
             Some(leaf) => Tag::new(context.domain, at, leaf.size),
             None => Tag::new(context.domain, at, LeafSize::Size4K).unmapped(),
         };
-        let (end, joined) = match pass.walkers.under_way(&tag) {
-            Some(end) => (end, true),
+        let (began, end) = match pass.walkers.under_way(&tag) {
+            Some(end) => (None, end),
             None => {
                 let admitted = pass.walkers.admission(now, context.domain);
                 if admitted > now {
@@ -180,13 +191,15 @@ impl<P: Replacement, W: Walks> StepwisePass<'_, '_, P, W> {
                 let miss = Miss { now, domain: context.domain, at, size, faults: fills.is_none() };
                 let span = pass.walks.span(pass.walkers, &miss);
                 pass.walkers.start(now, tag, fills, span);
-                (span.end, false)
+                (Some(span.start), span.end)
             }
         };
+        let known_at = end + pass.hit;
+        pass.observer.note_miss(&Missed { now, domain: context.domain, at, tag, began, end, known_at });
         let Lookups { misses, joined: all_joined, .. } = &mut translation.lookups;
         *misses += 1;
-        *all_joined += u32::from(joined);
-        translation.known_at = translation.known_at.max(end + pass.hit);
+        *all_joined += u32::from(began.is_none());
+        translation.known_at = translation.known_at.max(known_at);
         self.served.extend(found.map(|leaf| Served { leaf, unheld: false }));
         result.map_err(Ended::Fault)
     }

@@ -1,11 +1,13 @@
 //! Runs the ordered pass over the arrivals.
 
+use bevy_ecs::change_detection::ContiguousMut;
 use bevy_ecs::prelude::*;
 
 use super::components::*;
 use super::faults::FaultQueue;
 use super::iotlb::Tag;
 use super::kernel::{Demand, OrderedPass, Prepared, Segment};
+use super::observe::{Observe, Unobserved};
 use super::replacement::{Replacement, with_iotlb};
 use super::spec::IommuMode;
 use super::stepwise::{Step, StepwisePass};
@@ -13,6 +15,7 @@ use super::walk_cache::WalkCaches;
 use super::walk_costs::{VaryingWalks, Walks};
 use super::walkers::Walkers;
 use crate::account::AuditPolicy;
+use crate::attribution::{WalkWaits, Watch};
 use crate::device_tlb::{DeviceTlb, Route};
 use crate::domain::{LeafSize, PageTable};
 use crate::gate::{Credit, Refunds, Uplink};
@@ -21,7 +24,7 @@ use crate::invalidation::{Access, Control, ControlPlane};
 use crate::memory::{LastLevelCache, MemoryTimes, PostedWrites, Wait, Waits};
 use crate::request::{Intent, Op, Sequence, Transfer};
 use crate::schedule::Progress;
-use crate::topology::{ADAPTERS_MAX, columns_mut};
+use crate::topology::{ADAPTERS_MAX, columns_mut, optional_columns_mut};
 use crate::traffic::Batch;
 use crate::units::Picoseconds;
 
@@ -30,6 +33,8 @@ struct Columns<'a> {
     intents: &'a [Intent],
     sequence: &'a [Sequence],
     translations: &'a mut [Translation],
+    /// Only where somebody watches.
+    waits: Option<&'a mut [WalkWaits]>,
 }
 
 /// The links that arrivals come from.
@@ -51,7 +56,7 @@ struct Notes<'a> {
 pub fn translate(
     iommu: Single<(
         (&mut IotlbState, &mut WalkCaches, &mut Walkers, &TranslationTimes, &AuditPolicy),
-        (&mut ControlPlane, &mut StalledDma, &MemoryTimes, Option<&mut LastLevelCache>),
+        (&mut ControlPlane, &mut StalledDma, &MemoryTimes, Option<&mut LastLevelCache>, Option<&mut Watch>),
         &mut Arrivals,
         &mut FaultQueue,
         &mut LookupClock,
@@ -63,13 +68,14 @@ pub fn translate(
     mut vfs: Query<(&ContextEntry, &mut PostedWrites)>,
     mut tables: Query<&mut PageTable>,
     mut requests: Query<(&Intent, &Sequence, &mut Translation)>,
+    mut waits: Query<&mut WalkWaits>,
     batch: Res<Batch>,
     mut blocks: Local<Blocks>,
     mut progress: ResMut<Progress>,
 ) {
     let (
         (mut iotlb, mut walk_caches, mut walkers, times, audit),
-        (mut control, mut stalled, memory, llc),
+        (mut control, mut stalled, memory, llc, watch),
         mut arrivals,
         mut faults,
         mut clock,
@@ -81,11 +87,13 @@ pub fn translate(
     let uplinks = uplinks.bypass_change_detection();
     let credits = credits.bypass_change_detection();
     let (intents, sequence, mut translations) = columns_mut!(requests);
+    let mut waits = optional_columns_mut!(waits);
     let rows = batch.rows as usize;
     let mut columns = Columns {
         intents: &intents[..rows],
         sequence: &sequence[..rows],
         translations: &mut translations.bypass_change_detection()[..rows],
+        waits: waits.as_mut().map(ContiguousMut::bypass_change_detection),
     };
     let mut notes = Notes { reached: &mut reached.0, faults: &mut faults, audit: *audit };
     let (contexts, mut posted) = columns_mut!(vfs);
@@ -106,12 +114,18 @@ pub fn translate(
     let walkers = &mut *walkers;
     with_iotlb!(&mut iotlb.0, |iotlb| {
         let pieces = Vec::new();
-        clock.0 = if let Some(walks) = costs.fixed() {
-            let pass = OrderedPass { iotlb, walkers, contexts, tables, walks, hit: *hit, pieces };
+        let varying = VaryingWalks { costs, caches: &mut walk_caches };
+        clock.0 = if let Some(watch) = watch {
+            let (walks, observer) = (varying, watch.into_inner());
+            let pass = OrderedPass { iotlb, walkers, contexts, tables, walks, hit: *hit, pieces, observer };
+            pass_over(pass, &mut blocks.0, between, &mut arrivals, to, clock.0)
+        } else if let Some(walks) = costs.fixed() {
+            let observer = Unobserved;
+            let pass = OrderedPass { iotlb, walkers, contexts, tables, walks, hit: *hit, pieces, observer };
             pass_over(pass, &mut blocks.0, between, &mut arrivals, to, clock.0)
         } else {
-            let walks = VaryingWalks { costs, caches: &mut walk_caches };
-            let pass = OrderedPass { iotlb, walkers, contexts, tables, walks, hit: *hit, pieces };
+            let (walks, observer) = (varying, Unobserved);
+            let pass = OrderedPass { iotlb, walkers, contexts, tables, walks, hit: *hit, pieces, observer };
             pass_over(pass, &mut blocks.0, between, &mut arrivals, to, clock.0)
         };
     });
@@ -173,8 +187,8 @@ impl MemorySide<'_> {
 
 /// Looks up the arrivals, and ends every walk behind the last; returns when the last look-up was done.
 #[inline(always)]
-fn pass_over<P: Replacement, W: Walks>(
-    mut pass: OrderedPass<'_, P, W>,
+fn pass_over<P: Replacement, W: Walks, O: Observe>(
+    mut pass: OrderedPass<'_, P, W, O>,
     blocks: &mut [Block; 3],
     between: Between<'_>,
     arrivals: &mut Arrivals,
@@ -197,8 +211,8 @@ fn pass_over<P: Replacement, W: Walks>(
 
 /// The same where something may come between look-ups; takes from the links what it got through.
 #[inline(never)]
-fn pass_stepwise<P: Replacement, W: Walks>(
-    mut pass: OrderedPass<'_, P, W>,
+fn pass_stepwise<P: Replacement, W: Walks, O: Observe>(
+    mut pass: OrderedPass<'_, P, W, O>,
     between: Between<'_>,
     arrivals: &mut Arrivals,
     to: To<'_, '_>,
@@ -221,8 +235,8 @@ fn pass_stepwise<P: Replacement, W: Walks>(
 
 /// The same where devices have TLBs: what they have translated passes, and their requests are answered.
 #[inline(never)]
-fn pass_with_answers<P: Replacement, W: Walks>(
-    mut pass: OrderedPass<'_, P, W>,
+fn pass_with_answers<P: Replacement, W: Walks, O: Observe>(
+    mut pass: OrderedPass<'_, P, W, O>,
     arrivals: &Arrivals,
     to: To<'_, '_>,
     mut clock: Picoseconds,
@@ -277,8 +291,8 @@ pub struct Blocks([Block; 3]);
 
 /// Reads a block's columns and asks for the cache lines it will want first.
 #[inline(never)]
-fn prepare<P: Replacement, W: Walks>(
-    pass: &OrderedPass<'_, P, W>,
+fn prepare<P: Replacement, W: Walks, O: Observe>(
+    pass: &OrderedPass<'_, P, W, O>,
     arrivals: &[Arrived],
     intents: &[Intent],
     block: &mut Block,
@@ -300,7 +314,7 @@ fn prepare<P: Replacement, W: Walks>(
 
 /// Asks for the entries of the IOTLB and of the page tables that a block may want.
 #[inline(never)]
-fn prefetch_entries<P: Replacement, W: Walks>(pass: &OrderedPass<'_, P, W>, block: &Block) {
+fn prefetch_entries<P: Replacement, W: Walks, O: Observe>(pass: &OrderedPass<'_, P, W, O>, block: &Block) {
     for dma in block.dmas() {
         let Some(context) = dma.context else { continue };
         pass.iotlb.prefetch_entry(dma.set, dma.hash);
@@ -309,8 +323,8 @@ fn prefetch_entries<P: Replacement, W: Walks>(pass: &OrderedPass<'_, P, W>, bloc
 }
 
 /// Looks up one arrival after another; returns when the last look-up was done.
-fn run_pass<P: Replacement, W: Walks>(
-    pass: &mut OrderedPass<'_, P, W>,
+fn run_pass<P: Replacement, W: Walks, O: Observe>(
+    pass: &mut OrderedPass<'_, P, W, O>,
     blocks: &mut [Block; 3],
     arrivals: &[Arrived],
     columns: &mut Columns<'_>,
@@ -333,7 +347,15 @@ fn run_pass<P: Replacement, W: Walks>(
         for dma in blocks[now].dmas() {
             let Arrived { time, row, adapter } = dma.arrived;
             let translation = &mut columns.translations[row as usize];
+            if O::ON {
+                pass.observer.begin(columns.intents[row as usize].vf);
+            }
             clock = pass.translate(time.max(clock), dma, translation);
+            if O::ON
+                && let Some(waits) = &mut columns.waits
+            {
+                waits[row as usize] = pass.observer.waits();
+            }
             let propagation = links.uplinks[adapter as usize].wires.propagation;
             links.credits[adapter as usize].give_back(clock + propagation);
             let Translation { known_at, address, fault, .. } = *translation;
@@ -359,8 +381,8 @@ struct Known {
 
 /// Looks up one arrival after another, with everything between that happens meanwhile, as far as it is
 /// known; returns when the last look-up was done, and counts by adapter what it got through.
-fn run_stepwise<P: Replacement, W: Walks>(
-    pass: &mut StepwisePass<'_, '_, P, W>,
+fn run_stepwise<P: Replacement, W: Walks, O: Observe>(
+    pass: &mut StepwisePass<'_, '_, P, W, O>,
     arrivals: &[Arrived],
     (columns, links, notes): (&mut Columns<'_>, &mut Links<'_>, &mut Notes<'_>),
     (known, mut memory): (Known, MemorySide<'_>),
@@ -380,10 +402,13 @@ fn run_stepwise<P: Replacement, W: Walks>(
                 break 'arrivals;
             }
             pass.advance(clock);
-            match pass.translate(clock, &demand, translation) {
+            match pass.translate(clock, vf, &demand, translation) {
                 Step::Done => break,
                 Step::Stalled(until) => clock = until,
             }
+        }
+        if let Some(waits) = &mut columns.waits {
+            waits[row] = pass.pass.observer.waits();
         }
         taken[arrived.adapter as usize] += 1;
         let propagation = links.uplinks[arrived.adapter as usize].wires.propagation;
@@ -407,8 +432,8 @@ fn run_stepwise<P: Replacement, W: Walks>(
 }
 
 /// Tells the control plane of a DMA that was looked up; whether its VF has streaming mappings.
-fn note_for_control<P, W>(
-    pass: &mut StepwisePass<'_, '_, P, W>,
+fn note_for_control<P, W, O>(
+    pass: &mut StepwisePass<'_, '_, P, W, O>,
     translation: &mut Translation,
     (intent, sequence): (&Intent, Sequence),
     memory: &mut MemorySide<'_>,

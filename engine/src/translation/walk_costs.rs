@@ -163,8 +163,11 @@ impl Walks for VaryingWalks<'_> {
     /// read by another walk, it waits for it, with its walker.
     #[inline(never)]
     fn span(&mut self, walkers: &mut Walkers, miss: &Miss) -> WalkSpan {
-        let &Miss { now, domain, at, size, faults } = miss;
         let costs = self.costs;
+        if let Some(mut fixed) = costs.fixed {
+            return fixed.span(walkers, miss);
+        }
+        let &Miss { now, domain, at, size, faults } = miss;
         let start = walkers.next_start(now, domain);
         let mut reads = Reads {
             latency: &costs.latency,

@@ -10,7 +10,7 @@ use portcullis_engine::invalidation::{
 };
 use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire, WriteOrder};
 use portcullis_engine::memory::{LlcSpec, MemorySpec};
-use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec};
+use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec, ReportSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
@@ -58,6 +58,10 @@ pub struct Case {
     pub loops: Vec<Option<Loop>>,
     /// The streaming mappings of the VFs that have some; all of these have a loop.
     pub streams: Vec<Option<StreamingPlan>>,
+    /// Whether the engine is asked where time goes.
+    pub attribution: bool,
+    /// Whether it is asked why look-ups miss.
+    pub miss_causes: bool,
     /// The classes of tenants, which the VFs of the host belong to in turn.
     pub classes: Vec<ClassShare>,
     /// DMAs in a row that are a packet.
@@ -124,6 +128,8 @@ impl Case {
                 loops: self.loops[vfs.clone()].to_vec(),
                 first_vf: vfs.start,
                 streams: self.streams[vfs].to_vec(),
+                attribution: self.attribution,
+                miss_causes: self.miss_causes,
                 classes: self.classes.clone(),
                 packet_dmas: self.packet_dmas,
                 warm_up_ps: self.warm_up_ps,
@@ -485,9 +491,12 @@ fn warm_up_ps() -> impl Strategy<Value = u64> {
 /// A random case.
 pub fn case() -> impl Strategy<Value = Case> {
     let packets = prop_oneof![2 => Just(1u32), 3 => 2u32..4];
-    let seeds = (any::<u64>(), warm_up_ps(), classes(), packets);
+    let asked = any::<[bool; 2]>();
+    let seeds = (any::<u64>(), warm_up_ps(), classes(), packets, asked);
     (machine(), buffers(), seeds, any::<bool>()).prop_flat_map(|(machine, buffers, seeds, loops)| {
-        let (seed, warm_up_ps, classes, packet_dmas) = seeds;
+        let (seed, warm_up_ps, classes, packet_dmas, [attribution, miss_causes]) = seeds;
+        let asked = ReportSpec { attribution, miss_causes, ..ReportSpec::default() };
+        let can_tell = asked.validate_on(&machine).is_ok();
         let vfs = machine.topology.vfs_per_host() as usize;
         let traffic = prop::collection::vec(intents(), vfs);
         let attached = prop::collection::vec(prop::bool::weighted(0.95), vfs);
@@ -508,6 +517,8 @@ pub fn case() -> impl Strategy<Value = Case> {
                 traffic,
                 loops,
                 streams,
+                attribution: attribution && can_tell,
+                miss_causes: miss_causes && can_tell,
                 classes: classes.clone(),
                 packet_dmas,
                 warm_up_ps,

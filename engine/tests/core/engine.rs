@@ -112,7 +112,13 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         batch: BatchSpec { batch_requests, visit_requests: 100 },
         audit: Audit::Full,
         sabotage: None,
-        report: ReportSpec { windows: 7, tenant_windows: true, timeline_rows_per_host: 1_000 },
+        report: ReportSpec {
+            windows: 7,
+            tenant_windows: true,
+            timeline_rows_per_host: 1_000,
+            attribution: case.attribution,
+            miss_causes: case.miss_causes,
+        },
         log_requests: true,
         classes: case.class_names(),
         shares: case.classes.clone(),
@@ -142,6 +148,8 @@ pub struct Outcome {
     pub windows: Table,
     pub tenant_windows: Table,
     pub timeline: Table,
+    pub attribution: Table,
+    pub evictions: Table,
 }
 
 /// Runs a case to its end.
@@ -163,6 +171,8 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
         windows: Table::new::<portcullis_engine::account::WindowRow>(),
         tenant_windows: Table::new::<portcullis_engine::account::TenantWindowRow>(),
         timeline: Table::new::<portcullis_engine::account::TimelineRow>(),
+        attribution: Table::new::<portcullis_engine::account::AttributionRow>(),
+        evictions: Table::new::<portcullis_engine::account::EvictionRow>(),
     };
     for table in tables {
         match table.name {
@@ -170,6 +180,8 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
             "windows" => outcome.windows.extend(table),
             "tenant_windows" => outcome.tenant_windows.extend(table),
             "timeline" => outcome.timeline.extend(table),
+            "attribution" => outcome.attribution.extend(table),
+            "evictions" => outcome.evictions.extend(table),
             other => panic!("unknown table {other}"),
         }
     }

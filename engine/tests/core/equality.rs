@@ -1,10 +1,12 @@
 //! The engine equals the reference, and does not depend on how its work is cut.
 
+use portcullis_engine::attribution::Cause;
 use portcullis_engine::request::Fault;
 use portcullis_engine::table::Column;
 use proptest::prelude::*;
 
 use crate::case::{Case, case};
+use crate::causes::{Evictions, Missed};
 use crate::engine::{Outcome, domains, numbers, run, tenant_sum};
 use crate::reference::{Counters, Fate, Reference, Rule};
 
@@ -23,12 +25,15 @@ pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters
 fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
     let mut fates: Vec<Vec<Option<Fate>>> =
         case.traffic.iter().map(|intents| vec![None; intents.len()]).collect();
-    let column = |name| numbers(&outcome.requests, name);
+    let column = |name: &str| numbers(&outcome.requests, name);
     let (adapter, vf, sequence) = (column("adapter"), column("vf"), column("sequence"));
     let (intended, issued, translated, completed) =
         (column("intended_ps"), column("issued_ps"), column("translated_ps"), column("completed_ps"));
     let (pa, fault_iova) = (column("pa"), column("fault_iova"));
     let (hits, misses, stale) = (column("iotlb_hits"), column("iotlb_misses"), column("stale"));
+    let waits = Cause::ALL.map(|cause| column(&format!("{}_ps", cause.name())));
+    assert!(waits.iter().flatten().all(|time| (*time < u64::MAX) == case.attribution), "where asked for");
+    let split_of = |row: usize| waits.each_ref().map(|waits| if case.attribution { waits[row] } else { 0 });
     let at = outcome.requests.fields.iter().position(|field| field.name == "fault").expect("a column");
     let Column::OptionalName(fault) = &outcome.requests.columns[at] else { panic!("faults are names") };
     let at = outcome.requests.fields.iter().position(|field| field.name == "device_tlb").expect("a column");
@@ -49,6 +54,8 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
             joined: 0,
             stale: stale[row] > 0,
             device_tlb: device_tlb[row],
+            split: split_of(row),
+            missed: Missed::default(),
         };
         let place = &mut fates[index as usize][sequence[row] as usize];
         assert_eq!(*place, None, "a request is logged once");
@@ -68,7 +75,8 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     let joined: u64 = counted().map(|fate| fate.joined).sum();
     let differing =
         expected_fates.iter().zip(fates(case, outcome)).enumerate().flat_map(|(vf, (there, here))| {
-            let pairs = there.iter().map(|fate| Fate { joined: 0, ..*fate }).zip(here).enumerate();
+            let told = |fate: &Fate| Fate { joined: 0, missed: Missed::default(), ..*fate };
+            let pairs = there.iter().map(told).zip(here).enumerate();
             pairs.map(move |(number, (there, here))| (vf, number, there, here)).collect::<Vec<_>>()
         });
     // The one issued first is the most telling.
@@ -130,6 +138,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         },
         invalidation_wait_ps: (summary.invalidation_wait_mean_ns * 1e3 * summary.invalidations as f64).round()
             as u64,
+        evicted: evicted(case, outcome),
     };
     if counters != *expected_counters {
         return Some(format!("reference {expected_counters:?}, engine {counters:?}"));
@@ -147,7 +156,50 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     if tenant_sum(outcome, "iotlb_misses_joined") != joined {
         return Some("misses joined differ".to_owned());
     }
+    difference_of_causes(case, outcome, expected_fates)
+}
+
+/// Evictions by class, as the engine tells.
+fn evicted(case: &Case, outcome: &Outcome) -> Evictions {
+    let (counts, classes) = (numbers(&outcome.evictions, "evictions"), case.classes.len());
+    assert_eq!(counts.len(), if case.miss_causes { classes * classes } else { 0 }, "a row for each pair");
+    let mut evictions = Evictions::default();
+    for (at, count) in counts.into_iter().enumerate() {
+        evictions[at / classes][at % classes] = count;
+    }
+    evictions
+}
+
+/// What differs in what is told of causes, VF by VF.
+fn difference_of_causes(case: &Case, outcome: &Outcome, expected: &[Vec<Fate>]) -> Option<String> {
+    let sums = numbers(&outcome.attribution, "latency_sum_ps");
+    let misses = ["cold", "capacity", "conflict", "invalidation"]
+        .map(|cause| numbers(&outcome.tenants, &format!("iotlb_misses_{cause}")));
+    for (vf, fates) in expected.iter().enumerate() {
+        let counted = || fates.iter().filter(|fate| fate.intended >= case.warm_up_ps);
+        if case.attribution {
+            let of_vf = &sums[vf * Cause::ALL.len()..][..Cause::ALL.len()];
+            let there = counted().fold([0; 9], |sums, fate| add(sums, fate.split));
+            let latency: u64 = counted().map(|fate| fate.completed - fate.intended).sum();
+            if of_vf != there || of_vf.iter().sum::<u64>() != latency {
+                return Some(format!(
+                    "VF {vf}: time by cause {there:?}, engine {of_vf:?}, latency {latency}"
+                ));
+            }
+        }
+        let there = counted().fold([0; 4], |sums, fate| add(sums, fate.missed));
+        let here = misses.each_ref().map(|misses| misses[vf]);
+        let here = if case.miss_causes { here } else { here.map(|count| u64::from(count != u64::MAX)) };
+        if here != there {
+            return Some(format!("VF {vf}: misses by cause {there:?}, engine {here:?}"));
+        }
+    }
     None
+}
+
+fn add<const N: usize>(mut sums: [u64; N], more: [u64; N]) -> [u64; N] {
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+    sums
 }
 
 /// Cases a property is tried on: `PORTCULLIS_CASES`, or a number that takes seconds.

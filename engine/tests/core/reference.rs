@@ -19,6 +19,7 @@ use portcullis_engine::topology::DomainScope;
 use portcullis_engine::translation::{IommuMode, Part, WalkLatency, leaf_code};
 
 use crate::case::{Case, Intent, STREAM_BASE};
+use crate::causes::{Answer, Blocked, Book, COLD, Evictions, INVALIDATION, Missed, Note, Split};
 use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 
 /// The rules of the model that can be broken one by one.
@@ -106,10 +107,23 @@ pub enum Rule {
     DeviceTlbsAreSharedAsToldTo,
     WhatWaitsForTheLinkGoesFirst,
     LargeLeavesHaveTheirOwnWalks,
+    WhoIsBehindWaitsForTheSame,
+    RateLimitsAreOfTheLink,
+    VfSlotsHold,
+    TheLastAnswerCounts,
+    JoinersWaitForTheRest,
+    DroppedMeansWalkedForInvalidation,
+    StallsAreOfTheWalkQueue,
+    WritesInTurnRetire,
+    RetirementIsNotTheLink,
+    JoinersShareTheCause,
+    TheFullCacheHearsHits,
+    DroppedIsNotEvicted,
+    WhoStartsTheWalkEvicts,
 }
 
 impl Rule {
-    pub const ALL: [Self; 82] = [
+    pub const ALL: [Self; 95] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -192,6 +206,19 @@ impl Rule {
         Self::DeviceTlbsAreSharedAsToldTo,
         Self::WhatWaitsForTheLinkGoesFirst,
         Self::LargeLeavesHaveTheirOwnWalks,
+        Self::WhoIsBehindWaitsForTheSame,
+        Self::RateLimitsAreOfTheLink,
+        Self::VfSlotsHold,
+        Self::TheLastAnswerCounts,
+        Self::JoinersWaitForTheRest,
+        Self::DroppedMeansWalkedForInvalidation,
+        Self::StallsAreOfTheWalkQueue,
+        Self::WritesInTurnRetire,
+        Self::RetirementIsNotTheLink,
+        Self::JoinersShareTheCause,
+        Self::TheFullCacheHearsHits,
+        Self::DroppedIsNotEvicted,
+        Self::WhoStartsTheWalkEvicts,
     ];
 }
 
@@ -211,6 +238,10 @@ pub struct Fate {
     pub stale: bool,
     /// What became of its look-up in a device TLB.
     pub device_tlb: Option<&'static str>,
+    /// Where its time went; zeros where nobody asks.
+    pub split: Split,
+    /// Why its look-ups missed.
+    pub missed: Missed,
 }
 
 /// What the hardware counted after the warm-up.
@@ -242,6 +273,8 @@ pub struct Counters {
     pub walker_busy_ps: u64,
     pub walk_wait_ps: u64,
     pub stall_ps: u64,
+    /// By the class that evicts and the class that is evicted; zeros where nobody asks.
+    pub evicted: Evictions,
 }
 
 impl Counters {
@@ -266,6 +299,8 @@ impl Counters {
         self.walker_busy_ps += other.walker_busy_ps;
         self.walk_wait_ps += other.walk_wait_ps;
         self.stall_ps += other.stall_ps;
+        let sums = self.evicted.iter_mut().flatten();
+        sums.zip(other.evicted.iter().flatten()).for_each(|(sum, more)| *sum += more);
         self.unmaps += other.unmaps;
         self.unmap_wait_ps += other.unmap_wait_ps;
         self.unmap_wait_max_ps = self.unmap_wait_max_ps.max(other.unmap_wait_max_ps);
@@ -313,6 +348,7 @@ struct AdapterState {
     /// Requests under way in the order of issue; whether they are done.
     under_way: VecDeque<(Id, bool)>,
     sent: usize,
+    blocked: Blocked,
     link_free: u64,
     credits: u32,
     tags: u32,
@@ -371,6 +407,10 @@ struct Walk {
     waiting: Vec<(u8, usize)>,
     queued_at: u64,
     began_at: u64,
+    ended_at: u64,
+    /// Why the look-up that started it missed, and its class.
+    cause: usize,
+    class: usize,
     waiters: Vec<Id>,
     over: bool,
     cancelled: bool,
@@ -482,6 +522,8 @@ pub struct Reference<'a> {
     posted: Vec<VecDeque<Id>>,
     /// When the last write of each VF went to memory.
     last_write: Vec<u64>,
+    notes: BTreeMap<Id, Note>,
+    book: Book,
     pub counters: Counters,
 }
 
@@ -659,8 +701,12 @@ impl<'a> Reference<'a> {
             llc: vec![Vec::new(); machine.memory.llc.sets() as usize],
             posted: vec![VecDeque::new(); vfs],
             last_write: vec![0; vfs],
+            notes: BTreeMap::new(),
+            book: Book::new(&machine.iommu.iotlb, iommu_seed),
             counters: Counters::default(),
         };
+        reference.book.hears_hits = reference.holds(Rule::TheFullCacheHearsHits);
+        reference.book.knows_invalidations = reference.holds(Rule::DroppedIsNotEvicted);
         reference.write_buffers();
         reference
     }
@@ -843,12 +889,24 @@ impl<'a> Reference<'a> {
             self.counters.evictions = self.iotlb.evictions - evictions;
             self.counters.invalidated = self.iotlb.invalidated - invalidated;
         }
+        if self.case.miss_causes {
+            self.counters.evicted = self.book.evictions;
+        }
+        for vf in 0..self.fates.len() {
+            for number in 0..self.fates[vf].len() {
+                self.fates[vf][number].split = self.split((vf, number));
+                if !self.case.miss_causes {
+                    self.fates[vf][number].missed = Missed::default();
+                }
+            }
+        }
         (self.fates, self.counters)
     }
 
     fn handle(&mut self, event: Event) {
         match event {
             Event::Completion { adapter, id } => {
+                self.note(id).back = self.now;
                 let answer = self.translations[id.0][id.1].goes_up == GoesUp::ToAsk;
                 if !answer || self.holds(Rule::TranslationRequestsHoldTags) {
                     self.adapters[adapter].tags += 1;
@@ -882,6 +940,7 @@ impl<'a> Reference<'a> {
             Event::Return { id } => self.think(id),
             Event::Resume => self.look_up_input(),
             Event::Arrival { id, .. } => {
+                self.note(id).arrived = self.now;
                 self.input.push_back(id);
                 if self.resume_at.is_none() && self.input.len() == 1 {
                     self.look_up_input();
@@ -914,6 +973,7 @@ impl<'a> Reference<'a> {
     /// A request enters its VF's queue, in a place vacated now or in a free one.
     fn enter(&mut self, id: Id, vacated: bool) {
         self.queued[id.0] += 1;
+        self.note(id).eligible = self.now;
         if self.slots[id.0] == 0 && self.holds(Rule::SlotsBoundVfs) {
             self.held[id.0].push_back(id);
             return;
@@ -924,6 +984,9 @@ impl<'a> Reference<'a> {
 
     fn make_eligible(&mut self, id: Id, vacated: bool) {
         let adapter = self.adapter_of(id.0);
+        if self.holds(Rule::VfSlotsHold) {
+            self.note(id).eligible = self.now;
+        }
         self.adapters[adapter].eligible.insert((self.now, vacated, id));
         self.at(self.now, Event::Send { adapter });
     }
@@ -988,14 +1051,18 @@ impl<'a> Reference<'a> {
             earliest = earliest.max(state.next_start[op as usize]);
         }
         if earliest > self.now {
+            let of_link = state.link_free > self.now || self.broken != Some(Rule::RateLimitsAreOfTheLink);
+            state.blocked.since = if of_link { None } else { state.blocked.since.or(Some(self.now)) };
             return self.at(earliest, Event::Send { adapter });
         }
         if (credits_hold && state.credits == 0)
             || (tags_hold && op == Op::Read && state.tags == 0)
             || (slots_hold && state.slots == 0)
         {
+            state.blocked.since.get_or_insert(self.now);
             return;
         }
+        state.blocked.end(self.now);
         state.eligible.pop_first();
         state.slots = state.slots.saturating_sub(1);
         state.under_way.push_back((id, false));
@@ -1350,6 +1417,9 @@ impl<'a> Reference<'a> {
         let mapped = self.leaf_at(table, at);
         let found = mapped.map(|leaf| self.cached_part(leaf, at));
         if let Some(leaf) = self.iotlb.lookup(domain, at) {
+            self.book.hit(domain, at, leaf);
+            let answer = Answer { looked_up: self.now, walk: None };
+            self.note(id).answers.push(answer);
             self.note_stale(id, table, leaf, found);
             self.fates[id.0][id.1].hits += 1;
             let translation = &mut self.translations[id.0][id.1];
@@ -1366,6 +1436,9 @@ impl<'a> Reference<'a> {
         if let Some(walk) = pending.filter(|_| self.holds(Rule::JoinAWalkUnderWay)) {
             self.fates[id.0][id.1].misses += 1;
             self.fates[id.0][id.1].joined += 1;
+            let own = self.book.cause(domain, code, at);
+            let shared = self.walks[walk].cause;
+            self.note_miss(id, if self.holds(Rule::JoinersShareTheCause) { shared } else { own });
             self.wait_for(id, walk);
             return Some(self.checked(id, at, intent, found));
         }
@@ -1382,12 +1455,19 @@ impl<'a> Reference<'a> {
         self.fates[id.0][id.1].misses += 1;
         let granted = found.is_some_and(|leaf| leaf.permissions.allow(intent.op));
         let leaf_level = mapped.map_or(1, |leaf| 1 + leaf.size as u8);
+        let cause = self.book.cause(domain, code, at);
+        self.note_miss(id, cause);
         let walk = self.start_walk(domain, code, found, granted, (at, leaf_level));
+        self.walks[walk].cause = cause;
+        let class = self.case.class_of(id.0);
+        self.walks[walk].class = if self.holds(Rule::WhoStartsTheWalkEvicts) { class } else { 0 };
         self.wait_for(id, walk);
         Some(self.checked(id, at, intent, found))
     }
 
     fn wait_for(&mut self, id: Id, walk: usize) {
+        let answer = Answer { looked_up: self.now, walk: Some(walk) };
+        self.note(id).answers.push(answer);
         self.translations[id.0][id.1].walks_left += 1;
         self.walks[walk].waiters.push(id);
     }
@@ -1469,6 +1549,8 @@ impl<'a> Reference<'a> {
         if op == Op::Read {
             let skips = self.holds(Rule::AFaultSkipsMemory);
             let latency = if blocked && skips { memory.unsupported_request_ns } else { memory.read_ns };
+            self.note(id).turn = known_at;
+            self.note(id).ready = known_at + ps(latency) + data_wait;
             self.at(known_at + ps(latency) + data_wait, Event::Ready { lookup, id });
         }
     }
@@ -1499,6 +1581,7 @@ impl<'a> Reference<'a> {
             let blocked = self.fates[vf][id.1].fault.is_some();
             let wait = if blocked { 0 } else { ps(self.case.machine.memory.write_ns) + data_wait };
             self.fates[vf][id.1].completed = turn + wait;
+            self.note(id).turn = turn;
             self.tell_driver(id, turn + wait);
             if !blocked {
                 let drains = if self.holds(Rule::CommandsWaitForTheTurnOfWrites) { turn } else { known_at };
@@ -1551,6 +1634,9 @@ impl<'a> Reference<'a> {
             waiting: Vec::new(),
             queued_at,
             began_at: 0,
+            ended_at: 0,
+            cause: COLD,
+            class: 0,
             waiters: Vec::new(),
             over: false,
             cancelled: false,
@@ -1558,7 +1644,7 @@ impl<'a> Reference<'a> {
         self.counters.walks += self.counted(self.now);
         self.counters.walks_faulted += if granted { 0 } else { self.counted(self.now) };
         if !self.holds(Rule::FillAtTheEndOfTheWalk) && fills {
-            self.iotlb.fill(domain, leaf.expect("found"));
+            self.fill(walk);
         }
         if self.holds(Rule::WalkCachesLookedUpAtTheMiss) {
             self.plan_walk(walk);
@@ -1761,10 +1847,11 @@ impl<'a> Reference<'a> {
 
     fn walk_end(&mut self, walk: usize) {
         self.walks[walk].over = true;
-        let Walk { domain, leaf, fills, waiters, cancelled, .. } = self.walks[walk].clone();
+        self.walks[walk].ended_at = self.now;
+        let Walk { fills, waiters, cancelled, .. } = self.walks[walk].clone();
         let fills = fills && !(cancelled && self.holds(Rule::CancelledWalksFillNothing));
         if fills && self.holds(Rule::FillAtTheEndOfTheWalk) {
-            self.iotlb.fill(domain, leaf.expect("only leaves are filled"));
+            self.fill(walk);
         }
         self.counters.walk_accesses += self.counted(self.walks[walk].queued_at);
         while let Some(level) = self.walks[walk].to_fill.first().copied() {
@@ -1790,6 +1877,74 @@ impl<'a> Reference<'a> {
         if self.resume_at.is_some() && vacated && !another {
             self.at(self.now, Event::Resume);
         }
+    }
+
+    /// What a walk found is cached.
+    fn fill(&mut self, walk: usize) {
+        let Walk { domain, leaf, class, .. } = self.walks[walk];
+        let leaf = leaf.expect("only leaves are filled");
+        let cached = self.iotlb.fill(domain, leaf);
+        let counts = self.counted(self.now) == 1;
+        self.book.fill(domain, leaf, class, cached, counts);
+    }
+
+    fn note(&mut self, id: Id) -> &mut Note {
+        self.notes.entry(id).or_default()
+    }
+
+    fn note_miss(&mut self, id: Id, cause: usize) {
+        self.fates[id.0][id.1].missed[cause] += 1;
+    }
+
+    /// Where the time of a request went.
+    fn split(&self, id: Id) -> Split {
+        if !self.case.attribution {
+            return Split::default();
+        }
+        let Fate { intended, issued, translated, completed, .. } = self.fates[id.0][id.1];
+        let note = &self.notes[&id];
+        let op = self.intent(id).op;
+        let own = !self.holds(Rule::WhoIsBehindWaitsForTheSame);
+        let credit = self.adapters[self.adapter_of(id.0)].blocked.between(note.eligible, issued, own);
+        let off = self.case.machine.iommu.mode == IommuMode::Off;
+        let hit = if off { 0 } else { ps(self.case.machine.iommu.iotlb.hit_ns) };
+        // Of the look-ups, the first of those whose answers came last.
+        let answered =
+            |answer: &&Answer| answer.walk.map_or(answer.looked_up, |walk| self.walks[walk].ended_at);
+        let mut answers: Vec<&Answer> = note.answers.iter().collect();
+        if self.holds(Rule::TheLastAnswerCounts) {
+            answers.sort_by_key(|answer| std::cmp::Reverse(answered(answer)));
+        }
+        let looked_up = answers.first().map_or(translated - hit, |answer| answer.looked_up);
+        let [mut queue, mut walked, mut invalidation] = [looked_up - note.arrived, 0, 0];
+        let mut stalled = 0;
+        if !self.holds(Rule::StallsAreOfTheWalkQueue) {
+            (queue, stalled) = (0, queue);
+        }
+        if let Some(walk) = answers.first().and_then(|answer| answer.walk) {
+            let Walk { mut began_at, ended_at, cause, queued_at, .. } = self.walks[walk];
+            began_at = began_at.max(looked_up);
+            if queued_at < looked_up && !self.holds(Rule::JoinersWaitForTheRest) {
+                began_at = ended_at;
+            }
+            if cause == INVALIDATION && self.holds(Rule::DroppedMeansWalkedForInvalidation) {
+                invalidation = ended_at - looked_up;
+            } else {
+                queue += began_at - looked_up;
+                walked = ended_at - began_at;
+            }
+        }
+        let (ready, back) = if op == Op::Read { (note.ready, note.back) } else { (completed, completed) };
+        let (mut turn, mut order) = (note.turn - translated, completed - back);
+        let (mut memory, mut link) = (ready - note.turn, issued - note.eligible - credit);
+        link += note.arrived - issued + (back - ready) + stalled;
+        if !self.holds(Rule::WritesInTurnRetire) {
+            (memory, turn) = (memory + turn, 0);
+        }
+        if !self.holds(Rule::RetirementIsNotTheLink) {
+            (link, order) = (link + order, 0);
+        }
+        [note.eligible - intended, credit, link, hit, queue, walked, invalidation, memory, turn + order]
     }
 
     fn ready(&mut self, id: Id) {
@@ -2018,7 +2173,9 @@ impl<'a> Reference<'a> {
             }
         };
         if self.holds(Rule::UnmapsAreInvalidated) {
-            self.iotlb.drop_where(|there, leaf| covers(there, leaf.base.0, leaf.size.bytes()));
+            let covers_leaf = |there: u32, leaf: &Leaf| covers(there, leaf.base.0, leaf.size.bytes());
+            let dropped = self.iotlb.drop_where(covers_leaf);
+            self.book.invalidate(dropped, covers_leaf);
         }
         for walk in self.walks.iter_mut().filter(|walk| !walk.over) {
             let (base, size) = match walk.leaf {

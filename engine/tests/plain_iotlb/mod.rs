@@ -134,10 +134,17 @@ impl PlainIotlb {
         self.sets.iter().flatten().flatten().any(|entry| entry.is(domain, leaf.base, leaf.size))
     }
 
-    /// Caches a leaf: over an entry for the same one, in an invalid way, or over a victim.
-    pub fn fill(&mut self, domain: u32, leaf: Leaf) {
+    /// Whether exactly this leaf is cached.
+    #[allow(dead_code, reason = "only the reference of runs asks")]
+    pub fn holds_leaf(&self, domain: u32, leaf: &Leaf) -> bool {
+        let set = &self.sets[self.set_of(domain, leaf.base, leaf.size)];
+        set.iter().flatten().any(|entry| entry.is(domain, leaf.base, leaf.size))
+    }
+
+    /// Caches a leaf: over an entry for the same one, in an invalid way, or over a victim, which is returned.
+    pub fn fill(&mut self, domain: u32, leaf: Leaf) -> Option<Option<(u32, Leaf)>> {
         if !self.spec.enabled {
-            return;
+            return None;
         }
         let set = self.set_of(domain, leaf.base, leaf.size);
         let there = self.sets[set]
@@ -153,7 +160,7 @@ impl PlainIotlb {
                 ways.retain(|way| is_own(&self.sets[set][*way]));
             }
         }
-        let Some(first) = ways.first() else { return };
+        let first = ways.first()?;
         let invalid = ways.iter().copied().find(|way| self.sets[set][*way].is_none());
         let all_valid_or_ignored = invalid.is_none()
             || (!self.holds(IotlbRule::InvalidWaysFirst) && self.sets[set][*first].is_some());
@@ -166,8 +173,9 @@ impl PlainIotlb {
             }
             None => invalid.expect("one is invalid"),
         };
-        self.sets[set][way] = Some(Entry { domain, leaf, used: 0 });
+        let before = self.sets[set][way].replace(Entry { domain, leaf, used: 0 });
         self.note_use(set, way, true);
+        Some(before.filter(|_| there.is_none()).map(|entry| (entry.domain, entry.leaf)))
     }
 
     fn note_use(&mut self, set: usize, way: usize, filled: bool) {
@@ -246,13 +254,16 @@ impl PlainIotlb {
         self.drop_where(|_, _| true);
     }
 
-    /// Drops every entry whose domain and leaf say so.
-    pub fn drop_where(&mut self, drops: impl Fn(u32, &Leaf) -> bool) {
+    /// Drops every entry whose domain and leaf say so, and returns them.
+    pub fn drop_where(&mut self, drops: impl Fn(u32, &Leaf) -> bool) -> Vec<(u32, Leaf)> {
+        let mut dropped = Vec::new();
         for entry in self.sets.iter_mut().flatten() {
-            if entry.is_some_and(|entry| drops(entry.domain, &entry.leaf)) {
+            if let Some(there) = entry.filter(|entry| drops(entry.domain, &entry.leaf)) {
                 *entry = None;
                 self.invalidated += 1;
+                dropped.push((there.domain, there.leaf));
             }
         }
+        dropped
     }
 }

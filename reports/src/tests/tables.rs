@@ -25,8 +25,10 @@ fn fill(column: &mut Column, rows: std::ops::Range<u64>) {
             Column::U64(cells) => cells.push(if row == 1 { u64::MAX } else { mixed }),
             Column::OptionalU64(cells) => cells.push((row % 5 != 0).then_some(mixed)),
             Column::F64(cells) => cells.push(mixed as f64 / 1e3),
+            Column::OptionalF64(cells) => cells.push((row % 6 != 0).then_some(mixed as f64 / 1e3)),
             Column::Bool(cells) => cells.push(row % 7 == 0),
             Column::Text(cells) => cells.push(format!("tenant ä {}", row % 100)),
+            Column::OptionalText(cells) => cells.push((row % 3 != 0).then(|| format!("{}", row % 9))),
             Column::Name(cells) => cells.push(name(row)),
             Column::OptionalName(cells) => cells.push((row % 4 != 0).then(|| name(row))),
         }
@@ -50,8 +52,10 @@ fn expected(column: &Column) -> Cells {
         Column::U64(cells) => Cells::U64(cells.iter().copied().map(Some).collect()),
         Column::OptionalU64(cells) => Cells::U64(cells.clone()),
         Column::F64(cells) => Cells::F64(cells.iter().copied().map(Some).collect()),
+        Column::OptionalF64(cells) => Cells::F64(cells.clone()),
         Column::Bool(cells) => Cells::Bool(cells.iter().copied().map(Some).collect()),
         Column::Text(cells) => Cells::Text(cells.iter().cloned().map(Some).collect()),
+        Column::OptionalText(cells) => Cells::Text(cells.clone()),
         Column::Name(cells) => Cells::Text(cells.iter().map(text).collect()),
         Column::OptionalName(cells) => {
             Cells::Text(cells.iter().map(|cell| cell.as_ref().and_then(text)).collect())

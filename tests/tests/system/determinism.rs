@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use portcullis_engine::plan::HostClass;
 use portcullis_engine::table::{Column, Table};
 use portcullis_workloads::Scenario;
 use proptest::prelude::*;
@@ -14,6 +15,9 @@ fn run_cut(scenario: &Scenario, threads: usize, (batch, visit): (u32, u32)) -> O
     let mut plan = scenario.plan();
     plan.log_requests = true;
     plan.report.tenant_windows = true;
+    (plan.report.attribution, plan.report.miss_causes) = (true, true);
+    let can_tell = |class: &HostClass| plan.report.validate_on(&class.machine).is_ok();
+    plan.report.miss_causes = plan.host_classes.iter().all(can_tell);
     plan.batch.batch_requests = batch;
     plan.batch.visit_requests = visit;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
@@ -21,7 +25,7 @@ fn run_cut(scenario: &Scenario, threads: usize, (batch, visit): (u32, u32)) -> O
 }
 
 /// The first cell in which two outcomes differ.
-fn difference(one: &Outcome, other: &Outcome) -> Option<String> {
+pub fn difference(one: &Outcome, other: &Outcome) -> Option<String> {
     for (one, other) in one.tables().iter().zip(&other.tables()) {
         if one.len() != other.len() {
             return Some(format!("`{}` has {} rows, or {}", one.name, one.len(), other.len()));
@@ -185,8 +189,10 @@ fn rows_of(table: &Table, key: &str, wanted: u64) -> Vec<String> {
             Column::U64(cells) => format!("{} ", cells[row]),
             Column::OptionalU64(cells) => format!("{:?} ", cells[row]),
             Column::F64(cells) => format!("{:?} ", cells[row]),
+            Column::OptionalF64(cells) => format!("{:?} ", cells[row]),
             Column::Bool(cells) => format!("{} ", cells[row]),
             Column::Text(cells) => format!("{} ", cells[row]),
+            Column::OptionalText(cells) => format!("{:?} ", cells[row]),
             Column::Name(cells) => format!("{} ", cells[row]),
             Column::OptionalName(cells) => format!("{:?} ", cells[row]),
         };
@@ -319,8 +325,16 @@ fn digest(outcome: &Outcome) -> u64 {
                 Column::F64(cells) => {
                     cells.iter().for_each(|cell| add_optional(Some(&cell.to_bits().to_le_bytes())));
                 }
+                Column::OptionalF64(cells) => cells.iter().for_each(|cell| {
+                    add_optional(
+                        cell.map(|cell| cell.to_bits().to_le_bytes()).as_ref().map(|cell| &cell[..]),
+                    );
+                }),
                 Column::Bool(cells) => cells.iter().for_each(|cell| add_optional(Some(&[u8::from(*cell)]))),
                 Column::Text(cells) => cells.iter().for_each(|cell| add_optional(Some(cell.as_bytes()))),
+                Column::OptionalText(cells) => {
+                    cells.iter().for_each(|cell| add_optional(cell.as_deref().map(str::as_bytes)));
+                }
                 Column::Name(cells) => cells.iter().for_each(|cell| add_optional(Some(cell.as_bytes()))),
                 Column::OptionalName(cells) => {
                     cells.iter().for_each(|cell| add_optional(cell.map(str::as_bytes)));

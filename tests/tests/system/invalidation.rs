@@ -5,7 +5,7 @@ use portcullis_workloads::Scenario;
 use crate::support::{assert_within, custom, run};
 
 /// An adapter whose drivers map a buffer for each packet.
-const CHURN: &str = r#"
+pub const CHURN: &str = r#"
 name = "churn"
 requests = 60_000
 

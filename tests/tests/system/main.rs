@@ -2,6 +2,7 @@
 //! since linking polars is slow.
 
 mod attacks;
+mod attribution;
 mod balance;
 mod books;
 mod conservation;

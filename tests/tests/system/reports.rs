@@ -5,7 +5,7 @@ use portcullis_reports::{
     Cells, Extras, Metadata, ReportWriter, RunDirectory, StoredTable, WriterThread, run_tables,
 };
 
-use crate::support::{HOSTILE, custom, run_logged};
+use crate::support::{HOSTILE, custom, run_plan};
 
 /// The cells of a column as a file should hold them.
 fn cells(column: &Column) -> Cells {
@@ -17,8 +17,10 @@ fn cells(column: &Column) -> Cells {
         Column::U64(column) => Cells::U64(all(column)),
         Column::OptionalU64(column) => Cells::U64(column.clone()),
         Column::F64(column) => Cells::F64(all(column)),
+        Column::OptionalF64(column) => Cells::F64(column.clone()),
         Column::Bool(column) => Cells::Bool(all(column)),
         Column::Text(column) => Cells::Text(all(column)),
+        Column::OptionalText(column) => Cells::Text(column.clone()),
         Column::Name(column) => Cells::Text(column.iter().map(|name| Some((*name).to_owned())).collect()),
         Column::OptionalName(column) => {
             Cells::Text(column.iter().map(|name| name.map(String::from)).collect())
@@ -29,7 +31,10 @@ fn cells(column: &Column) -> Cells {
 #[test]
 fn a_report_holds_what_the_run_left() {
     let scenario = custom(HOSTILE, &[]);
-    let outcome = run_logged(&scenario);
+    let mut plan = scenario.plan();
+    plan.log_requests = true;
+    (plan.report.tenant_windows, plan.report.attribution, plan.report.miss_causes) = (true, true, true);
+    let outcome = run_plan(plan);
     for thread in [WriterThread::Own, WriterThread::Callers] {
         let root = tempfile::tempdir().expect("a temporary directory");
         let directory = RunDirectory::create(&root.path().join("report"), false).expect("a new directory");

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use portcullis_engine::account::{RequestRow, SummaryRow, TenantWindowRow, TimelineRow, WindowRow};
+use portcullis_engine::account::{
+    AttributionRow, EvictionRow, RequestRow, SummaryRow, TenantWindowRow, TimelineRow, WindowRow,
+};
 use portcullis_engine::plan::RunPlan;
 use portcullis_engine::simulation::Simulation;
 use portcullis_engine::table::{Column, Table};
@@ -267,16 +269,21 @@ pub struct Outcome {
     pub timeline: Table,
     /// Empty unless requests are logged.
     pub requests: Table,
+    /// Empty unless asked for.
+    pub attribution: Table,
+    /// Empty unless asked for.
+    pub evictions: Table,
     pub breach: Option<String>,
 }
 
 impl Outcome {
     /// Every table, the summary's among them.
-    pub fn tables(&self) -> [Table; 7] {
+    pub fn tables(&self) -> [Table; 9] {
         let Self { summary, tenants, latency, windows, tenant_windows, timeline, requests, .. } =
             self.clone();
+        let Self { attribution, evictions, .. } = self.clone();
         let summary = std::iter::once(summary).collect();
-        [summary, tenants, latency, windows, tenant_windows, timeline, requests]
+        [summary, tenants, latency, windows, tenant_windows, timeline, requests, attribution, evictions]
     }
 }
 
@@ -298,6 +305,8 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
         tenant_windows: Table::new::<TenantWindowRow>(),
         timeline: Table::new::<TimelineRow>(),
         requests: Table::new::<RequestRow>(),
+        attribution: Table::new::<AttributionRow>(),
+        evictions: Table::new::<EvictionRow>(),
         breach: result.breach,
     };
     for table in drained {
@@ -306,6 +315,8 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
             "tenant_windows" => outcome.tenant_windows.extend(table),
             "timeline" => outcome.timeline.extend(table),
             "requests" => outcome.requests.extend(table),
+            "attribution" => outcome.attribution.extend(table),
+            "evictions" => outcome.evictions.extend(table),
             other => panic!("unknown table {other}"),
         }
     }

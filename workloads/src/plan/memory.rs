@@ -8,6 +8,10 @@ use crate::scenario::{ClassMemory, Scenario, TenantClass};
 
 /// Bytes of a row of the pool of requests, all columns.
 const ROW_BYTES: u128 = 128;
+/// Bytes of a row's columns for what its request waits for, where that is attributed.
+const WAITS_BYTES: u128 = 80;
+/// Bytes of a page in the table of translations that were ever cached, where misses have causes.
+const PAST_BYTES: u128 = 40;
 /// Bytes of a VF's books, histograms, queue and source.
 const VF_BYTES: u128 = 24 << 10;
 /// Bytes of a page in the tables of a pattern.
@@ -41,21 +45,25 @@ impl Scenario {
         let mapped = classes.map(|(class, rate)| {
             let of_memory = |memory: &ClassMemory| {
                 let pages = u128::from(memory.pages);
+                let past_bytes = if self.report.miss_causes { PAST_BYTES } else { 0 };
                 let leaf_bytes = if memory.page_size == LeafSize::Size4K { 8 } else { 40 };
                 // Of streaming mappings only the buffers are mapped, but every address is kept in a list.
                 let frames = pages << (memory.page_size.shift() - 12);
                 // The page table, and the owner map: a word of 4 bytes for 512 frames, in which each IOMMU of a host
                 // has room for the frames of those before it.
-                pages * leaf_bytes + frames * (iommus + 1) / 256
+                pages * (leaf_bytes + past_bytes) + frames * (iommus + 1) / 256
             };
             let of_vf: u128 = class.memories().iter().map(of_memory).sum();
             u128::from(rate.vfs_per_adapter) * u128::from(group.adapters()) * of_vf
         });
-        let iotlb = u128::from(group.machine.iommu.iotlb.entries) * IOTLB_ENTRY_BYTES;
+        // Misses by cause take a second IOTLB.
+        let iotlbs = 1 + u128::from(self.report.miss_causes);
+        let iotlb = u128::from(group.machine.iommu.iotlb.entries) * IOTLB_ENTRY_BYTES * iotlbs;
         let tlb = &group.machine.device.tlb;
         let tlbs = if tlb.sharing == TlbSharing::Vf { vfs } else { u128::from(topology.adapters_per_host) };
         let tlbs = tlbs * u128::from(tlb.entries) * IOTLB_ENTRY_BYTES;
-        let of_host = iommus * (WORLD_BYTES + iotlb) + vfs * (VF_BYTES + rows_per_vf * ROW_BYTES);
+        let row_bytes = ROW_BYTES + if self.report.attributes() { WAITS_BYTES } else { 0 };
+        let of_host = iommus * (WORLD_BYTES + iotlb) + vfs * (VF_BYTES + rows_per_vf * row_bytes);
         hosts * (of_host + tlbs) + mapped.sum::<u128>()
     }
 }

@@ -59,7 +59,8 @@ impl Scenario {
             SpecError::in_range("topology.hosts", self.topology.hosts, 1, HOSTS_MAX)?;
             machine.topology.hosts = 1;
         }
-        machine.validate()
+        machine.validate()?;
+        self.report.validate_on(&machine)
     }
 
     /// Names, values and counts of the classes.
@@ -125,8 +126,9 @@ impl Scenario {
         }
         for class in &self.hosts {
             let path = format!("hosts.{}.", class.name);
-            let machine = class.machine(1).validate();
-            machine.map_err(|error| SpecError::new(format!("{path}{}", error.key), error.problem))?;
+            let machine = class.machine(1);
+            let valid = machine.validate().and_then(|()| self.report.validate_on(&machine));
+            valid.map_err(|error| SpecError::new(format!("{path}{}", error.key), error.problem))?;
             self.validate_tenants_on(class, &path)?;
         }
         self.validate_host_counts()
