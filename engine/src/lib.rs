@@ -5,6 +5,7 @@
 pub mod account;
 pub mod domain;
 pub mod error;
+pub mod escape;
 pub mod fifo;
 pub mod gate;
 pub mod hash;

@@ -342,6 +342,39 @@ row! {
 }
 
 row! {
+    /// Escapes of one class of tenants that are of one kind and met one fate, of all its VMs together; those of the
+    /// warm-up are left out. Only where tenants send escapes.
+    EscapeRow => "escapes" {
+        /// Tenant class.
+        class: String,
+        /// What its tenants are: `host_process`, `normal` or `secure`.
+        vm_kind: &'static str,
+        /// What kind of escape: `known`, `common`, `conventional`, `test`, `ambiguous`, or `malformed` for what is no packet.
+        escape_class: &'static str,
+        /// `allow` or `deny`.
+        decision: &'static str,
+        /// Why: the row of the filter's table.
+        reason: &'static str,
+        /// Packets.
+        packets: u64,
+        /// Their bytes, headers included.
+        message_bytes: u64,
+        /// Packets that waited for the end of an exclusive window.
+        deferred: u64,
+        /// Packets that reached the driver with a private payload it does not know.
+        kmd_exposed: u64,
+        /// Mean latency from sending to decision, ns; an allowed packet's decision is when the driver gets it.
+        latency_mean_ns: f64,
+        /// Median latency, ns (within 1 %).
+        latency_p50_ns: u64,
+        /// 99th percentile of the latency, ns (within 1 %).
+        latency_p99_ns: u64,
+        /// Greatest latency, ns.
+        latency_max_ns: f64,
+    }
+}
+
+row! {
     /// One class of tenants, or one of its VFs: together with the other classes, and alone, while these intend
     /// nothing and everything else is the same. Only with `--alone`.
     SlowdownRow => "slowdown" {
