@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use portcullis_engine::account::{Figures, SummaryRow};
+use portcullis_engine::account::{EscapeRow, Figures, SummaryRow};
 use portcullis_engine::error::SpecError;
 use portcullis_engine::simulation::{Progress, RunResult, Simulation};
 use portcullis_engine::table::Table;
@@ -30,6 +30,7 @@ impl Task {
         Extras {
             requests: self.log_requests,
             tenant_windows: self.scenario.report.tenant_windows,
+            escapes: self.scenario.tenants.iter().any(|class| class.escapes.is_some()),
             slowdown: false,
         }
     }
@@ -60,6 +61,8 @@ pub struct Simulated {
     pub summary: SummaryRow,
     /// What each class got, and each VF, in the order of classes and VFs.
     pub figures: Vec<Figures>,
+    /// What became of the escapes, by tenant class, kind and reason.
+    pub escapes: Vec<EscapeRow>,
     /// What the owner map found, where isolation was broken.
     pub breach: Option<String>,
 }
@@ -90,12 +93,13 @@ pub fn simulate(
             break;
         }
     }
-    let RunResult { mut summary, tenants, latency, figures, tables, breach } =
+    let RunResult { mut summary, tenants, latency, figures, escapes, tables, breach } =
         pool.install(|| simulation.finish());
     measure(&mut summary, build_s, clock.elapsed().as_secs_f64());
     write(tables)?;
+    write(vec![escapes.iter().cloned().collect()])?;
     write(vec![tenants, latency, std::iter::once(summary.clone()).collect()])?;
-    Ok(Simulated { summary, figures, breach })
+    Ok(Simulated { summary, figures, escapes, breach })
 }
 
 /// Fills in what the host took.

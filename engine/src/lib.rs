@@ -3,6 +3,7 @@
 //! The engine knows nothing of files, command lines or report formats.
 
 pub mod account;
+pub mod admission;
 pub mod domain;
 pub mod error;
 pub mod escape;

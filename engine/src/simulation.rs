@@ -6,8 +6,8 @@ use bevy_ecs::prelude::*;
 use rayon::prelude::*;
 
 use crate::account::{
-    Figures, RequestLog, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows, Timeline,
-    TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
+    EscapeRow, Figures, RequestLog, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows,
+    Timeline, TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
 };
 use crate::error::SpecError;
 use crate::ids::HostIndex;
@@ -38,10 +38,11 @@ impl IommuSimulation {
     /// Builds the world.
     #[must_use]
     pub fn new(plan: &RunPlan, spans: &Spans, place: &Place) -> Self {
+        let world = build_iommu(plan, spans, place);
         Self {
             place: *place,
-            world: build_iommu(plan, spans, place),
-            stages: Stages::new(),
+            stages: Stages::for_world(&world),
+            world,
             finished: false,
             over: 0,
             work: 0,
@@ -88,7 +89,9 @@ impl IommuSimulation {
         self.stages.run(&mut self.world);
         let batch = *self.world.resource::<Batch>();
         self.over = batch.over;
-        self.finished = batch.exhausted && batch.over == batch.emitted;
+        let dmas_are_over = batch.exhausted && batch.over == batch.emitted;
+        let until = if dmas_are_over { Picoseconds::MAX } else { batch.reached };
+        self.finished = self.stages.run_escapes(&mut self.world, until) && dmas_are_over;
         assert!(
             self.finished
                 || (batch.emitted, batch.over, batch.reached)
@@ -273,6 +276,8 @@ pub struct RunResult {
     pub latency: Table,
     /// What each class got, and each VF, in the order of classes and VFs.
     pub figures: Vec<Figures>,
+    /// What became of the escapes, by tenant class, kind and reason.
+    pub escapes: Vec<EscapeRow>,
     /// Rows of other tables that were not drained before.
     pub tables: Vec<Table>,
     /// What the owner map found, where isolation was broken.
@@ -468,8 +473,9 @@ impl Simulation {
             rows.into_iter().take(room).for_each(|row| timeline.push(row));
         }
         self.hand_over(timeline);
+        let escapes = totals.escapes(&self.plan.classes);
         let Results { summary, tenants, latency, figures, breach } = totals.finish(adapters, walkers);
-        RunResult { summary, tenants, latency, figures, tables: self.ready, breach }
+        RunResult { summary, tenants, latency, figures, escapes, tables: self.ready, breach }
     }
 }
 

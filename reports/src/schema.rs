@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use portcullis_engine::account::{
-    LatencyRow, RequestRow, SlowdownRow, SummaryRow, TenantRow, TenantWindowRow, TimelineRow, WindowRow,
+    EscapeRow, LatencyRow, RequestRow, SlowdownRow, SummaryRow, TenantRow, TenantWindowRow, TimelineRow,
+    WindowRow,
 };
 use portcullis_engine::replay::{RefusedRow, ReplayRequestRow, ReplaySummaryRow};
 use portcullis_engine::table::{Column, Field, Table};
@@ -24,13 +25,15 @@ pub struct Extras {
     pub requests: bool,
     /// A row a VF and window.
     pub tenant_windows: bool,
+    /// A row a kind of escape and what became of it.
+    pub escapes: bool,
     /// A row a class that also ran alone, and a row a VF of it.
     pub slowdown: bool,
 }
 
 impl Extras {
     /// Every one.
-    pub const ALL: Self = Self { requests: true, tenant_windows: true, slowdown: true };
+    pub const ALL: Self = Self { requests: true, tenant_windows: true, escapes: true, slowdown: true };
 }
 
 /// The tables of a run, without rows.
@@ -45,6 +48,9 @@ pub fn run_tables(extras: Extras) -> Vec<Table> {
     ];
     if extras.tenant_windows {
         tables.push(Table::new::<TenantWindowRow>());
+    }
+    if extras.escapes {
+        tables.push(Table::new::<EscapeRow>());
     }
     if extras.slowdown {
         tables.push(Table::new::<SlowdownRow>());

@@ -33,6 +33,8 @@ static BUILTINS: &[Builtin] = builtins! {
     "fleet-4096": "How do 4,096 VFs on 64 hosts fare with a hashed IOTLB at 60 % of the link?",
     "dense-1024": "Can one adapter carry 1,024 VFs whose pages far outnumber the IOTLB's entries?",
     "mixed-fleet": "Which hosts of a mixed fleet does translation hold back: dense, training or old ones?",
+    "secure-vms": "Who gets a GPU, and which escapes does the filter let each kind of VM send to its driver?",
+    "escape-flood": "What does a VM that floods the host with escapes cost the others, and how much of it reaches the driver?",
     "window-sweep": "What do IOTLB misses cost a device that touches N pages at random?",
 };
 

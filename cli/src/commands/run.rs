@@ -52,7 +52,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let mut report = Report::open(about, &arguments.output, run_tables(extras))?;
     let which =
         Which { run: 1, of: 1 + comparisons.len(), quiet: arguments.output.quiet, name: "all together" };
-    let Simulated { summary, figures, mut breach } =
+    let Simulated { summary, figures, escapes, mut breach } =
         watched(&task, &pool, &mut |tables| report.write(tables), &which)?;
 
     let mut slowdowns: Vec<SlowdownRow> = Vec::new();
@@ -73,7 +73,11 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let path = report.publish()?;
     let text = match arguments.output.json {
         true => summary::json(summary),
-        false => summary::of_run(&summary, &path) + &summary::of_slowdowns(&slowdowns),
+        false => {
+            summary::of_run(&summary, &path)
+                + &summary::of_escapes(&escapes)
+                + &summary::of_slowdowns(&slowdowns)
+        }
     };
     stdout::write(text.as_bytes())?;
     breach.map_or(Ok(()), |breach| Err(Failure::failed(breach)))

@@ -12,6 +12,8 @@ const BUILT_IN: [&str; 10] = [
     "fleet-4096",
     "dense-1024",
     "mixed-fleet",
+    "secure-vms",
+    "escape-flood",
     "window-sweep",
 ];
 

@@ -147,6 +147,22 @@ row! {
         cross_tenant_total: u64,
         /// Events refused; 0 in a run.
         refused_total: u64,
+        /// Tenants that were not admitted: they have no VF and send nothing.
+        vms_refused: u64,
+        /// Escapes decided on.
+        escapes_total: u64,
+        /// Escapes handed to the driver.
+        escapes_allowed: u64,
+        /// Escapes denied.
+        escapes_denied: u64,
+        /// Escapes that waited for the end of an exclusive window.
+        escapes_deferred: u64,
+        /// Escapes that reached the driver with a private payload it does not know.
+        kmd_exposed: u64,
+        /// Escapes that stalled their adapter.
+        escape_stalls: u64,
+        /// Time adapters were stalled by escapes, summed over them, ns.
+        escape_stall_ns: f64,
         /// Jain's index of the tenants' throughput relative to what each intended: 1 is fair.
         fairness_jain: f64,
         /// Rows of the timeline that did not fit.
@@ -181,6 +197,10 @@ row! {
         class: String,
         /// Class of the host; `all` where the scenario has no classes of hosts.
         host_class: String,
+        /// What the tenant is: `host_process`, `normal` or `secure`.
+        vm_kind: &'static str,
+        /// `admitted`, or why it was not.
+        admission: &'static str,
         /// DMAs intended.
         dma_total: u64,
         /// DMAs intended in the warm-up, simulated and not counted.
@@ -244,6 +264,12 @@ row! {
         exposure_frame_us: f64,
         /// Pages reached through a cached translation after the unmap had returned.
         stale: u64,
+        /// Escapes of the tenant decided on.
+        escapes_total: u64,
+        /// Of these, denied.
+        escapes_denied: u64,
+        /// Of these, those that reached the driver with a private payload it does not know.
+        kmd_exposed: u64,
     }
 }
 
@@ -330,9 +356,9 @@ row! {
         adapter: u32,
         /// VF within the adapter.
         vf: u32,
-        /// What: `fault`.
+        /// What: `fault`; `admission` of a tenant of which something is asked.
         kind: &'static str,
-        /// The fault's name.
+        /// The fault's name; `admitted`, or why not.
         detail: &'static str,
         /// Address concerned.
         iova: Option<u64>,

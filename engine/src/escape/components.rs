@@ -149,7 +149,7 @@ impl Stalls {
 }
 
 /// The batch of packets at hand.
-#[derive(Resource, Clone, Copy, Debug, Default)]
+#[derive(Resource, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EscapeBatch {
     /// Packets in the pool.
     pub rows: usize,

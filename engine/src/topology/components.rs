@@ -3,6 +3,7 @@
 use bevy_ecs::component::Component;
 use serde::{Deserialize, Serialize};
 
+use crate::admission::Refusal;
 use crate::ids::{HostIndex, IommuIndex, RequesterId};
 
 /// A host.
@@ -98,4 +99,8 @@ impl VmKind {
 pub struct Vm {
     /// Index of its class.
     pub class: u32,
+    /// What it is.
+    pub kind: VmKind,
+    /// Whether it got its VF, or why not.
+    pub admission: Result<(), Refusal>,
 }

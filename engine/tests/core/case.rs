@@ -318,6 +318,7 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             device,
             iommu,
             memory,
+            ..MachineSpec::default()
         },
     )
 }

@@ -250,6 +250,8 @@ pub struct Outcome {
     /// Empty unless asked for.
     pub tenant_windows: Table,
     pub timeline: Table,
+    /// Empty where nobody sends any.
+    pub escapes: Table,
     /// Empty unless requests are logged.
     pub requests: Table,
     pub breach: Option<String>,
@@ -257,11 +259,11 @@ pub struct Outcome {
 
 impl Outcome {
     /// Every table, the summary's among them.
-    pub fn tables(&self) -> [Table; 7] {
-        let Self { summary, tenants, latency, windows, tenant_windows, timeline, requests, .. } =
+    pub fn tables(&self) -> [Table; 8] {
+        let Self { summary, tenants, latency, windows, tenant_windows, timeline, escapes, requests, .. } =
             self.clone();
         let summary = std::iter::once(summary).collect();
-        [summary, tenants, latency, windows, tenant_windows, timeline, requests]
+        [summary, tenants, latency, windows, tenant_windows, timeline, escapes, requests]
     }
 }
 
@@ -282,6 +284,7 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
         windows: Table::new::<WindowRow>(),
         tenant_windows: Table::new::<TenantWindowRow>(),
         timeline: Table::new::<TimelineRow>(),
+        escapes: result.escapes.into_iter().collect(),
         requests: Table::new::<RequestRow>(),
         breach: result.breach,
     };
@@ -333,6 +336,12 @@ pub fn numbers(table: &Table, name: &str) -> Vec<u64> {
         Column::U64(cells) => cells.clone(),
         other => panic!("`{name}` is no column of whole numbers: {other:?}"),
     }
+}
+
+/// The cells of a column of text.
+pub fn texts(table: &Table, name: &str) -> Vec<String> {
+    let Column::Text(cells) = column(table, name) else { panic!("`{name}` is no column of text") };
+    cells.clone()
 }
 
 /// The cells of a column of names.

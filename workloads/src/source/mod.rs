@@ -13,10 +13,10 @@
 mod alias;
 mod arrivals;
 mod closed;
+mod escapes;
 mod exponential;
 mod pattern;
 mod rng;
-mod silent;
 mod tables;
 mod tenant;
 mod transfers;
@@ -24,13 +24,15 @@ mod transfers;
 pub use alias::*;
 pub use arrivals::*;
 pub use closed::*;
+pub use escapes::*;
 pub use exponential::*;
 pub use pattern::*;
 pub use rng::*;
-pub use silent::*;
 pub use tables::*;
 pub use tenant::*;
 pub use transfers::*;
 
+#[cfg(test)]
+mod escape_tests;
 #[cfg(test)]
 mod tests;
