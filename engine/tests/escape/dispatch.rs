@@ -90,8 +90,8 @@ fn plainly(
                 }
             }
             if let Some(&(sent, kind)) = packets.get(next) {
-                let needs_room = !breaks(Break::Room) && !(kind == 0 && breaks(Break::RoomForDenied));
-                let room = waiting.len() < times.waiting_max || !needs_room;
+                let unbounded = breaks(Break::Room) || kind == 0 && breaks(Break::RoomForDenied);
+                let room = waiting.len() < times.waiting_max || unbounded;
                 let idle = in_filter.is_empty() || breaks(Break::FilterServer);
                 if sent <= now && idle && room {
                     in_filter.push((next, now + times.filter.0));
