@@ -57,9 +57,10 @@ pub fn parquet() -> Vec<u8> {
     let empty = Table { columns: table.columns.iter().map(empty_like).collect(), ..table.clone() };
     let root = tempfile::tempdir().expect("a temporary directory");
     let directory = RunDirectory::create(&root.path().join("trace"), false).expect("a directory");
+    let text = String::new;
+    let metadata = Metadata { version: text(), seed: 0, scenario: text(), scenario_toml: text() };
     let mut writer =
-        ReportWriter::start(&directory, &Metadata::default(), vec![empty], &[], WriterThread::Callers)
-            .expect("a file");
+        ReportWriter::start(&directory, &metadata, vec![empty], &[], WriterThread::Callers).expect("a file");
     writer.write(table).expect("room for it");
     writer.finish().expect("a whole file");
     fs::read(directory.file("events.parquet")).expect("the file")

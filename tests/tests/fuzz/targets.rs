@@ -63,10 +63,13 @@ pub fn events_csv(bytes: &[u8]) {
         let mut events = Vec::new();
         let mut source = CsvEvents::new("fuzz.csv", bytes).map_err(|error| error.to_string())?;
         let mut found = Vec::new();
-        while source.next_batch(&mut events, batch).map_err(|error| error.to_string())? {
+        loop {
+            let more = source.next_batch(&mut events, batch).map_err(|error| error.to_string())?;
             found.append(&mut events);
+            if !more {
+                return Ok(found);
+            }
         }
-        Ok(found)
     };
     let (one, other) = (read(1_000), read(3));
     assert_eq!(one, other);

@@ -28,7 +28,7 @@ fn cells(column: &Column) -> Cells {
 
 #[test]
 fn a_report_holds_what_the_run_left() {
-    let scenario = custom(HOSTILE, &[]);
+    let scenario = custom(HOSTILE, &["tenants.quiet.escapes.packets_per_s=100000"]);
     let outcome = run_logged(&scenario);
     for thread in [WriterThread::Own, WriterThread::Callers] {
         let root = tempfile::tempdir().expect("a temporary directory");
