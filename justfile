@@ -24,6 +24,10 @@ test *filter:
 test-long *filter:
     PORTCULLIS_CASES=20000 PROPTEST_CASES=20000 cargo test --release --workspace --locked {{filter}}
 
+# Random and damaged input for a reader: `just fuzz scenario 1000000`; targets: packet, scenario, events_csv, events_parquet.
+fuzz target cases='1000000':
+    PORTCULLIS_FUZZ_CASES={{cases}} cargo test --release --locked --test fuzz {{target}}
+
 # The engine's and the workloads' tests with debug assertions and overflow checks; no polars.
 test-debug *filter:
     cargo test -p portcullis-engine -p portcullis-workloads --locked {{filter}}

@@ -8,6 +8,7 @@
 //! - [`functional`]: the engine's IOTLB and page tables driven by the same kind of loop;
 //! - [`lookups`]: look-ups as a file that other cache simulators read, and what goes through it;
 //! - [`trace`]: events for a replay, made up from a seed;
+//! - [`packets`]: escapes of one VM, and the filter's work on them;
 //! - [`measure`]: how the benches are run.
 //!
 //! How to run them and how to read them: `docs/performance.md`.
@@ -20,5 +21,6 @@ pub mod entity_per_request;
 pub mod functional;
 pub mod lookups;
 pub mod measure;
+pub mod packets;
 pub mod staged_host;
 pub mod trace;

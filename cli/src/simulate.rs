@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use portcullis_engine::account::{Figures, SummaryRow};
+use portcullis_engine::account::{EscapeRow, Figures, SummaryRow};
 use portcullis_engine::attribution::Attributed;
 use portcullis_engine::error::SpecError;
 use portcullis_engine::simulation::{Progress, RunResult, Simulation};
@@ -31,6 +31,7 @@ impl Task {
         Extras {
             requests: self.log_requests,
             tenant_windows: self.scenario.report.tenant_windows,
+            escapes: self.scenario.tenants.iter().any(|class| class.escapes.is_some()),
             slowdown: false,
             attribution: self.scenario.report.attribution,
             evictions: self.scenario.report.miss_causes,
@@ -65,6 +66,8 @@ pub struct Simulated {
     pub figures: Vec<Figures>,
     /// What is attributed to causes.
     pub attributed: Attributed,
+    /// What became of the escapes, by tenant class, kind and reason.
+    pub escapes: Vec<EscapeRow>,
     /// What the owner map found, where isolation was broken.
     pub breach: Option<String>,
 }
@@ -95,12 +98,13 @@ pub fn simulate(
             break;
         }
     }
-    let RunResult { mut summary, tenants, latency, figures, attributed, tables, breach } =
+    let RunResult { mut summary, tenants, latency, figures, attributed, escapes, tables, breach } =
         pool.install(|| simulation.finish());
     measure(&mut summary, build_s, clock.elapsed().as_secs_f64());
     write(tables)?;
+    write(vec![escapes.iter().cloned().collect()])?;
     write(vec![tenants, latency, std::iter::once(summary.clone()).collect()])?;
-    Ok(Simulated { summary, figures, attributed, breach })
+    Ok(Simulated { summary, figures, attributed, escapes, breach })
 }
 
 /// Fills in what the host took.

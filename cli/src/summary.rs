@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, LineStyle, Table as TextTable, TableStyle};
-use portcullis_engine::account::{EvictionRow, SlowdownRow, SummaryRow};
+use portcullis_engine::account::{EscapeRow, EvictionRow, SlowdownRow, SummaryRow};
 use portcullis_engine::attribution::{Cause, ClassLatency};
 use portcullis_engine::replay::ReplaySummaryRow;
 use portcullis_engine::table::{Column, Field, Row, Table};
@@ -65,6 +65,7 @@ pub fn of_run(row: &SummaryRow, report: &Path) -> String {
     run_traffic(row, &mut lines);
     run_translation(row, &mut lines);
     run_isolation(row, &mut lines);
+    run_escapes(row, &mut lines);
     lines.push(("fairness", format!("{:.4} (Jain's index over tenants, 1 is fair)", row.fairness_jain)));
     lines.push((
         "speed",
@@ -268,6 +269,87 @@ fn run_isolation(row: &SummaryRow, lines: &mut Lines) {
             format!("{} through a shared domain", counted(row.cross_tenant_total, "DMA")),
         ));
     }
+}
+
+/// Who was admitted, and what the filter let through; nothing where neither was asked.
+fn run_escapes(row: &SummaryRow, lines: &mut Lines) {
+    if row.vms_refused > 0 {
+        lines.push(("not admitted", format!("{} of {}", counted(row.vms_refused, "VM"), count(row.vfs))));
+    }
+    if row.escapes_total == 0 {
+        return;
+    }
+    lines.push((
+        "escapes",
+        format!(
+            "{} ({} allowed, {} denied, {} deferred)",
+            count(row.escapes_total),
+            count(row.escapes_allowed),
+            count(row.escapes_denied),
+            count(row.escapes_deferred)
+        ),
+    ));
+    lines.push((
+        "exposed",
+        format!("{} reached the driver with a payload it does not know", counted(row.kmd_exposed, "escape")),
+    ));
+    if row.escape_stalls > 0 {
+        let stalls = counted(row.escape_stalls, "stall");
+        lines.push(("driver", format!("{stalls} by escapes, {} in all", nanoseconds(row.escape_stall_ns))));
+    }
+}
+
+/// Escapes of one tenant class that met one fate, of whatever kind they are.
+#[derive(Default)]
+struct Fate {
+    packets: u64,
+    exposed: u64,
+    latency_sum_ns: f64,
+    latency_max_ns: f64,
+}
+
+/// What became of the escapes, by tenant class, decision and reason; nothing where there were none.
+pub fn of_escapes(rows: &[EscapeRow]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut fates: Vec<([&str; 4], Fate)> = Vec::new();
+    for row in rows {
+        let key = [&row.class, row.vm_kind, row.decision, row.reason];
+        let at = fates.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+            fates.push((key, Fate::default()));
+            fates.len() - 1
+        });
+        let fate = &mut fates[at].1;
+        fate.packets += row.packets;
+        fate.exposed += row.kmd_exposed;
+        fate.latency_sum_ns += row.latency_mean_ns * row.packets as f64;
+        fate.latency_max_ns = fate.latency_max_ns.max(row.latency_max_ns);
+    }
+    let mut table = TextTable::new();
+    let header = ["class", "kind", "decision", "reason", "packets", "exposed", "mean latency", "max"];
+    table.load_style(RULED).set_header(header);
+    table.add_rows(fates.iter().map(|([class, kind, decision, reason], fate)| {
+        [
+            (*class).to_owned(),
+            (*kind).to_owned(),
+            (*decision).to_owned(),
+            (*reason).to_owned(),
+            count(fate.packets),
+            count(fate.exposed),
+            nanoseconds(fate.latency_sum_ns / fate.packets as f64),
+            nanoseconds(fate.latency_max_ns),
+        ]
+    }));
+    for column in 4..header.len() {
+        if let Some(numbers) = table.column_mut(column) {
+            numbers.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!(
+        "\nescapes: what the filter decided, and the time from sending to decision\n{}\n",
+        table.trim_fmt()
+    )
 }
 
 /// A replay's summary for a person.

@@ -3,10 +3,12 @@
 //! The engine knows nothing of files, command lines or report formats.
 
 pub mod account;
+pub mod admission;
 pub mod attribution;
 pub mod device_tlb;
 pub mod domain;
 pub mod error;
+pub mod escape;
 pub mod fifo;
 pub mod gate;
 pub mod hash;

@@ -2,14 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::admission::AdmissionSpec;
 use crate::domain::{LeafSize, Permissions};
 use crate::error::SpecError;
+use crate::escape::{EscapeSource, EscapeSpec};
 use crate::gate::SchedulerSpec;
 use crate::ids::{HostIndex, Iova, VfIndex};
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
-use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec};
+use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec, VmKind};
 use crate::traffic::Source;
 use crate::translation::{ClassShare, IommuMode, IommuSpec, IotlbSharing, IotlbSpec, Parts, WalkerSharing};
 use crate::units::Picoseconds;
@@ -29,6 +31,10 @@ pub struct MachineSpec {
     pub iommu: IommuSpec,
     /// The memory of each host.
     pub memory: MemorySpec,
+    /// Who gets a VF.
+    pub admission: AdmissionSpec,
+    /// The filter of escapes.
+    pub escape: EscapeSpec,
 }
 
 impl MachineSpec {
@@ -43,6 +49,7 @@ impl MachineSpec {
         self.device.validate()?;
         self.iommu.validate()?;
         self.memory.validate()?;
+        self.escape.validate()?;
         self.validate_device_tlb()
     }
 
@@ -238,10 +245,27 @@ pub struct BufferPlan {
     pub hole_share: f64,
 }
 
-/// A tenant: its memory and its traffic.
+/// What a tenant is to its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VmPlan {
+    /// Its kind.
+    pub kind: VmKind,
+    /// Whether conventional escapes are enabled for it, where it is a normal VM.
+    pub escapes_enabled: bool,
+}
+
+impl Default for VmPlan {
+    fn default() -> Self {
+        Self { kind: VmKind::Normal, escapes_enabled: true }
+    }
+}
+
+/// A tenant: its memory and its traffic. It counts for nothing where it is not admitted.
 pub struct TenantPlan {
     /// Index of its class in [`RunPlan::classes`].
     pub class: u32,
+    /// What it is.
+    pub vm: VmPlan,
     /// Whether its VF is attached to a domain; the DMAs of one that is not are blocked.
     pub attached: bool,
     /// What it maps for the whole run.
@@ -256,6 +280,8 @@ pub struct TenantPlan {
     /// What it sends. Under domain scope `adapter` the engine adds the same offset as to the buffers of the VF that
     /// it aims at.
     pub source: Box<dyn Source>,
+    /// The escapes it sends.
+    pub escapes: Option<Box<dyn EscapeSource>>,
 }
 
 /// Makes the tenant of a VF; a function of its arguments alone.

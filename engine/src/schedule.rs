@@ -3,7 +3,9 @@
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor};
 
-use crate::{account, attribution, gate, invalidation, memory, replay, traffic, translation};
+use crate::escape::EscapeBatch;
+use crate::units::Picoseconds;
+use crate::{account, attribution, escape, gate, invalidation, memory, replay, traffic, translation};
 
 /// The stages of a batch, in the order in which they run.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +56,10 @@ pub struct Flow;
 #[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct End;
 
+/// A batch of escapes.
+#[derive(ScheduleLabel, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EscapeBatchRun;
+
 /// The schedules of a host. They are open to systems that watch, between one [`Stage`] and the next.
 pub struct Stages {
     /// [`Begin`]: [`Stage::Reuse`] and [`Stage::Traffic`].
@@ -62,6 +68,8 @@ pub struct Stages {
     pub flow: Schedule,
     /// [`End`]: [`Stage::Faults`] to [`Stage::Log`].
     pub end: Schedule,
+    /// `escape`: a batch of packets; none where nobody sends any.
+    pub escapes: Option<Schedule>,
 }
 
 impl Default for Stages {
@@ -98,7 +106,36 @@ impl Stages {
             (attribution::attribute, account::account).chain().in_set(Stage::Account),
             account::log_requests.in_set(Stage::Log),
         ));
-        Self { begin, flow, end }
+        Self { begin, flow, end, escapes: None }
+    }
+
+    /// The same, with those that `world` needs beside them.
+    #[must_use]
+    pub fn for_world(world: &World) -> Self {
+        let escapes = world.contains_resource::<EscapeBatch>().then(|| {
+            let mut batch = schedule(EscapeBatchRun);
+            batch.add_systems((escape::receive, escape::judge, escape::dispatch, escape::book).chain());
+            batch
+        });
+        Self { escapes, ..Self::new() }
+    }
+
+    /// Runs batches of escapes until every one sent before `until` is over, as far as their adapters' windows are known; whether
+    /// all of them are.
+    ///
+    /// Escapes wait for no DMA, so they may be ahead of it by a batch.
+    pub fn run_escapes(&mut self, world: &mut World, until: Picoseconds) -> bool {
+        let Some(escapes) = &mut self.escapes else { return true };
+        loop {
+            let before = *world.resource::<EscapeBatch>();
+            if before.is_over_until(until) {
+                return true;
+            }
+            escapes.run(world);
+            if *world.resource::<EscapeBatch>() == before {
+                return false;
+            }
+        }
     }
 
     /// Runs one batch.

@@ -6,8 +6,8 @@ use bevy_ecs::prelude::*;
 use rayon::prelude::*;
 
 use crate::account::{
-    Figures, RequestLog, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows, Timeline,
-    TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
+    EscapeRow, Figures, RequestLog, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows,
+    Timeline, TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
 };
 use crate::attribution::Attributed;
 use crate::error::SpecError;
@@ -45,8 +45,8 @@ impl IommuSimulation {
         Self {
             place: *place,
             class_of_vf: world.query::<&Vm>().iter(&world).map(|vm| vm.class).collect(),
+            stages: Stages::for_world(&world),
             world,
-            stages: Stages::new(),
             finished: false,
             over: 0,
             work: 0,
@@ -93,7 +93,9 @@ impl IommuSimulation {
         self.stages.run(&mut self.world);
         let batch = *self.world.resource::<Batch>();
         self.over = batch.over;
-        self.finished = batch.exhausted && batch.over == batch.emitted;
+        let dmas_are_over = batch.exhausted && batch.over == batch.emitted;
+        let until = if dmas_are_over { Picoseconds::MAX } else { batch.reached };
+        self.finished = self.stages.run_escapes(&mut self.world, until) && dmas_are_over;
         assert!(
             self.finished
                 || (batch.emitted, batch.over, batch.reached)
@@ -280,6 +282,8 @@ pub struct RunResult {
     pub figures: Vec<Figures>,
     /// What is attributed to causes.
     pub attributed: Attributed,
+    /// What became of the escapes, by tenant class, kind and reason.
+    pub escapes: Vec<EscapeRow>,
     /// Rows of other tables that were not drained before.
     pub tables: Vec<Table>,
     /// What the owner map found, where isolation was broken.
@@ -481,10 +485,11 @@ impl Simulation {
             rows.into_iter().take(room).for_each(|row| timeline.push(row));
         }
         self.hand_over(timeline);
+        let escapes = totals.escapes(&self.plan.classes);
         let Results { summary, tenants, latency, figures, attributed, attribution, breach } =
             totals.finish(adapters, walkers, &self.plan.classes);
         attribution.into_iter().for_each(|table| self.hand_over(table));
-        RunResult { summary, tenants, latency, figures, attributed, tables: self.ready, breach }
+        RunResult { summary, tenants, latency, figures, attributed, escapes, tables: self.ready, breach }
     }
 }
 

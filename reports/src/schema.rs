@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use portcullis_engine::account::{
-    AttributionRow, EvictionRow, LatencyRow, RequestRow, SlowdownRow, SummaryRow, TenantRow, TenantWindowRow,
-    TimelineRow, WindowRow,
+    AttributionRow, EscapeRow, EvictionRow, LatencyRow, RequestRow, SlowdownRow, SummaryRow, TenantRow,
+    TenantWindowRow, TimelineRow, WindowRow,
 };
 use portcullis_engine::replay::{RefusedRow, ReplayRequestRow, ReplaySummaryRow};
 use portcullis_engine::table::{Column, Field, Table};
@@ -25,6 +25,8 @@ pub struct Extras {
     pub requests: bool,
     /// A row a VF and window.
     pub tenant_windows: bool,
+    /// A row a kind of escape and what became of it.
+    pub escapes: bool,
     /// A row a class that also ran alone, and a row a VF of it.
     pub slowdown: bool,
     /// A row a cause of each VF's latencies.
@@ -35,8 +37,14 @@ pub struct Extras {
 
 impl Extras {
     /// Every one.
-    pub const ALL: Self =
-        Self { requests: true, tenant_windows: true, slowdown: true, attribution: true, evictions: true };
+    pub const ALL: Self = Self {
+        requests: true,
+        tenant_windows: true,
+        escapes: true,
+        slowdown: true,
+        attribution: true,
+        evictions: true,
+    };
 }
 
 /// The tables of a run, without rows.
@@ -57,6 +65,9 @@ pub fn run_tables(extras: Extras) -> Vec<Table> {
     }
     if extras.evictions {
         tables.push(Table::new::<EvictionRow>());
+    }
+    if extras.escapes {
+        tables.push(Table::new::<EscapeRow>());
     }
     if extras.slowdown {
         tables.push(Table::new::<SlowdownRow>());

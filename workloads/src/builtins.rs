@@ -34,6 +34,8 @@ static BUILTINS: &[Builtin] = builtins! {
     "dense-1024": "Can one adapter carry 1,024 VFs whose pages far outnumber the IOTLB's entries?",
     "mixed-fleet": "Which hosts of a mixed fleet does translation hold back: dense, training or old ones?",
     "multi-tenant-cliff": "Where does a NIC's own TLB give way as tenants are added, and what repairs it?",
+    "secure-vms": "Who gets a GPU, and which escapes does the filter let each kind of VM send to its driver?",
+    "escape-flood": "What does a VM that floods the host with escapes cost the others, and how much of it reaches the driver?",
     "window-sweep": "What do IOTLB misses cost a device that touches N pages at random?",
 };
 

@@ -52,7 +52,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let mut report = Report::open(about, &arguments.output, run_tables(extras))?;
     let which =
         Which { run: 1, of: 1 + comparisons.len(), quiet: arguments.output.quiet, name: "all together" };
-    let Simulated { summary, figures, attributed, mut breach } =
+    let Simulated { summary, figures, attributed, escapes, mut breach } =
         watched(&task, &pool, &mut |tables| report.write(tables), &which)?;
 
     let mut slowdowns: Vec<SlowdownRow> = Vec::new();
@@ -77,6 +77,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
             summary::of_run(&summary, &path),
             summary::of_latency(&attributed.latency),
             summary::of_evictions(&attributed.evictions),
+            summary::of_escapes(&escapes),
             summary::of_slowdowns(&slowdowns),
         ]
         .concat(),

@@ -2,7 +2,7 @@
 
 use crate::support::{SHORT, Workplace, json_without_wall};
 
-const BUILT_IN: [&str; 10] = [
+const BUILT_IN: [&str; 12] = [
     "default",
     "gpu-copy-2m",
     "nic-rings",
@@ -12,6 +12,8 @@ const BUILT_IN: [&str; 10] = [
     "fleet-4096",
     "dense-1024",
     "mixed-fleet",
+    "secure-vms",
+    "escape-flood",
     "window-sweep",
 ];
 

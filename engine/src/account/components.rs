@@ -7,6 +7,7 @@ use bevy_ecs::component::Component;
 
 use super::latencies::Latencies;
 use super::rows::TimelineRow;
+use crate::admission::{Refusal, outcome_name};
 use crate::plan::Audit;
 use crate::prefetch::prefetch;
 use crate::request::Op;
@@ -332,22 +333,34 @@ impl Timeline {
 
     /// A fault that was recorded.
     pub fn fault(&mut self, note: &FaultNote) {
+        self.note(
+            note.vf,
+            TimelineRow {
+                time_ps: note.time.0,
+                kind: "fault",
+                detail: note.fault.name(),
+                iova: Some(note.iova.0),
+                op: Some(note.op.letter()),
+                ..TimelineRow::default()
+            },
+        );
+    }
+
+    /// The tenant of a VF asks for it before the run begins.
+    pub fn admission(&mut self, vf: u32, outcome: Result<(), Refusal>) {
+        let detail = outcome_name(outcome);
+        self.note(vf, TimelineRow { kind: "admission", detail, ..TimelineRow::default() });
+    }
+
+    /// Adds a row about a VF of the world, if there is room.
+    fn note(&mut self, vf: u32, row: TimelineRow) {
         if self.room == 0 {
             self.dropped += 1;
             return;
         }
         self.room -= 1;
-        let (adapter, vf) = self.place.name_of(note.vf);
-        self.rows.push(TimelineRow {
-            time_ps: note.time.0,
-            host: self.place.host.0,
-            iommu: self.place.iommu.0,
-            adapter,
-            vf,
-            kind: "fault",
-            detail: note.fault.name(),
-            iova: Some(note.iova.0),
-            op: Some(note.op.letter()),
-        });
+        let (adapter, vf) = self.place.name_of(vf);
+        let (host, iommu) = (self.place.host.0, self.place.iommu.0);
+        self.rows.push(TimelineRow { host, iommu, adapter, vf, ..row });
     }
 }

@@ -23,6 +23,11 @@ pub fn new_histogram() -> Histogram {
     Histogram::new(GROUPING_POWER, MAX_VALUE_POWER).expect("the powers fit")
 }
 
+/// Counts a time; what is longer than any bucket in the last.
+pub fn count_time(histogram: &mut Histogram, time: Picoseconds) {
+    histogram.increment(time.as_ns().min(LONGEST_NS)).expect("no more than the longest");
+}
+
 /// The greatest value, in nanoseconds, of the bucket in which the share `quantile` of the values is reached, and no
 /// more than `greatest` of them; 0 for an empty histogram.
 #[must_use]

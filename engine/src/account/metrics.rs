@@ -1,5 +1,7 @@
 //! The results of a run, from the books of its worlds.
 
+use std::collections::BTreeMap;
+
 use bevy_ecs::prelude::*;
 use histogram::Histogram;
 
@@ -7,9 +9,11 @@ use super::breach::Breach;
 use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, WarmUp};
 use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
-use super::rows::{LatencyRow, SummaryRow, TenantRow};
+use super::rows::{EscapeRow, LatencyRow, SummaryRow, TenantRow};
+use crate::admission::outcome_name;
 use crate::attribution::{Attributed, Attribution, AttributionTotals, Watch};
 use crate::device_tlb::TlbLookup;
+use crate::escape::{ChannelBooks, EscapeBooks, EscapeChannel, Stalls};
 use crate::gate::{Uplink, VfQueue};
 use crate::ids::HostIndex;
 use crate::invalidation::{BusySpan, ControlPlane, StreamBooks};
@@ -66,6 +70,8 @@ pub struct Totals {
     summary: SummaryRow,
     tenants: Table,
     classes: Vec<ClassTotals>,
+    escapes: EscapeBooks,
+    stalls_ps: u128,
     of_vfs: Vec<Figures>,
     attributed: AttributionTotals,
 }
@@ -115,6 +121,8 @@ impl Totals {
             summary: SummaryRow { scenario, seed, warmup_ns: warm_up.as_ns_f64(), ..SummaryRow::default() },
             tenants: Table::new::<TenantRow>(),
             classes: Vec::new(),
+            escapes: EscapeBooks::default(),
+            stalls_ps: 0,
             of_vfs: Vec::new(),
             attributed: AttributionTotals::new(report.attribution, report.miss_causes),
         }
@@ -123,12 +131,13 @@ impl Totals {
     /// Adds the world of an IOMMU, with the names of the tenants' classes and of its host's; they must come in the order of hosts and IOMMUs.
     pub fn add_iommu(&mut self, world: &mut World, classes: &[String], host_class: &str) {
         self.add_hardware(world);
+        let channels = self.add_escapes(world);
         let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
         self.summary.hosts += u32::from(iommu == 0);
         self.summary.iommus += 1;
         let host = world.query::<&Host>().single(world).expect("one host").0.0;
         self.classes.resize_with(classes.len(), ClassTotals::default);
-        let class_of_vm: Vec<u32> = world.query::<&Vm>().iter(world).map(|vm| vm.class).collect();
+        let vms: Vec<Vm> = world.query::<&Vm>().iter(world).copied().collect();
         let mut vfs = world.query::<(
             &Vf,
             &AdapterOfVf,
@@ -158,7 +167,9 @@ impl Totals {
                 latencies.0.add_to(histogram, &used, total);
                 latencies.0.add_to(histogram, &used, &mut of_vf);
             }
-            let class = class_of_vm[number as usize];
+            let Vm { class, kind, admission } = vms[number as usize];
+            self.summary.vms_refused += u64::from(admission.is_err());
+            let channel = channels.get(&number).copied().unwrap_or_default();
             let mut identity = TenantRow {
                 host,
                 iommu,
@@ -168,6 +179,11 @@ impl Totals {
                 domain: context.0.map(|context| u64::from(context.domain.0)),
                 class: classes[class as usize].clone(),
                 host_class: host_class.to_owned(),
+                vm_kind: kind.name(),
+                admission: outcome_name(admission),
+                escapes_total: channel.packets,
+                escapes_denied: channel.denied,
+                kmd_exposed: channel.exposed,
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
@@ -182,6 +198,23 @@ impl Totals {
     /// Counts rows of the timeline that are left out.
     pub fn drop_from_timeline(&mut self, rows: u64) {
         self.summary.timeline_dropped += rows;
+    }
+
+    /// Adds the escapes, where there are any; returns the books of the VFs' channels.
+    fn add_escapes(&mut self, world: &mut World) -> BTreeMap<u32, ChannelBooks> {
+        world.query::<&EscapeBooks>().iter(world).for_each(|books| self.escapes.add(books));
+        for stalls in world.query::<&Stalls>().iter(world) {
+            self.summary.escape_stalls += stalls.total;
+            self.stalls_ps += stalls.total_ps;
+        }
+        let mut channels = world.query::<(&EscapeChannel, &ChannelBooks)>();
+        channels.iter(world).map(|(channel, books)| (channel.vf, *books)).collect()
+    }
+
+    /// The escapes of all worlds, by what became of them; `classes` are the names of the tenants' classes.
+    #[must_use]
+    pub fn escapes(&self, classes: &[String]) -> Vec<EscapeRow> {
+        self.escapes.rows(classes).collect()
     }
 
     fn add_hardware(&mut self, world: &mut World) {
@@ -366,6 +399,7 @@ impl Totals {
         let counted = simulated.saturating_sub(self.warm_up);
         let late = self.invalidation_spans.iter().map(|(start, end)| time_before(simulated, *start, *end));
         let invalidation_busy_ps = self.invalidation_busy_ps + u128::from(late.sum::<u64>());
+        let escapes = self.escapes.totals();
         let share = |busy: u128, servers: u64| ratio(busy as f64, servers as f64 * counted.0 as f64);
         let gbps = |bytes: u64| ratio(bytes as f64 * 8e3, counted.0 as f64);
         let summary = &self.summary;
@@ -400,6 +434,12 @@ impl Totals {
             ),
             exposure_frame_us: self.exposure_ps as f64 / 1e6,
             fault_overflow: summary.faults_lost > 0,
+            escapes_total: escapes.packets,
+            escapes_allowed: escapes.packets - escapes.denied,
+            escapes_denied: escapes.denied,
+            escapes_deferred: escapes.deferred,
+            kmd_exposed: escapes.exposed,
+            escape_stall_ns: self.stalls_ps as f64 / 1e3,
             fairness_jain: jain(&self.shares),
             ..self.summary
         };

@@ -191,6 +191,22 @@ row! {
         cross_tenant_total: u64,
         /// Events refused; 0 in a run.
         refused_total: u64,
+        /// Tenants that were not admitted: they have no VF and send nothing.
+        vms_refused: u64,
+        /// Escapes decided on.
+        escapes_total: u64,
+        /// Escapes handed to the driver.
+        escapes_allowed: u64,
+        /// Escapes denied.
+        escapes_denied: u64,
+        /// Escapes that waited for the end of an exclusive window.
+        escapes_deferred: u64,
+        /// Escapes that reached the driver with a private payload it does not know.
+        kmd_exposed: u64,
+        /// Escapes that stalled their adapter.
+        escape_stalls: u64,
+        /// Time adapters were stalled by escapes, summed over them, ns.
+        escape_stall_ns: f64,
         /// Jain's index of the tenants' throughput relative to what each intended: 1 is fair.
         fairness_jain: f64,
         /// Rows of the timeline that did not fit.
@@ -225,6 +241,10 @@ row! {
         class: String,
         /// Class of the host; `all` where the scenario has no classes of hosts.
         host_class: String,
+        /// What the tenant is: `host_process`, `normal` or `secure`.
+        vm_kind: &'static str,
+        /// `admitted`, or why it was not.
+        admission: &'static str,
         /// DMAs intended.
         dma_total: u64,
         /// DMAs intended in the warm-up, simulated and not counted.
@@ -304,6 +324,12 @@ row! {
         exposure_frame_us: f64,
         /// Pages reached through a cached translation after the unmap had returned.
         stale: u64,
+        /// Escapes of the tenant decided on.
+        escapes_total: u64,
+        /// Of these, denied.
+        escapes_denied: u64,
+        /// Of these, those that reached the driver with a private payload it does not know.
+        kmd_exposed: u64,
     }
 }
 
@@ -438,14 +464,47 @@ row! {
         adapter: u32,
         /// VF within the adapter.
         vf: u32,
-        /// What: `fault`.
+        /// What: `fault`; `admission` of a tenant of which something is asked.
         kind: &'static str,
-        /// The fault's name.
+        /// The fault's name; `admitted`, or why not.
         detail: &'static str,
         /// Address concerned.
         iova: Option<u64>,
         /// Direction of the DMA concerned.
         op: Option<&'static str>,
+    }
+}
+
+row! {
+    /// Escapes of one class of tenants that are of one kind and met one fate, of all its VMs together; those of the
+    /// warm-up are left out. Only where tenants send escapes.
+    EscapeRow => "escapes" {
+        /// Tenant class.
+        class: String,
+        /// What its tenants are: `host_process`, `normal` or `secure`.
+        vm_kind: &'static str,
+        /// What kind of escape: `known`, `common`, `conventional`, `test`, `ambiguous`, or `malformed` for what is no packet.
+        escape_class: &'static str,
+        /// `allow` or `deny`.
+        decision: &'static str,
+        /// Why: the row of the filter's table.
+        reason: &'static str,
+        /// Packets.
+        packets: u64,
+        /// Their bytes, headers included.
+        message_bytes: u64,
+        /// Packets that waited for the end of an exclusive window.
+        deferred: u64,
+        /// Packets that reached the driver with a private payload it does not know.
+        kmd_exposed: u64,
+        /// Mean latency from sending to decision, ns; an allowed packet's decision is when the driver gets it.
+        latency_mean_ns: f64,
+        /// Median latency, ns (within 1 %).
+        latency_p50_ns: u64,
+        /// 99th percentile of the latency, ns (within 1 %).
+        latency_p99_ns: u64,
+        /// Greatest latency, ns.
+        latency_max_ns: f64,
     }
 }
 

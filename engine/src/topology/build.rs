@@ -1,5 +1,7 @@
 //! Builds the world of an IOMMU from a plan.
 
+use core::cmp::Reverse;
+
 use bevy_ecs::prelude::*;
 
 use super::components::*;
@@ -10,9 +12,15 @@ use crate::account::{
     AuditPolicy, Audited, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
     VfLatencies, WarmUp, Windows,
 };
+use crate::admission::{AttachError, Refusal};
 use crate::attribution::{Attribution, LinkWaits, Watch};
 use crate::device_tlb::{Ats, DeviceTlb};
 use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
+use crate::escape::{
+    BATCH_PACKETS, ChannelBooks, ChannelOrder, DriverQueue, EscapeBatch, EscapeBooks, EscapeChannel,
+    EscapeFilter, EscapePacket, EscapeSource, EscapeTraffic, ExclusiveWindows, GuestArena, Handles, Sender,
+    Stalls, adapter_handle,
+};
 use crate::gate::{Candidates, Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
 use crate::ids::{Iova, PhysAddr, RequesterId, VfIndex};
@@ -21,9 +29,9 @@ use crate::link::{RateLimits, WireTimes};
 use crate::memory::{
     CompletedRows, Downlink, LastLevelCache, MemoryTimes, PostedWrites, Retirement, Watchers,
 };
-use crate::plan::{BufferPlan, FrameLayout, RunPlan, Sabotage, TenantPlan};
+use crate::plan::{BufferPlan, FrameLayout, RunPlan, Sabotage, TenantPlan, VmPlan};
 use crate::schedule::Progress;
-use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, TrafficSource, spawn_rows};
+use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, Silent, TrafficSource, spawn_rows};
 use crate::translation::replacement::with_iotlb;
 use crate::translation::{
     AnyIotlb, Arrivals, Context, ContextEntry, FaultQueue, IommuMode, IotlbState, LookedUp, LookupBound,
@@ -90,16 +98,19 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     spawn_iommu(&mut world, plan, place);
     let frames = Frames { next: place.first_frame };
     let mut host_memory = HostMemory { owners: OwnerMap::default(), frames };
-    let (kinds, streams) = spawn_tenants(&mut world, plan, place, &mut host_memory);
+    let mut timeline = Timeline::new(*place, plan.report.timeline_rows_per_host);
+    let Tenants { kinds, streams, channels } =
+        spawn_tenants(&mut world, plan, place, &mut host_memory, &mut timeline);
     start_streams(&mut world, plan, place, streams, &mut host_memory);
     spawn_adapters(&mut world, plan, place, &kinds);
     if attributed {
         start_attribution(&mut world, plan, place);
     }
+    spawn_escapes(&mut world, plan, place, channels);
     world.spawn((
         Host(place.host),
         host_memory.owners,
-        Timeline::new(*place, plan.report.timeline_rows_per_host),
+        timeline,
         RequestLog::new(plan.log_requests, spans.log_slice, *place),
         Windows::new(spans.window),
         (VfLatencies::new(place.vfs()), ServiceTimes::default(), Audited::default()),
@@ -284,16 +295,39 @@ struct SourceKinds {
     all_hold_back: bool,
 }
 
-/// Spawns the VFs and their VMs, domains and mappings; returns the kinds of sources of each adapter.
+/// What is left to do for the tenants of a world.
+struct Tenants {
+    /// The kinds of sources of each adapter.
+    kinds: Vec<SourceKinds>,
+    /// The streaming mappings of each VF.
+    streams: Vec<Option<Stream>>,
+    /// The channels of those that send escapes, with what they send.
+    channels: Vec<(EscapeChannel, Box<dyn EscapeSource>)>,
+}
+
+/// A tenant as far as it is admitted: who is not gets no domain and sends nothing. The frames for its memory stay
+/// set aside, so that those of the others are where they would be.
+fn admitted(mut tenant: TenantPlan, admission: Result<(), Refusal>) -> TenantPlan {
+    if admission.is_err() {
+        tenant.attached = false;
+        tenant.streaming = None;
+        tenant.source = Box::new(Silent);
+        tenant.escapes = None;
+    }
+    tenant
+}
+
+/// Spawns the VFs and their VMs, domains and mappings.
 fn spawn_tenants(
     world: &mut World,
     plan: &RunPlan,
     place: &Place,
     memory: &mut HostMemory,
-) -> (Vec<SourceKinds>, Vec<Option<Stream>>) {
+    timeline: &mut Timeline,
+) -> Tenants {
     let none =
         SourceKinds { any_feeds_back: false, any_streams: false, all_feed_back: true, all_hold_back: true };
-    let mut streams = Vec::new();
+    let (mut streams, mut channels) = (Vec::new(), Vec::new());
     let mut kinds = vec![none; place.adapters as usize];
     let machine = place.machine(plan);
     let queue_entries = machine.scheduler.vf_queue_entries;
@@ -302,8 +336,14 @@ fn spawn_tenants(
     // many IOMMUs it has.
     for vf in place.first_vf()..place.first_vf() + place.vfs() {
         let (adapter, vf_of_adapter) = (vf / place.vfs_per_adapter, vf % place.vfs_per_adapter);
-        let TenantPlan { class, attached, buffers, streaming, aims_at, packet_dmas, source } =
-            (plan.tenants)(place.host, VfIndex(vf));
+        let tenant = (plan.tenants)(place.host, VfIndex(vf));
+        let attach = if tenant.attached { Ok(()) } else { Err(AttachError::NotAttached) };
+        let admission = machine.admission.admit(tenant.vm.kind, machine.iommu.mode, attach);
+        if machine.admission.examines(tenant.vm.kind) {
+            timeline.admission(vf - place.first_vf(), admission);
+        }
+        let TenantPlan { class, vm, attached, buffers, streaming, aims_at, packet_dmas, source, escapes } =
+            admitted(tenant, admission);
         assert!(
             streaming.is_none() || !machine.device.tlb.is_on(),
             "streaming mappings and device TLBs do not go together"
@@ -320,8 +360,15 @@ fn spawn_tenants(
         let part_of = |vf: u32| if shared { u64::from(vf - first_vf) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
         let part = part_of(vf);
         let iova_offset = aims_at.map_or(part, |VfIndex(vf)| part_of(vf));
-        world.spawn(Vm { class });
+        world.spawn(Vm { class, kind: vm.kind, admission });
+        if let Some(escapes) = escapes {
+            channels.push((channel(place, vf, class, vm), escapes));
+        }
         for (number, buffer) in buffers.iter().enumerate() {
+            if admission.is_err() {
+                memory.frames.take(buffer);
+                continue;
+            }
             let seed =
                 mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(vf)) ^ number as u64);
             map_buffer(world, domain, buffer, part, seed, memory, vf);
@@ -366,7 +413,58 @@ fn spawn_tenants(
             Stream::new(streaming, context.table, seed)
         }));
     }
-    (kinds, streams)
+    Tenants { kinds, streams, channels }
+}
+
+/// The channel of the VM of a VF, by its index within the host.
+fn channel(place: &Place, vf: u32, class: u32, vm: VmPlan) -> EscapeChannel {
+    let of_world = vf - place.first_vf();
+    EscapeChannel {
+        vf: of_world,
+        adapter: of_world / place.vfs_per_adapter,
+        class,
+        sender: Sender {
+            vm: vf,
+            kind: vm.kind,
+            escapes_enabled: vm.escapes_enabled,
+            adapter: adapter_handle(vf / place.vfs_per_adapter),
+            handles: Handles::of_vm(vf),
+        },
+    }
+}
+
+/// Sets up the filter of escapes, if any VM sends some.
+fn spawn_escapes(
+    world: &mut World,
+    plan: &RunPlan,
+    place: &Place,
+    channels: Vec<(EscapeChannel, Box<dyn EscapeSource>)>,
+) {
+    if channels.is_empty() {
+        return;
+    }
+    let spec = &place.machine(plan).escape;
+    let mut order = ChannelOrder::default();
+    for ((_, source), number) in channels.iter().zip(0..) {
+        order.0.extend(source.peek().map(|time| Reverse((time, number))));
+    }
+    let channels: Vec<_> = channels
+        .into_iter()
+        .map(|(channel, source)| (channel, EscapeTraffic(source), ChannelBooks::default()))
+        .collect();
+    world.spawn_batch(channels);
+    world.spawn_batch(vec![EscapePacket::default(); BATCH_PACKETS]);
+    let filter = EscapeFilter { policy: spec.policy(), times: spec.times(), warm_up: plan.warm_up };
+    world.spawn((filter, order, GuestArena::default(), EscapeBooks::default()));
+    let adapters: Vec<_> = world.query_filtered::<Entity, With<Adapter>>().iter(world).collect();
+    for adapter in adapters {
+        world.entity_mut(adapter).insert((
+            DriverQueue::default(),
+            ExclusiveWindows::never(),
+            Stalls::default(),
+        ));
+    }
+    world.insert_resource(EscapeBatch::default());
 }
 
 /// Sets up the control plane, if any VF has streaming mappings, and maps the first buffers.

@@ -1,7 +1,9 @@
 //! What stands where.
 
 use bevy_ecs::component::Component;
+use serde::{Deserialize, Serialize};
 
+use crate::admission::Refusal;
 use crate::ids::{HostIndex, IommuIndex, RequesterId};
 
 /// A host.
@@ -57,9 +59,48 @@ impl TenantOf {
     }
 }
 
+/// What a tenant is to its host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VmKind {
+    /// A process of the host itself.
+    HostProcess,
+    /// A VM.
+    #[default]
+    Normal,
+    /// A VM that gets a GPU only where the host is isolated from it, and whose escapes are confined.
+    Secure,
+}
+
+impl VmKind {
+    /// All, in order.
+    pub const ALL: [Self; 3] = [Self::HostProcess, Self::Normal, Self::Secure];
+
+    /// Whether it is a VM.
+    #[inline]
+    #[must_use]
+    pub const fn is_guest(self) -> bool {
+        !matches!(self, Self::HostProcess)
+    }
+
+    /// Its name in scenarios and results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HostProcess => "host_process",
+            Self::Normal => "normal",
+            Self::Secure => "secure",
+        }
+    }
+}
+
 /// A tenant: a VM of a class.
 #[derive(Component, Clone, Copy, Debug)]
 pub struct Vm {
     /// Index of its class.
     pub class: u32,
+    /// What it is.
+    pub kind: VmKind,
+    /// Whether it got its VF, or why not.
+    pub admission: Result<(), Refusal>,
 }

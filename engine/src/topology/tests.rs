@@ -5,6 +5,7 @@ use crate::domain::{LeafSize, PageTable, Permissions};
 use crate::ids::{HostIndex, IommuIndex, Iova, RequesterId};
 use crate::plan::{
     Audit, BatchSpec, BufferPlan, FrameLayout, HostClass, MachineSpec, ReportSpec, RunPlan, TenantPlan,
+    VmPlan,
 };
 use crate::traffic::{Source, SourceRows};
 use crate::translation::ClassShare;
@@ -56,12 +57,14 @@ fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
         shares: vec![ClassShare::default()],
         tenants: Box::new(move |_, vf| TenantPlan {
             class: 0,
+            vm: VmPlan::default(),
             attached: true,
             buffers: vec![buffer(vf.0)],
             streaming: None,
             packet_dmas: 1,
             aims_at: None,
             source: Box::new(Silent),
+            escapes: None,
         }),
         warm_up: Picoseconds::ZERO,
         expected_requests: 1,

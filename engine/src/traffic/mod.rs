@@ -9,12 +9,14 @@
 
 mod components;
 mod kernel;
+mod silent;
 mod source;
 mod staging;
 mod systems;
 
 pub use components::*;
 pub use kernel::*;
+pub use silent::*;
 pub use source::*;
 pub use staging::*;
 pub use systems::*;

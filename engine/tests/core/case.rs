@@ -356,6 +356,7 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             device,
             iommu,
             memory,
+            ..MachineSpec::default()
         },
     )
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use portcullis_engine::account::{SummaryRow, TenantRow};
 use portcullis_engine::domain::{Domain, Leaf, PageTable};
 use portcullis_engine::ids::HostIndex;
-use portcullis_engine::plan::{Audit, BatchSpec, HostClass, ReportSpec, RunPlan, TenantPlan};
+use portcullis_engine::plan::{Audit, BatchSpec, HostClass, ReportSpec, RunPlan, TenantPlan, VmPlan};
 use portcullis_engine::request::{Address, Intended, Transfer};
 use portcullis_engine::simulation::Simulation;
 use portcullis_engine::table::{Column, Row, Table};
@@ -124,12 +124,14 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         shares: case.classes.clone(),
         tenants: Box::new(move |_, vf| TenantPlan {
             class: vf.0 % classes,
+            vm: VmPlan::default(),
             attached: attached[vf.0 as usize],
             buffers: buffers.clone(),
             streaming: streams[vf.0 as usize].clone(),
             aims_at: None,
             packet_dmas,
             source: Box::new(Listed::new(Arc::clone(&traffic[vf.0 as usize]), loops[vf.0 as usize].clone())),
+            escapes: None,
         }),
         expected_requests: requests,
         // A closed loop takes as long as its requests do.

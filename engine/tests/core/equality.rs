@@ -18,6 +18,11 @@ pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters
         fates.extend(more);
         counters.add(&counted);
     }
+    // Commands after the last completion are no part of the simulated time, nor are those of the warm-up.
+    let last = fates.iter().flatten().map(|fate| fate.completed).max().unwrap_or(0);
+    let counted = |time: u64| time.max(case.warm_up_ps).min(last.max(case.warm_up_ps));
+    let busy = counters.commands.drain(..).map(|(start, end)| counted(end) - counted(start));
+    counters.invalidation_busy_ps = busy.sum();
     (fates, counters)
 }
 

@@ -267,6 +267,8 @@ pub struct Counters {
     pub exposure_ps: u64,
     pub overrun: u64,
     pub invalidation_busy_ps: u64,
+    /// When invalidation queues carry out their commands: what of it counts is known at the end of the run.
+    pub commands: Vec<(u64, u64)>,
     pub invalidation_wait_ps: u64,
     pub uplink_busy_ps: u64,
     pub downlink_busy_ps: u64,
@@ -308,7 +310,7 @@ impl Counters {
         self.flushes += other.flushes;
         self.invalidated += other.invalidated;
         self.exposure_ps += other.exposure_ps;
-        self.invalidation_busy_ps += other.invalidation_busy_ps;
+        self.commands.extend_from_slice(&other.commands);
         self.invalidation_wait_ps += other.invalidation_wait_ps;
         self.overrun += other.overrun;
     }
@@ -2153,7 +2155,7 @@ impl<'a> Reference<'a> {
         let in_turn = self.holds(Rule::CommandsAreServedInTurn);
         let start = if in_turn { self.now.max(self.invalidation_free) } else { self.now };
         self.invalidation_free = start + cost;
-        self.counters.invalidation_busy_ps += self.counted_time(start, start + cost);
+        self.counters.commands.push((start, start + cost));
         self.counters.invalidation_wait_ps += self.counted(start + cost) * (start - self.now);
         self.commands.push(command);
         self.at(start + cost, Event::Invalidate { command: self.commands.len() - 1 });

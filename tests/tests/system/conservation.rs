@@ -78,7 +78,7 @@ fn whereabouts(host: &mut IommuSimulation) -> Vec<Whereabouts> {
             *place(&mut vfs[intents[row as usize].vf as usize]) += 1;
             places.push(row);
         };
-        let queued = uplink.released.waiting().iter().map(|(_, row)| *row);
+        let queued = uplink.released.waiting().iter().map(|one| one.row);
         let queued = queued.chain(uplink.ready.waiting().iter().chain(&uplink.next).map(|ready| ready.row));
         queued.for_each(|row| put(row, |vf| &mut vf.queued));
         candidates.rows[candidates.admitted..].iter().for_each(|row| put(*row, |vf| &mut vf.coming));

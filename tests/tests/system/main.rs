@@ -8,6 +8,7 @@ mod books;
 mod conservation;
 mod determinism;
 mod edges;
+mod escapes;
 mod invalidation;
 mod isolation;
 mod loops;

@@ -267,6 +267,8 @@ pub struct Outcome {
     /// Empty unless asked for.
     pub tenant_windows: Table,
     pub timeline: Table,
+    /// Empty where nobody sends any.
+    pub escapes: Table,
     /// Empty unless requests are logged.
     pub requests: Table,
     /// Empty unless asked for.
@@ -278,12 +280,23 @@ pub struct Outcome {
 
 impl Outcome {
     /// Every table, the summary's among them.
-    pub fn tables(&self) -> [Table; 9] {
-        let Self { summary, tenants, latency, windows, tenant_windows, timeline, requests, .. } =
+    pub fn tables(&self) -> [Table; 10] {
+        let Self { summary, tenants, latency, windows, tenant_windows, timeline, escapes, requests, .. } =
             self.clone();
         let Self { attribution, evictions, .. } = self.clone();
         let summary = std::iter::once(summary).collect();
-        [summary, tenants, latency, windows, tenant_windows, timeline, requests, attribution, evictions]
+        [
+            summary,
+            tenants,
+            latency,
+            windows,
+            tenant_windows,
+            timeline,
+            escapes,
+            requests,
+            attribution,
+            evictions,
+        ]
     }
 }
 
@@ -304,6 +317,7 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
         windows: Table::new::<WindowRow>(),
         tenant_windows: Table::new::<TenantWindowRow>(),
         timeline: Table::new::<TimelineRow>(),
+        escapes: result.escapes.into_iter().collect(),
         requests: Table::new::<RequestRow>(),
         attribution: Table::new::<AttributionRow>(),
         evictions: Table::new::<EvictionRow>(),
@@ -359,6 +373,12 @@ pub fn numbers(table: &Table, name: &str) -> Vec<u64> {
         Column::U64(cells) => cells.clone(),
         other => panic!("`{name}` is no column of whole numbers: {other:?}"),
     }
+}
+
+/// The cells of a column of text.
+pub fn texts(table: &Table, name: &str) -> Vec<String> {
+    let Column::Text(cells) = column(table, name) else { panic!("`{name}` is no column of text") };
+    cells.clone()
 }
 
 /// The cells of a column of names.

@@ -3,21 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use portcullis_engine::escape::KnownEscapes;
 use portcullis_engine::ids::{HostIndex, Iova, VfIndex};
 use portcullis_engine::invalidation::StreamingPlan;
-use portcullis_engine::plan::{BufferPlan, HostClass, RunPlan, TenantPlan};
+use portcullis_engine::plan::{BufferPlan, HostClass, RunPlan, TenantPlan, VmPlan};
 use portcullis_engine::request::Transfer;
-use portcullis_engine::traffic::Source;
+use portcullis_engine::traffic::{Silent, Source};
 use portcullis_engine::units::Picoseconds;
 
 use super::{ClassRate, HostGroup, Quotas, Shares};
 use crate::scenario::{
-    Aim, ArrivalKind, ArrivalsSpec, ClassMemory, Durations, PacketDma, PatternKind, Scenario, TenantClass,
-    nearest,
+    Aim, ArrivalKind, ArrivalsSpec, ClassMemory, Durations, EscapesSpec, PacketDma, PatternKind, Scenario,
+    TenantClass, nearest,
 };
 use crate::source::{
-    AliasTable, Arrivals, Clients, Layout, Limit, PacketPart, PacketSource, Pattern, Silent, Stream,
-    StreamRng, TenantSource, Think, Transfers, When, permutation, stream, zipf_table,
+    AliasTable, Arrivals, Clients, EscapeTables, Layout, Limit, PacketPart, PacketSource, Pattern, Stream,
+    StreamRng, TenantEscapes, TenantSource, Think, Transfers, VmIdentity, When, permutation, stream,
+    zipf_table,
 };
 
 impl Scenario {
@@ -44,7 +46,8 @@ impl Scenario {
             expected_requests: expected_of(group),
         });
         let host_classes = host_classes.collect();
-        let fleet = Fleet::new(self, &groups);
+        let expected_duration = duration.unwrap_or_else(|| expected_ps(expected_requests));
+        let fleet = Fleet::new(self, &groups, expected_duration);
         RunPlan {
             name: self.name.clone(),
             seed: self.seed,
@@ -58,7 +61,7 @@ impl Scenario {
             shares: self.class_shares(),
             tenants: Box::new(move |host, vf| fleet.tenant(host, vf)),
             expected_requests,
-            expected_duration: duration.unwrap_or_else(|| expected_ps(expected_requests)),
+            expected_duration,
             warm_up: us_to_ps(self.warmup_us),
         }
     }
@@ -87,7 +90,7 @@ impl Scenario {
                 if !silent.contains(&tenant.class) {
                     return tenant;
                 }
-                TenantPlan { source: Box::new(Silent), ..tenant }
+                TenantPlan { source: Box::new(Silent), escapes: None, ..tenant }
             }),
             expected_requests: (plan.expected_requests as f64 * share + 0.5) as u64,
             ..plan
@@ -127,6 +130,8 @@ struct Fleet {
     groups: Vec<Group>,
     quotas: Option<Quotas>,
     until: Picoseconds,
+    /// Escapes are sent before it.
+    escapes_until: Picoseconds,
 }
 
 /// Hosts that are alike, and what their tenants are made of.
@@ -155,10 +160,12 @@ struct Class {
     pattern: Pattern,
     layout: Layout,
     transfers: Transfers,
+    vm: VmPlan,
+    escapes: Option<(EscapesSpec, Arc<EscapeTables>)>,
 }
 
 impl Fleet {
-    fn new(scenario: &Scenario, groups: &[HostGroup]) -> Self {
+    fn new(scenario: &Scenario, groups: &[HostGroup], escapes_until: Picoseconds) -> Self {
         let mut tables = Tables { seed: scenario.seed, ..Tables::default() };
         let mut first_host = 0;
         let made = groups.iter().map(|group| {
@@ -169,7 +176,8 @@ impl Fleet {
             let mut classes = Vec::with_capacity(group.rates.len());
             for (class, rate) in scenario.tenants.iter().zip(&group.rates) {
                 let aim = class.aim(&scenario.tenants, &class.name).expect("a valid scenario");
-                classes.push(Class::new(class, &aim, *rate, first_vf, &mut tables));
+                let known = group.machine.escape.known_escapes();
+                classes.push(Class::new(class, &aim, *rate, first_vf, &known, &mut tables));
                 first_vf += rate.vfs_per_adapter;
             }
             assert_eq!(first_vf, topology.vfs_per_adapter, "the counts of the classes add up");
@@ -183,16 +191,18 @@ impl Fleet {
             groups: made,
             quotas: scenario.requests.map(|requests| Quotas::new(requests, &shares(groups))),
             until: scenario.duration_us.map_or(Picoseconds::MAX, us_to_ps),
+            escapes_until,
         }
     }
 
     fn tenant(&self, host: HostIndex, vf: VfIndex) -> TenantPlan {
         let at = self.groups.partition_point(|group| group.hosts.end <= host.0);
         let group = &self.groups[at];
-        let (adapter, in_adapter) = (vf.0 / group.vfs_per_adapter, vf.0 % group.vfs_per_adapter);
+        let (adapter_of_host, in_adapter) = (vf.0 / group.vfs_per_adapter, vf.0 % group.vfs_per_adapter);
         let index = group.classes.partition_point(|class| class.first_vf + class.vfs <= in_adapter);
         let class = &group.classes[index];
-        let adapter = u64::from(host.0 - group.hosts.start) * group.adapters_per_host + u64::from(adapter);
+        let adapter =
+            u64::from(host.0 - group.hosts.start) * group.adapters_per_host + u64::from(adapter_of_host);
         let ordinal = adapter * u64::from(class.vfs) + u64::from(in_adapter - class.first_vf);
         let share = at * group.classes.len() + index;
         let requests = self.quotas.as_ref().map_or(u64::MAX, |quotas| quotas.of(share, ordinal));
@@ -213,6 +223,7 @@ impl Fleet {
         };
         TenantPlan {
             class: index as u32,
+            vm: class.vm,
             attached: class.attached,
             aims_at: class.aims_at.map(|target| {
                 let target = &group.classes[target];
@@ -224,7 +235,23 @@ impl Fleet {
             streaming: class.streaming.clone(),
             packet_dmas: class.packet.len().max(1) as u32,
             source,
+            escapes: class.escapes.as_ref().map(|(spec, tables)| {
+                let stream = |purpose| stream(self.seed, host, vf, purpose);
+                let who = VmIdentity { vm: vf.0, adapter: adapter_of_host };
+                let tables = Arc::clone(tables);
+                let arrivals = escape_arrivals(spec, stream(Stream::EscapeArrivals));
+                let rng = stream(Stream::Escapes);
+                Box::new(TenantEscapes::new(arrivals, self.escapes_until, rng, tables, who)) as Box<_>
+            }),
         }
+    }
+}
+
+/// When each VM of a class sends escapes.
+fn escape_arrivals(spec: &EscapesSpec, rng: StreamRng) -> Arrivals {
+    match (spec.on_us, spec.off_us) {
+        (Some(on_us), Some(off_us)) => Arrivals::on_off(spec.packets_per_s, on_us, off_us, false, rng),
+        _ => Arrivals::poisson(spec.packets_per_s, rng),
     }
 }
 
@@ -242,7 +269,14 @@ fn shares(groups: &[HostGroup]) -> Vec<Shares> {
 }
 
 impl Class {
-    fn new(class: &TenantClass, aim: &Aim, rate: ClassRate, first_vf: u32, tables: &mut Tables) -> Self {
+    fn new(
+        class: &TenantClass,
+        aim: &Aim,
+        rate: ClassRate,
+        first_vf: u32,
+        known: &KnownEscapes,
+        tables: &mut Tables,
+    ) -> Self {
         let memory = &class.memory;
         let pages = u32::try_from(aim.pages).expect("pages are bounded");
         let iova = Iova(memory.iova);
@@ -276,6 +310,11 @@ impl Class {
                 cross_pages: class.cross_pages,
             },
             transfers: Transfers::new(&class.sizes, class.read_share),
+            vm: VmPlan { kind: class.vm.kind, escapes_enabled: class.vm.escapes_enabled },
+            escapes: class.escapes.as_ref().map(|spec| {
+                let tables = EscapeTables::new(spec, known);
+                (spec.clone(), Arc::new(tables))
+            }),
         }
     }
 

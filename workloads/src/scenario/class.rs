@@ -5,7 +5,7 @@ use portcullis_engine::error::SpecError;
 use portcullis_engine::plan::FrameLayout;
 use serde::{Deserialize, Serialize};
 
-use super::{Aim, PacketDma, PatternSpec, SizeMix, StreamingSpec, TargetSpec};
+use super::{Aim, EscapesSpec, PacketDma, PatternSpec, SizeMix, StreamingSpec, TargetSpec, VmSpec};
 
 /// `[[tenants]]`: a class of tenants, one tenant a VF.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,12 @@ pub struct TenantClass {
     /// Where a buffer is mapped for each DMA, and unmapped after it. Left out: mappings last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streaming: Option<StreamingSpec>,
+    /// What a tenant is to its host.
+    #[serde(default)]
+    pub vm: VmSpec,
+    /// Where each VM of the class sends escapes. Left out: none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escapes: Option<EscapesSpec>,
 }
 
 fn yes() -> bool {
@@ -96,6 +102,8 @@ impl TenantClass {
             target: Some(TargetSpec { class: Some(String::new()), iova: Some(0), pages: Some(1) }),
             packet: vec![PacketDma::with_every_key()],
             streaming: Some(StreamingSpec::default()),
+            vm: VmSpec::default(),
+            escapes: Some(EscapesSpec::with_every_key()),
         }
     }
 
@@ -115,6 +123,10 @@ impl TenantClass {
             streaming.validate(&format!("{path}.streaming"), self, path)?;
         }
         self.validate_packet(path)?;
+        self.vm.validate(&format!("{path}.vm"))?;
+        if let Some(escapes) = &self.escapes {
+            escapes.validate(&format!("{path}.escapes"))?;
+        }
         self.validate_fit(path, &aim)
     }
 

@@ -61,6 +61,18 @@ impl Node {
         }
     }
 
+    /// The same, to be changed.
+    pub fn child_mut(&mut self, segment: &str) -> Option<&mut Self> {
+        let position = self.position(segment);
+        match &mut self.value {
+            Value::Array(items) => items.get_mut(position?),
+            Value::Table(entries) => {
+                entries.iter_mut().find(|(name, _)| name == segment).map(|(_, node)| node)
+            }
+            _ => None,
+        }
+    }
+
     /// Where `segment` stands in an array: an index, or the `name` of one of its tables.
     pub fn position(&self, segment: &str) -> Option<usize> {
         let Value::Array(items) = &self.value else { return None };

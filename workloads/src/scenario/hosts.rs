@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use portcullis_engine::admission::AdmissionSpec;
+use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
@@ -49,10 +51,17 @@ pub struct HostClassSpec {
     /// The memory of each host.
     #[serde(default)]
     pub memory: MemorySpec,
+    /// Who gets a VF.
+    #[serde(default)]
+    pub admission: AdmissionSpec,
+    /// The filter of escapes.
+    #[serde(default)]
+    pub escape: EscapeSpec,
 }
 
 /// The sections that a class of hosts takes over from the scenario.
-pub(super) const INHERITED: [&str; 6] = ["topology", "scheduler", "link", "device", "iommu", "memory"];
+pub(super) const INHERITED: [&str; 8] =
+    ["topology", "scheduler", "link", "device", "iommu", "memory", "admission", "escape"];
 
 impl HostClassSpec {
     /// The machine of `hosts` hosts of the class.
@@ -73,6 +82,8 @@ impl HostClassSpec {
             device: self.device.clone(),
             iommu: self.iommu.clone(),
             memory: self.memory.clone(),
+            admission: self.admission.clone(),
+            escape: self.escape.clone(),
         }
     }
 
@@ -103,6 +114,8 @@ impl HostClassSpec {
             device: DeviceSpec::default(),
             iommu,
             memory: MemorySpec::default(),
+            admission: AdmissionSpec::default(),
+            escape: EscapeSpec::default(),
         }
     }
 }

@@ -8,9 +8,11 @@
 //! the same scenario.
 
 mod class;
+mod corpus;
 mod deserialize;
 mod document;
 mod error;
+mod escapes;
 mod hosts;
 mod layers;
 mod overrides;
@@ -26,7 +28,9 @@ mod template;
 mod validate;
 
 pub use class::*;
+pub use corpus::*;
 pub use error::*;
+pub use escapes::*;
 pub use hosts::*;
 pub use overrides::*;
 pub use packet::*;

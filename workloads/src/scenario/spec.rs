@@ -1,6 +1,8 @@
 //! The scenario itself.
 
+use portcullis_engine::admission::AdmissionSpec;
 use portcullis_engine::error::SpecError;
+use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::invalidation::{Granularity, WalkCacheInvalidation};
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
@@ -66,6 +68,12 @@ pub struct Scenario {
     /// The memory of each host.
     #[serde(default)]
     pub memory: MemorySpec,
+    /// Who gets a VF.
+    #[serde(default)]
+    pub admission: AdmissionSpec,
+    /// The filter of escapes.
+    #[serde(default)]
+    pub escape: EscapeSpec,
     /// How the work is cut; results do not depend on it.
     #[serde(default)]
     pub engine: BatchSpec,
@@ -108,6 +116,8 @@ impl Scenario {
             device: self.device.clone(),
             iommu: self.iommu.clone(),
             memory: self.memory.clone(),
+            admission: self.admission.clone(),
+            escape: self.escape.clone(),
         }
     }
 
@@ -192,6 +202,8 @@ impl Scenario {
             device: DeviceSpec::default(),
             iommu,
             memory,
+            admission: AdmissionSpec::default(),
+            escape: EscapeSpec { build_test_command_buffer_bytes: Some(8), ..EscapeSpec::default() },
             engine: BatchSpec::default(),
             report: ReportSpec::default(),
             hosts: vec![HostClassSpec::with_every_key()],

@@ -30,6 +30,7 @@ impl Template {
         let mut document = self.document.clone();
         document.apply(changes)?;
         document.take_machine()?;
+        document.take_corpora()?;
         document.inherit();
         let mut scenario: Scenario = deserialize(&document, &Scenario::known_keys)?;
         let whole = scenario.fill_in().and_then(|()| scenario.validate());

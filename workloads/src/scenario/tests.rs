@@ -74,7 +74,7 @@ mod builtin_scenarios {
 
     #[test]
     fn all_parse_and_say_what_the_list_says() {
-        assert_eq!(builtins().len(), 11);
+        assert_eq!(builtins().len(), 13);
         for listed in builtins() {
             let scenario = Scenario::parse(listed.name, listed.toml, &[]).expect(listed.name);
             assert_eq!(scenario.name, listed.name);
@@ -1018,5 +1018,92 @@ packet = [
         let in_turn =
             (0..packets.len() as u64).map(|number| (Picoseconds(number * 250_000), number as u32 % vfs));
         assert!(packets.into_iter().eq(in_turn));
+    }
+}
+
+mod escapes {
+    use super::*;
+
+    const SENDS: &str = "tenants.rings.escapes.packets_per_s=1000";
+
+    fn with(changes: &[&str]) -> Result<Scenario, ScenarioError> {
+        small(&[&[SENDS], changes].concat())
+    }
+
+    #[test]
+    fn take_the_mix_of_a_driver_that_means_no_harm() {
+        let scenario = with(&[]).expect("it can be built");
+        let escapes = scenario.tenants[0].escapes.as_ref().expect("they are sent");
+        assert_eq!(escapes.mix, EscapeMix::well_formed());
+        assert_eq!(Scenario::parse("print", &scenario.to_toml(), &[]), Ok(scenario));
+    }
+
+    #[test]
+    fn mistakes_name_key_and_place() {
+        for (changes, words) in [
+            (
+                &["tenants.rings.escapes.packets_per_s=0"][..],
+                &["`tenants.rings.escapes.packets_per_s`", "between 1 and"][..],
+            ),
+            (&["tenants.rings.escapes.on_us=1"], &["`tenants.rings.escapes.off_us` is missing"]),
+            (&["tenants.rings.escapes.off_us=1"], &["`tenants.rings.escapes.on_us` is missing"]),
+            (
+                &["tenants.rings.escapes.on_us=1", "tenants.rings.escapes.off_us=1"],
+                &["`tenants.rings.escapes.on_us`", "bursts"],
+            ),
+            (
+                &["tenants.rings.escapes.mix.known=-1"],
+                &["`tenants.rings.escapes.mix.known`", "between 0 and"],
+            ),
+            (&["tenants.rings.escapes.mix.known=0"], &["`tenants.rings.escapes.mix`", "above 0"]),
+            (&["tenants.rings.escapes.mix.knwon=1"], &["`tenants.rings.escapes.mix.known`?"]),
+            (&["tenants.rings.escapes.sizes=7"], &["`tenants.rings.escapes.sizes` is 7", "8 and 131008"]),
+            (&["tenants.rings.escapes.sizes=131009"], &["`tenants.rings.escapes.sizes` is 131009"]),
+            (&["tenants.rings.escapes.mix.corpus=1"], &["`tenants.rings.escapes.corpus` is empty"]),
+            (&["tenants.rings.escapes.corpus=['00']"], &["`tenants.rings.escapes.corpus` is not used"]),
+            (
+                &["tenants.rings.escapes.mix.corpus=1", "tenants.rings.escapes.corpus=['0']"],
+                &["hexadecimal digits"],
+            ),
+            (
+                &["tenants.rings.escapes.mix.corpus=1", "tenants.rings.escapes.corpus=['\u{e9}0']"],
+                &["hexadecimal digits"],
+            ),
+            (
+                &["tenants.rings.escapes.mix.corpus=1", "tenants.rings.escapes.corpus=no-such"],
+                &["`tenants.rings.escapes.corpus`", "no-such"],
+            ),
+            (&["tenants.rings.vm.kind=secret"], &["`tenants.rings.vm.kind`", "secure"]),
+            (
+                &["tenants.rings.vm.kind=secure", "tenants.rings.vm.escapes_enabled=false"],
+                &["`tenants.rings.vm.escapes_enabled`", "secure"],
+            ),
+            (&["escape.wddm=2.10"], &["`escape.wddm`"]),
+            (
+                &["escape.wddm='3.1'", "escape.build_test_command_buffer_bytes=8"],
+                &["`escape.build_test_command_buffer_bytes`", "3.2"],
+            ),
+        ] {
+            let error = with(changes).expect_err(changes[0]).to_string();
+            for word in words {
+                assert!(error.contains(word), "{changes:?}: {error}");
+            }
+            assert!(error.starts_with("--set "), "{changes:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_corpus_of_files_is_part_of_the_scenario() {
+        let directory = std::env::temp_dir().join(format!("portcullis-corpus-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("below")).expect("a directory");
+        std::fs::write(directory.join("b"), [0xAB, 0x01]).expect("a file");
+        std::fs::write(directory.join("a"), []).expect("a file");
+        let path = format!("tenants.rings.escapes.corpus='{}'", directory.display());
+        let scenario = with(&["tenants.rings.escapes.mix.corpus=1", &path]).expect("it can be built");
+        std::fs::remove_dir_all(&directory).expect("it is there");
+        let corpus = &scenario.tenants[0].escapes.as_ref().expect("they are sent").corpus;
+        assert_eq!(*corpus, [PacketBytes(vec![]), PacketBytes(vec![0xAB, 0x01])]);
+        assert!(scenario.to_toml().contains(r#"corpus = ["", "ab01"]"#));
+        assert_eq!(Scenario::parse("print", &scenario.to_toml(), &[]), Ok(scenario));
     }
 }

@@ -13,11 +13,11 @@
 mod alias;
 mod arrivals;
 mod closed;
+mod escapes;
 mod exponential;
 mod packets;
 mod pattern;
 mod rng;
-mod silent;
 mod tables;
 mod tenant;
 mod transfers;
@@ -25,14 +25,16 @@ mod transfers;
 pub use alias::*;
 pub use arrivals::*;
 pub use closed::*;
+pub use escapes::*;
 pub use exponential::*;
 pub use packets::*;
 pub use pattern::*;
 pub use rng::*;
-pub use silent::*;
 pub use tables::*;
 pub use tenant::*;
 pub use transfers::*;
 
+#[cfg(test)]
+mod escape_tests;
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,10 @@ pub enum Stream {
     Permutation = 4,
     /// How long the clients of a closed loop think.
     Think = 5,
+    /// When escapes are sent.
+    EscapeArrivals = 6,
+    /// What they are.
+    Escapes = 7,
 }
 
 /// The stream of one VF for one purpose.

@@ -1,7 +1,7 @@
 //! A tenant that intends nothing.
 
-use portcullis_engine::traffic::{Source, SourceRows};
-use portcullis_engine::units::Picoseconds;
+use super::source::{Source, SourceRows};
+use crate::units::Picoseconds;
 
 /// The source of a VF that is there and intends nothing.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,0 +1,329 @@
+//! Escapes and admission in whole runs.
+
+use std::collections::BTreeMap;
+
+use portcullis_engine::escape::{
+    CaptureBuffer, DriverQueue, EscapeFlags, ExclusiveWindows, Handles, Sender, adapter_handle, filter,
+    is_well_formed,
+};
+use portcullis_engine::ids::{HostIndex, VfIndex};
+use portcullis_engine::units::Picoseconds;
+use portcullis_workloads::Scenario;
+
+use crate::support::{Outcome, builtin, custom, names, numbers, run, texts, values};
+
+/// Tenants of every kind that send every kind of packet.
+pub const EVERY_KIND: &str = r#"
+name = "every-kind"
+requests = 4000
+[topology]
+hosts = 2
+adapters_per_host = 2
+vfs_per_adapter = 5
+[escape]
+filter_ns = 700
+hardware_access_us = 9
+waiting_packets = 3
+wddm = "3.0"
+allow_test_types = true
+[[tenants]]
+name = "normal"
+arrivals = { mops_per_vf = 0.1 }
+[tenants.escapes]
+packets_per_s = 90_000
+mix = { known = 1, common = 1, conventional = 1, hardware_access = 0.5, test = 1, runtime = 1, malformed = 1, boundary = 1, spoofed_flags = 1, foreign_handle = 1, malformed_payload = 1, random = 1, corpus = 1 }
+sizes = [8, 64, 4096]
+corpus = ["", "4553433101003000", "00ff"]
+[[tenants]]
+name = "bursts"
+count = 1
+vm = { escapes_enabled = false }
+arrivals = { mops_per_vf = 0.1 }
+[tenants.escapes]
+packets_per_s = 30_000
+on_us = 50
+off_us = 300
+[[tenants]]
+name = "secure"
+count = 1
+vm = { kind = "secure" }
+arrivals = { mops_per_vf = 0.1 }
+escapes = { packets_per_s = 50_000, mix = { known = 1, common = 1, conventional = 1, malformed_payload = 1 } }
+[[tenants]]
+name = "host"
+count = 1
+vm = { kind = "host_process" }
+arrivals = { mops_per_vf = 0.1 }
+escapes = { packets_per_s = 50_000, mix = { test = 1, conventional = 1, boundary = 1 } }
+"#;
+
+/// Class of tenant, kind of VM, kind of escape, decision, reason.
+type Key = [String; 5];
+
+/// Packets, bytes, those exposed, greatest and summed latency in picoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Counts(u64, u64, u64, u64, u128);
+
+/// Every packet of the run one after the other, adapter by adapter, with no batch and no system.
+fn plainly(scenario: &Scenario) -> BTreeMap<Key, Counts> {
+    let plan = scenario.plan();
+    let machine = scenario.machine();
+    let (policy, times) = (machine.escape.policy(), machine.escape.times());
+    let mut counts = BTreeMap::<Key, Counts>::new();
+    let per_adapter = machine.topology.vfs_per_adapter;
+    let adapters = machine.topology.adapters_per_host;
+    for (host, adapter) in
+        (0..machine.topology.hosts).flat_map(|host| (0..adapters).map(move |of| (host, of)))
+    {
+        let mut packets = Vec::new();
+        for vf in adapter * per_adapter..(adapter + 1) * per_adapter {
+            let tenant = (plan.tenants)(HostIndex(host), VfIndex(vf));
+            let sender = Sender {
+                vm: vf,
+                kind: tenant.vm.kind,
+                escapes_enabled: tenant.vm.escapes_enabled,
+                adapter: adapter_handle(adapter),
+                handles: Handles::of_vm(vf),
+            };
+            let Some(mut source) = tenant.escapes else { continue };
+            while let Some(time) = source.peek() {
+                let mut bytes = Vec::new();
+                source.emit(&mut bytes);
+                packets.push((time, vf, tenant.class, sender, bytes));
+            }
+        }
+        packets.sort_by_key(|(time, vf, ..)| (*time, *vf));
+        let mut queue = DriverQueue::default();
+        for (time, _, class, sender, bytes) in packets {
+            let memory = &&bytes[..];
+            let knows = |payload: &[u8], flags: EscapeFlags| {
+                flags.has(EscapeFlags::DRIVER_KNOWN) || is_well_formed(payload)
+            };
+            let (ruling, known) = filter(memory, &sender, &policy, &mut CaptureBuffer::default(), |handed| {
+                knows(handed.payload, handed.ruling.flags)
+            });
+            let (dispatched, _) =
+                queue.dispatch(time, &ruling, &ExclusiveWindows::never(), &times).expect("no windows");
+            let key = [
+                &plan.classes[class as usize],
+                sender.kind.name(),
+                ruling.class.name(),
+                ruling.decision.name(),
+                ruling.reason.name(),
+            ];
+            let key = key.map(ToOwned::to_owned);
+            let latency = (dispatched.decided - time).0;
+            let counts = counts.entry(key).or_default();
+            counts.0 += 1;
+            counts.1 += bytes.len() as u64;
+            counts.2 += u64::from(known == Some(false));
+            counts.3 = counts.3.max(latency);
+            counts.4 += u128::from(latency);
+        }
+    }
+    counts
+}
+
+/// The table of escapes, by its keys.
+fn by_key(outcome: &Outcome) -> BTreeMap<Key, (Counts, f64)> {
+    let table = &outcome.escapes;
+    let text = |name| names(table, name);
+    let keys = texts(table, "class").into_iter().zip(text("vm_kind")).zip(text("escape_class"));
+    let keys = keys.zip(text("decision").into_iter().zip(text("reason")));
+    let (packets, bytes, exposed) =
+        (numbers(table, "packets"), numbers(table, "message_bytes"), numbers(table, "kmd_exposed"));
+    let (mean, max) = (values(table, "latency_mean_ns"), values(table, "latency_max_ns"));
+    keys.enumerate()
+        .map(|(row, (((class, kind), escape), (decision, reason)))| {
+            let key = [&class, kind, escape, decision, reason].map(ToOwned::to_owned);
+            let max_ps = (max[row] * 1e3).round() as u64;
+            (key, (Counts(packets[row], bytes[row], exposed[row], max_ps, 0), mean[row]))
+        })
+        .collect()
+}
+
+#[test]
+fn a_run_decides_as_packets_one_after_the_other_do() {
+    let scenario = custom(EVERY_KIND, &["requests=40000"]);
+    let outcome = run(&scenario);
+    let (expected, found) = (plainly(&scenario), by_key(&outcome));
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (key, expected) in &expected {
+        let (counts, mean_ns) = found[key];
+        assert_eq!(counts, Counts(expected.0, expected.1, expected.2, expected.3, 0), "{key:?}");
+        let mean = expected.4 as f64 / expected.0 as f64 / 1e3;
+        assert!((mean_ns - mean).abs() < 1e-6 * mean.max(1.0), "{key:?}: {mean_ns} for {mean}");
+    }
+    let total: u64 = expected.values().map(|counts| counts.0).sum();
+    let summary = &outcome.summary;
+    assert!(total > 10_000, "{total} packets are more than a batch");
+    assert_eq!(summary.escapes_total, total);
+    assert_eq!(summary.escapes_allowed + summary.escapes_denied, total);
+    assert_eq!(summary.kmd_exposed, expected.values().map(|counts| counts.2).sum::<u64>());
+    assert_eq!(numbers(&outcome.tenants, "escapes_total").iter().sum::<u64>(), total);
+    assert_eq!(numbers(&outcome.tenants, "escapes_denied").iter().sum::<u64>(), summary.escapes_denied);
+    assert_eq!(numbers(&outcome.tenants, "kmd_exposed").iter().sum::<u64>(), summary.kmd_exposed);
+    assert_eq!(summary.escape_stall_ns, summary.escape_stalls as f64 * 9_000.0);
+    // Hardly a reason is missing.
+    let reasons: std::collections::BTreeSet<_> = expected.keys().map(|key| &key[4]).collect();
+    assert_eq!(reasons.len(), 15, "{reasons:?}");
+}
+
+#[test]
+fn a_warm_up_is_left_out() {
+    let scenario = custom(EVERY_KIND, &["warmup_us=900"]);
+    let whole = run(&custom(EVERY_KIND, &[]));
+    let warm = run(&scenario);
+    let sent_before: u64 = {
+        let plan = scenario.plan();
+        let of_vf = |(host, vf)| {
+            let tenant = (plan.tenants)(HostIndex(host), VfIndex(vf));
+            let mut source = tenant.escapes.expect("every tenant sends");
+            let mut sent = 0;
+            while source.peek().is_some_and(|time| time < Picoseconds::from_us(900)) {
+                source.emit(&mut Vec::new());
+                sent += 1;
+            }
+            sent
+        };
+        (0..2).flat_map(|host| (0..10).map(move |vf| (host, vf))).map(of_vf).sum()
+    };
+    assert!(sent_before > 100);
+    assert_eq!(warm.summary.escapes_total, whole.summary.escapes_total - sent_before);
+}
+
+#[test]
+fn escapes_change_no_dma_and_dmas_no_escape() {
+    let with = run(&custom(EVERY_KIND, &[]));
+    let mut silent = custom(EVERY_KIND, &[]);
+    silent.tenants.iter_mut().for_each(|class| class.escapes = None);
+    let without = run(&silent);
+    for name in ["dma_translated", "latency_mean_ns", "latency_max_ns", "iotlb_hits", "walks"] {
+        let of = |outcome: &Outcome| values(&std::iter::once(outcome.summary.clone()).collect(), name);
+        assert_eq!(of(&with), of(&without), "{name}");
+    }
+    assert_eq!(with.windows, without.windows);
+    assert!(without.escapes.is_empty());
+    // As many adapters behind one IOMMU or two.
+    let apart = run(&custom(EVERY_KIND, &["topology.iommus_per_host=2"]));
+    assert_eq!(apart.escapes, with.escapes);
+}
+
+#[test]
+fn what_reaches_the_driver_is_what_the_kind_of_vm_allows() {
+    let outcome = run(&builtin("secure-vms", &["requests=100000"]));
+    let rows = by_key(&outcome);
+    let exposed = |class: &str, escape: &str| -> u64 {
+        rows.iter()
+            .filter(|(key, _)| key[0] == class && key[2] == escape)
+            .map(|(_, (counts, _))| counts.2)
+            .sum()
+    };
+    assert!(exposed("normal", "conventional") > 0 && exposed("normal", "common") > 0);
+    assert_eq!(exposed("sandbox", "conventional"), 0, "conventional escapes are disabled");
+    assert!(exposed("sandbox", "common") > 0, "common ones are not");
+    for escape in ["known", "common", "conventional", "test", "malformed", "ambiguous"] {
+        assert_eq!(exposed("secure", escape), 0, "{escape}");
+    }
+    let allowed = rows.keys().filter(|key| key[0] == "secure" && key[3] == "allow").map(|key| &key[4]);
+    assert_eq!(allowed.collect::<Vec<_>>(), ["known"], "all that a secure VM may send");
+}
+
+#[test]
+fn a_flood_costs_its_victims_their_time_and_a_secure_flood_exposes_nothing() {
+    let latency = |changes: &[&str]| {
+        let outcome = run(&builtin("escape-flood", &[&["requests=32000"], changes].concat()));
+        let rows = by_key(&outcome);
+        let of_victims = rows.iter().filter(|(key, _)| key[0] == "victim" && key[3] == "allow");
+        let (packets, sum) = of_victims.fold((0, 0.0), |(packets, sum), (_, (counts, mean))| {
+            (packets + counts.0, sum + counts.0 as f64 * mean)
+        });
+        (sum / packets as f64, outcome.summary)
+    };
+    let (flooded, summary) = latency(&[]);
+    let (quiet, _) = latency(&["tenants.flood.escapes.packets_per_s=1000"]);
+    let (secured, secure) = latency(&["tenants.flood.vm.kind=secure"]);
+    assert!(flooded > 5.0 * quiet, "{flooded} ns for {quiet}");
+    assert!(
+        secured > 2.0 * quiet && secured < flooded,
+        "{secured} ns: the filter is as busy, the driver is not"
+    );
+    assert!(summary.kmd_exposed > 1_000 && summary.escape_stalls > 0);
+    assert_eq!((secure.kmd_exposed, secure.escape_stalls), (0, 0));
+}
+
+/// Who is admitted, by the columns of the tenants.
+fn admissions(outcome: &Outcome) -> BTreeMap<(String, String), u64> {
+    let mut found = BTreeMap::new();
+    let classes = texts(&outcome.tenants, "class").into_iter().zip(names(&outcome.tenants, "admission"));
+    let owned = classes.map(|(class, admission)| (class, admission.to_owned()));
+    owned.for_each(|key| *found.entry(key).or_default() += 1);
+    found
+}
+
+#[test]
+fn a_secure_vm_that_is_not_isolated_gets_nothing() {
+    for (changes, reason) in [
+        (&["admission.iommu_isolation=false"][..], "capabilities_disagree"),
+        (&["admission.vidmm_secure_mode=false"], "capabilities_disagree"),
+        (&["admission.vidmm_secure_mode=false", "admission.iommu_isolation=false"], "not_supported"),
+        (&["iommu.mode=off"], "no_iommu"),
+        (&["iommu.mode=passthrough"], "passthrough"),
+        (&["tenants.secure.attached=false"], "not_attached"),
+    ] {
+        let outcome = run(&builtin("secure-vms", &[&["requests=20000"], changes].concat()));
+        let text = |class: &str, admission: &str| (class.to_owned(), admission.to_owned());
+        let expected = [
+            (text("host", "admitted"), 1),
+            (text("normal", "admitted"), 12),
+            (text("sandbox", "admitted"), 1),
+            (text("secure", reason), 2),
+        ];
+        assert_eq!(admissions(&outcome), BTreeMap::from(expected), "{changes:?}");
+        assert_eq!(outcome.summary.vms_refused, 2);
+        assert_eq!(names(&outcome.timeline, "detail")[..2], [reason, reason]);
+        assert_eq!(names(&outcome.timeline, "kind")[..2], ["admission", "admission"]);
+        let secure =
+            texts(&outcome.tenants, "class").into_iter().zip(0..).filter(|(class, _)| class == "secure");
+        for (_, row) in secure {
+            for column in ["dma_total", "dma_blocked", "escapes_total"] {
+                assert_eq!(numbers(&outcome.tenants, column)[row], 0, "{changes:?}: {column}");
+            }
+        }
+        // What was planned for them is not intended.
+        assert_eq!(outcome.summary.dma_total, 20_000 * 14 / 16);
+        assert_eq!(outcome.breach, None);
+    }
+}
+
+#[test]
+fn isolation_that_is_required_holds_for_every_tenant() {
+    let refused = |changes: &[&str]| {
+        let required = ["requests=20000", "admission.isolation_required=true"];
+        let outcome = run(&builtin("secure-vms", &[&required, changes].concat()));
+        assert_eq!(outcome.timeline.len() as u64, outcome.summary.vfs, "each is a row of the timeline");
+        outcome.summary.vms_refused
+    };
+    assert_eq!(refused(&[]), 0);
+    assert_eq!(refused(&["iommu.mode=off"]), 16);
+    assert_eq!(refused(&["tenants.normal.attached=false"]), 12);
+    assert_eq!(refused(&["admission.iommu_isolation=false"]), 2, "a normal VM needs no capability");
+}
+
+#[test]
+fn a_tenant_that_is_refused_changes_nothing_for_the_others() {
+    let changes =
+        ["requests=20000", "tenants.secure.attached=false", "tenants.secure.arrivals.mops_per_vf=0.000001"];
+    let refused = run(&builtin("secure-vms", &changes));
+    let mut silent = builtin("secure-vms", &changes);
+    silent.tenants.iter_mut().filter(|class| class.name == "secure").for_each(|class| {
+        class.vm.kind = portcullis_engine::topology::VmKind::Normal;
+        class.escapes = None;
+    });
+    let absent = run(&silent);
+    assert_eq!(refused.summary.vms_refused, 2);
+    assert_eq!(refused.windows, absent.windows);
+    for column in ["latency_mean_ns", "iotlb_hits"] {
+        assert_eq!(values(&refused.tenants, column)[..12], values(&absent.tenants, column)[..12]);
+    }
+}
