@@ -128,6 +128,8 @@ pub struct Ats {
     pub leaving: VecDeque<Leaving>,
     /// Nothing is taken up before this time: when the last TLP left, or the last DMA was taken up.
     pub takes_up_from: Picoseconds,
+    /// No packet is taken up before this time: a slot takes one.
+    pub packets_from: Picoseconds,
     /// Reads that retired behind a write that left, and when.
     pub retired_reads: Vec<(u32, Picoseconds)>,
     /// Requests under way, in the order of their look-ups.
@@ -154,6 +156,7 @@ impl Ats {
             packet: None,
             leaving: VecDeque::new(),
             takes_up_from: Picoseconds::ZERO,
+            packets_from: Picoseconds::ZERO,
             retired_reads: Vec::new(),
             requests: Vec::new(),
             answers: VecDeque::new(),

@@ -97,7 +97,7 @@ impl Gate<'_> {
             if ats.requests.len() >= ats.pending {
                 return Err(answer.max(time));
             }
-            time = Picoseconds(time.0.next_multiple_of(ats.slot.0.max(1)));
+            time = Picoseconds(time.max(ats.packets_from).0.next_multiple_of(ats.slot.0.max(1)));
         }
         Ok((next, time))
     }
@@ -151,6 +151,9 @@ impl Gate<'_> {
         let dmas = u64::from(self.queues[next.vf as usize].packet_dmas);
         let more = columns.sequence[at].0 % dmas + 1 < dmas;
         ats.takes_up_from = time;
+        if columns.sequence[at].0.is_multiple_of(dmas) {
+            ats.packets_from = time + ats.slot;
+        }
         ats.packet = more.then_some(PacketUnderWay { vf: next.vf, time });
     }
 

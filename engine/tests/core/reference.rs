@@ -366,6 +366,8 @@ struct AdapterState {
     asked: Vec<Asked>,
     /// The VF of the packet that is being taken up, and when.
     packet: Option<(usize, u64)>,
+    /// When the next slot for a packet may be.
+    packets_from: u64,
 }
 
 /// A translation request under way.
@@ -1149,6 +1151,10 @@ impl<'a> Reference<'a> {
                     return;
                 }
                 let slot = ps(device.slot_ns).max(1);
+                // A slot takes one packet.
+                if state.packets_from > self.now && self.holds(Rule::PacketsAreTakenUpAtSlots) {
+                    return self.at(state.packets_from, Event::Send { adapter });
+                }
                 if !self.now.is_multiple_of(slot) && self.holds(Rule::PacketsAreTakenUpAtSlots) {
                     return self.at(self.now.next_multiple_of(slot), Event::Send { adapter });
                 }
@@ -1176,6 +1182,9 @@ impl<'a> Reference<'a> {
         let more = id.1 % dmas + 1 < dmas;
         state.packet =
             (more && self.broken != Some(Rule::PacketsAreTakenUpTogether)).then_some((id.0, self.now));
+        if id.1.is_multiple_of(dmas) {
+            self.adapters[adapter].packets_from = self.now + ps(self.case.machine.device.slot_ns);
+        }
         self.queued[id.0] -= 1;
         if let Some(released) = self.stalled[id.0].pop_front() {
             self.enter(released, true);
