@@ -144,6 +144,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         invalidation_wait_ps: (summary.invalidation_wait_mean_ns * 1e3 * summary.invalidations as f64).round()
             as u64,
         evicted: evicted(case, outcome),
+        commands: Vec::new(),
     };
     if counters != *expected_counters {
         return Some(format!("reference {expected_counters:?}, engine {counters:?}"));

@@ -245,7 +245,7 @@ pub struct Fate {
 }
 
 /// What the hardware counted after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub walks: u64,
     pub walks_faulted: u64,

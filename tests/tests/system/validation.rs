@@ -73,14 +73,15 @@ fn rings_of_buffers_pay_for_their_misses() {
     let strict: Vec<_> = checks.iter().filter(|check| check.figure == Figure::OfMissLaw).collect();
     let misses = |check: &&Check| {
         let summary = run(&check.runs[0]).summary;
-        assert!(summary.iotlb_misses >= summary.unmaps, "{}: {summary:?}", check.what);
+        assert!(summary.iotlb_misses >= summary.dma_total, "{}: {summary:?}", check.what);
         assert_eq!((summary.stale_total, summary.breach_total), (0, 0), "{}", check.what);
         Check { figure: Figure::MissesAPage, ..(*check).clone() }.judge(&[summary]).simulated
     };
     let of_rings: Vec<f64> = strict.iter().map(misses).collect();
     assert_eq!(of_rings.len(), 4);
     assert!(of_rings.iter().all(|misses| *misses > 1.3), "{of_rings:?}");
-    assert!(of_rings.is_sorted_by(|smaller, larger| *smaller + 0.05 < *larger), "{of_rings:?}");
+    assert!(of_rings.is_sorted_by(|smaller, larger| smaller < larger), "{of_rings:?}");
+    assert!(of_rings[3] - of_rings[0] > 0.15, "{of_rings:?}");
 }
 
 /// A device that retires in order waits for the longest of the walks it has under way: with walks that all take as long
