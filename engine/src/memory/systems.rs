@@ -113,6 +113,7 @@ type AdapterQuery<'w, 's> = Query<
 >;
 
 /// Completes writes at once, or in their turn, and reads in the order in which their data is ready.
+#[expect(clippy::too_many_arguments, reason = "the queries are the stage's data flow")]
 pub fn complete(
     iommu: Single<(&LookedUp, &LookupBound, &MemoryTimes, &mut CompletedRows, Option<&mut LastLevelCache>)>,
     mut adapters: AdapterQuery<'_, '_>,

@@ -69,11 +69,16 @@ fn run(tenants: usize, pending: usize) -> crate::Scenario {
     )
 }
 
+/// A tenant's page, by both their numbers.
+type Page = (usize, usize);
+
+/// When a translation ends, which it is, and the page that it brings.
+type Translation = (u64, usize, Option<Page>);
+
 /// Gb/s of the tenants' packets in strict turn, slot after slot.
 fn plain_model(tenants: usize, pending: usize) -> f64 {
-    let mut recent: VecDeque<(usize, usize)> = VecDeque::new();
-    // When translations end, and what they bring.
-    let mut under_way: BTreeSet<(u64, usize, Option<(usize, usize)>)> = BTreeSet::new();
+    let mut recent: VecDeque<Page> = VecDeque::new();
+    let mut under_way: BTreeSet<Translation> = BTreeSet::new();
     let (mut accepted, mut started, mut now) = (0, 0, 0);
     while accepted < PACKETS {
         while let Some(&(end, number, page)) = under_way.first().filter(|(end, ..)| *end <= now) {
