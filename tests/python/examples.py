@@ -1,7 +1,7 @@
 """Runs the fenced examples of Markdown documents.
 
 `examples.py FILE...` executes every ```python block, each in a namespace of its own.
-`examples.py --shell BINARY FILE` executes the first ```sh block, with `portcullis` standing for BINARY.
+`examples.py --shell BINARY FILE` executes every ```sh block that needs no other machine, with `portcullis` standing for BINARY.
 """
 
 import re
@@ -34,10 +34,12 @@ def run_python(documents: list[Path]) -> None:
 
 
 def run_shell(binary: str, document: Path) -> None:
-    """Executes the first shell block."""
-    _, source = blocks(document, "sh")[0]
-    script = f'portcullis() {{ "{binary}" "$@" --quiet; }}\n{source}'
-    subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True)
+    """Executes every shell block but those that go to other machines."""
+    local = [source for _, source in blocks(document, "sh") if "ssh " not in source]
+    assert local, f"{document} has no shell example"
+    for source in local:
+        script = f'portcullis() {{ "{binary}" "$@" --quiet; }}\n{source}'
+        subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True)
 
 
 if __name__ == "__main__":
