@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::breach::Breach;
 use bevy_ecs::component::Component;
 
+use super::breach::Breach;
 use super::latencies::Latencies;
 use super::rows::TimelineRow;
 use crate::admission::{Refusal, outcome_name};

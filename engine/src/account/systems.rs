@@ -17,7 +17,7 @@ use crate::memory::{Completed, CompletedRows};
 use crate::request::{Intent, Sequence, Transfer};
 use crate::topology::{TenantOf, columns, columns_mut};
 use crate::traffic::{Batch, Live};
-use crate::translation::{Arrivals, LookedUp, Reached, ReachedPiece, Segment, Translation};
+use crate::translation::{Arrivals, LookedUp, Reached, Segment, Translation};
 use crate::units::Picoseconds;
 
 /// The owner map judges every piece that the translations of this batch reached.
@@ -42,14 +42,6 @@ pub fn audit(
             Err(_) => Verdict::Breach,
         }
     };
-    let first_breach = &mut audited.first_breach;
-    let mut note_breach = |row: usize, pa: PhysAddr, length_bytes: u64| {
-        let vf = intents[row].vf;
-        let owner = owners.judge(pa, length_bytes, Owner(tenants[vf as usize].vm)).err().flatten();
-        let cause = owner.map_or(BreachCause::NoTenantsFrame, |Owner(vm)| BreachCause::OthersFrame(vm));
-        let breach = Breach::new(translations[row].known_at, vf, pa, cause);
-        *first_breach = Some(breach.or_earlier(*first_breach));
-    };
     // A DMA of several pieces counts once, as the worst of them.
     for pieces in reached.0.chunk_by(|piece, next| piece.row == next.row) {
         let vf = intents[pieces[0].row as usize].vf;
@@ -57,11 +49,9 @@ pub fn audit(
         let worst = worst.unwrap_or_default();
         incidents[vf as usize].note(worst);
         if worst == Verdict::Breach {
-            let row = pieces[0].row as usize;
-            for ReachedPiece { segment: Segment { pa, length_bytes }, .. } in pieces {
-                if judge(vf, Segment { pa: *pa, length_bytes: *length_bytes }) == Verdict::Breach {
-                    note_breach(row, *pa, *length_bytes);
-                }
+            let known_at = translations[pieces[0].row as usize].known_at;
+            for piece in pieces.iter().filter(|piece| judge(vf, piece.segment) == Verdict::Breach) {
+                note_breach(&mut audited, owners, &tenants[vf as usize], (known_at, vf), piece.segment);
             }
         }
     }
@@ -82,17 +72,35 @@ pub fn audit(
         if pieces == 1 {
             let Intent { transfer, vf, .. } = intents[at];
             let length_bytes = u64::from(transfer.length_bytes);
-            let verdict = judge(vf, Segment { pa: PhysAddr(address), length_bytes });
+            let segment = Segment { pa: PhysAddr(address), length_bytes };
+            let verdict = judge(vf, segment);
             if verdict != Verdict::Own {
                 incidents[vf as usize].note(verdict);
-            }
-            if verdict == Verdict::Breach {
-                note_breach(at, PhysAddr(address), length_bytes);
+                if verdict == Verdict::Breach {
+                    let when = (translations[at].known_at, vf);
+                    note_breach(&mut audited, owners, &tenants[vf as usize], when, segment);
+                }
             }
         }
     }
     looked_up.rows.clear();
     audited.translations += judged;
+}
+
+/// Keeps the breach, if none was earlier.
+#[cold]
+#[inline(never)]
+fn note_breach(
+    audited: &mut Audited,
+    owners: &OwnerMap,
+    tenant: &TenantOf,
+    (known_at, vf): (Picoseconds, u32),
+    Segment { pa, length_bytes }: Segment,
+) {
+    let owner = owners.judge(pa, length_bytes, Owner(tenant.vm)).err().flatten();
+    let cause = owner.map_or(BreachCause::NoTenantsFrame, |Owner(vm)| BreachCause::OthersFrame(vm));
+    let breach = Breach::new(known_at, vf, pa, cause);
+    audited.first_breach = Some(breach.or_earlier(audited.first_breach));
 }
 
 /// Rows that are booked together: what they touch is asked for before the first is booked.

@@ -137,7 +137,8 @@ impl Gate<'_> {
     /// than one queue holds, so none can be full, and the order is that of the candidates. Returns why
     /// it issued no more, or `None` where queues must be looked at.
     fn issue_unqueued(&mut self, columns: &mut Columns<'_>) -> Option<Halt> {
-        let intents = &columns.intents[..columns.issued.len()];
+        let (issued, intents) = (&mut *columns.issued, columns.intents);
+        let intents = &intents[..issued.len()];
         let first = self.candidates.admitted;
         let never_fill = self.uplink.queues_never_fill;
         let least_entries = self.uplink.least_queue_entries as usize;
@@ -160,10 +161,11 @@ impl Gate<'_> {
                 break None;
             }
             at += 1;
-            columns.issued[row as usize] = Issued(start);
+            issued[row as usize] = Issued(start);
             self.uplink.send(start, transfer, row);
             if self.retirement.is_watched() {
-                self.note_under_way(Eligible { time, vacated: false, vf, row }, columns);
+                let sent = Eligible { time, vacated: false, vf, row };
+                self.note_under_way(sent, columns.intents, columns.sequence);
             }
         };
         self.candidates.admitted = at;
@@ -310,7 +312,7 @@ impl Gate<'_> {
         }
         self.uplink.send(start, transfer, next.row);
         if self.retirement.is_watched() {
-            self.note_under_way(next, columns);
+            self.note_under_way(next, columns.intents, columns.sequence);
         }
     }
 
@@ -334,8 +336,8 @@ impl Gate<'_> {
     }
 
     /// Keeps the account of slots for a request that has just left.
-    fn note_under_way(&mut self, sent: Eligible, columns: &Columns<'_>) {
-        let op = columns.intents[sent.row as usize].transfer.op;
+    fn note_under_way(&mut self, sent: Eligible, intents: &[Intent], sequence: &[Sequence]) {
+        let op = intents[sent.row as usize].transfer.op;
         let queue = &mut self.queues[sent.vf as usize];
         let (vfs_limited, limited) = (self.uplink.vfs_limited, self.retirement.slots.are_limited());
         if vfs_limited {
@@ -349,7 +351,7 @@ impl Gate<'_> {
         if op == Op::Read && (vfs_limited || limited) {
             self.returns_from = self.downlink.returns_from(self.uplink, &self.memory);
         }
-        let sequence = columns.sequence[sent.row as usize];
+        let sequence = sequence[sent.row as usize];
         self.retirement.leave(sent, op, sequence, self.uplink.free_at, queue);
         if self.retirement.is_in_order() && op == Op::Write {
             while let Some((_, _, retired)) = self.retirement.retire_next(self.queues) {
