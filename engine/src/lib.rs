@@ -24,6 +24,7 @@ pub mod request;
 pub mod ring;
 pub mod rounds;
 pub mod schedule;
+pub mod silence;
 pub mod simulation;
 pub mod table;
 pub mod topology;

@@ -11,6 +11,7 @@ use crate::ids::{HostIndex, Iova, VfIndex};
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
+use crate::silence::{SilenceScope, SilenceSpec, SwitchesSpec};
 use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec, VmKind};
 use crate::traffic::Source;
 use crate::translation::{ClassShare, IommuMode, IommuSpec, IotlbSharing, IotlbSpec, Parts, WalkerSharing};
@@ -35,6 +36,10 @@ pub struct MachineSpec {
     pub admission: AdmissionSpec,
     /// The filter of escapes.
     pub escape: EscapeSpec,
+    /// How domains are switched.
+    pub silence: SilenceSpec,
+    /// When they are.
+    pub switches: SwitchesSpec,
 }
 
 impl MachineSpec {
@@ -50,7 +55,42 @@ impl MachineSpec {
         self.iommu.validate()?;
         self.memory.validate()?;
         self.escape.validate()?;
-        self.validate_device_tlb()
+        self.silence.validate()?;
+        self.switches.validate()?;
+        self.validate_device_tlb()?;
+        self.validate_switches()
+    }
+
+    /// What does not go together with switches of domains.
+    fn validate_switches(&self) -> Result<(), SpecError> {
+        if !self.switches.are_on() {
+            return Ok(());
+        }
+        let refused = [
+            (self.iommu.mode != IommuMode::Translate, "iommu.mode", "is not \"translate\": there are no domains"),
+            (self.device.tlb.is_on(), "device.tlb.entries", "is not 0: no device has a TLB"),
+            (self.memory.llc.bytes > 0, "memory.llc.bytes", "is not 0: no data is cached"),
+            (
+                self.topology.domain_scope == DomainScope::Adapter && self.silence.scope == SilenceScope::Vf,
+                "silence.scope",
+                "is \"vf\", but with `topology.domain_scope = \"adapter\"` all VFs share the domain: it is \"adapter\"",
+            ),
+        ];
+        for (is_refused, key, problem) in refused {
+            if is_refused {
+                return Err(SpecError::new(key, format!("{problem} where domains are switched (`switches.schedule`)")));
+            }
+        }
+        let vfs = self.topology.vfs_per_adapter;
+        for listed in &self.switches.list {
+            for (key, index, count) in [
+                ("switches.list.adapter", listed.adapter, self.topology.adapters_per_host),
+                ("switches.list.vf", listed.vf, vfs),
+            ] {
+                SpecError::in_range(key, index, 0, count - 1)?;
+            }
+        }
+        Ok(())
     }
 
     /// What does not go together with a device TLB.
@@ -195,6 +235,10 @@ impl ReportSpec {
             let key = if self.attribution { "report.attribution" } else { "report.miss_causes" };
             let problem = "cannot be asked for yet where devices have TLBs of their own (`device.tlb`)";
             return Err(SpecError::new(key, problem));
+        }
+        if machine.switches.are_on() && self.attribution {
+            let problem = "cannot be asked for yet where domains are switched (`switches.schedule`)";
+            return Err(SpecError::new("report.attribution", problem));
         }
         let IotlbSpec { entries, replacement, .. } = machine.iommu.iotlb;
         if !self.miss_causes {

@@ -5,7 +5,7 @@ use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleT
 
 use crate::escape::EscapeBatch;
 use crate::units::Picoseconds;
-use crate::{account, attribution, escape, gate, invalidation, memory, replay, traffic, translation};
+use crate::{account, attribution, escape, gate, invalidation, memory, replay, silence, traffic, translation};
 
 /// The stages of a batch, in the order in which they run.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,7 +14,8 @@ pub enum Stage {
     Reuse,
     /// `traffic`: the sources emit what is intended before the horizon, in order.
     Traffic,
-    /// `gate` and `link`: requests leave through the VFs' queues and the upstream link.
+    /// `gate` and `link`: requests leave through the VFs' queues and the upstream link; adapters that are silent have
+    /// their domains switched (`silence`).
     Issue,
     /// `translation`: the arrivals of all links in one order.
     Arrive,
@@ -23,7 +24,8 @@ pub enum Stage {
     /// `memory` and `link`: writes complete, reads return on the downstream link; drivers with streaming mappings
     /// are told (`invalidation`).
     Complete,
-    /// `translation`: fault records enter the fault queue, in the order of time.
+    /// `translation`: fault records enter the fault queue, in the order of time; switches that are over are booked
+    /// (`silence`).
     Faults,
     /// `account`: the owner map judges what was reached.
     Audit,
@@ -92,7 +94,7 @@ impl Stages {
         let mut flow = schedule(Flow);
         flow.configure_sets((Stage::Issue, Stage::Arrive, Stage::Translate, Stage::Complete).chain());
         flow.add_systems((
-            gate::issue_requests.in_set(Stage::Issue),
+            (gate::issue_requests, silence::advance_switches).chain().in_set(Stage::Issue),
             translation::order_arrivals.in_set(Stage::Arrive),
             (translation::translate, account::note_order).chain().in_set(Stage::Translate),
             (memory::complete, invalidation::note_completions).chain().in_set(Stage::Complete),
@@ -101,7 +103,7 @@ impl Stages {
         let mut end = schedule(End);
         end.configure_sets((Stage::Faults, Stage::Audit, Stage::Account, Stage::Log).chain());
         end.add_systems((
-            translation::record_faults.in_set(Stage::Faults),
+            (translation::record_faults, silence::book_switches).chain().in_set(Stage::Faults),
             account::audit.in_set(Stage::Audit),
             (attribution::attribute, account::account).chain().in_set(Stage::Account),
             account::log_requests.in_set(Stage::Log),
@@ -141,7 +143,10 @@ impl Stages {
     /// Runs one batch.
     pub fn run(&mut self, world: &mut World) {
         self.begin.run(world);
+        let mut passes = 0;
         loop {
+            passes += 1;
+            assert!(passes < 100_000, "HUNT endless");
             *world.resource_mut::<Progress>() = Progress::default();
             self.flow.run(world);
             let Progress { moved, waits } = *world.resource::<Progress>();

@@ -477,7 +477,9 @@ impl Simulation {
             for IommuSimulation { place, world, .. } in of_host {
                 totals.add_iommu(world, &self.plan.classes, &self.plan.host_classes[place.class].name);
                 let mut of_iommu = world.query::<&mut Timeline>();
-                rows.append(&mut of_iommu.single_mut(world).expect("one host").rows);
+                let mut of_iommu = of_iommu.single_mut(world).expect("one host");
+                rows.append(&mut of_iommu.rows);
+                rows.append(&mut of_iommu.switches);
             }
             // Each IOMMU kept as many of its first rows as the host may have.
             rows.sort_by_key(|row| row.time_ps);

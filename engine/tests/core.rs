@@ -16,3 +16,5 @@ mod plain_iotlb;
 mod reference;
 #[path = "core/rules.rs"]
 mod rules;
+#[path = "core/hunt.rs"]
+mod hunt;

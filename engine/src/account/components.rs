@@ -314,9 +314,11 @@ impl Windows {
 /// What happened to a host at one of its IOMMUs, bounded.
 #[derive(Component, Clone, Debug)]
 pub struct Timeline {
-    /// The rows, in the order of time.
+    /// The rows but those of switches, in the order of time.
     pub rows: Vec<TimelineRow>,
-    /// Rows that still have room: each IOMMU's timeline has as much as its host's.
+    /// Those of switches, in the order in which their domains were attached.
+    pub switches: Vec<TimelineRow>,
+    /// Rows of a kind that have room: each IOMMU's timeline has as much as its host's.
     pub room: u32,
     /// Rows that did not fit.
     pub dropped: u64,
@@ -328,7 +330,7 @@ impl Timeline {
     /// An empty timeline with room for `room` rows.
     #[must_use]
     pub fn new(place: Place, room: u32) -> Self {
-        Self { rows: Vec::new(), room, dropped: 0, place }
+        Self { rows: Vec::new(), switches: Vec::new(), room, dropped: 0, place }
     }
 
     /// A fault that was recorded.
@@ -352,15 +354,21 @@ impl Timeline {
         self.note(vf, TimelineRow { kind: "admission", detail, ..TimelineRow::default() });
     }
 
+    /// A phase of a switch of a VF's domain.
+    pub fn switch(&mut self, vf: u32, phase: &'static str, begin: Picoseconds, end: Picoseconds) {
+        let row = TimelineRow { time_ps: begin.0, kind: "switch", detail: phase, ..TimelineRow::default() };
+        self.note(vf, TimelineRow { end_ps: Some(end.0), ..row });
+    }
+
     /// Adds a row about a VF of the world, if there is room.
     fn note(&mut self, vf: u32, row: TimelineRow) {
-        if self.room == 0 {
+        let rows = if row.kind == "switch" { &mut self.switches } else { &mut self.rows };
+        if rows.len() as u32 >= self.room {
             self.dropped += 1;
             return;
         }
-        self.room -= 1;
         let (adapter, vf) = self.place.name_of(vf);
         let (host, iommu) = (self.place.host.0, self.place.iommu.0);
-        self.rows.push(TimelineRow { host, iommu, adapter, vf, ..row });
+        rows.push(TimelineRow { host, iommu, adapter, vf, ..row });
     }
 }

@@ -20,6 +20,7 @@ use crate::invalidation::{BusySpan, ControlPlane, StreamBooks};
 use crate::link::time_before;
 use crate::memory::Downlink;
 use crate::plan::ReportSpec;
+use crate::silence::{SilenceBooks, SwitchTotals};
 use crate::request::{Fault, Op};
 use crate::table::Table;
 use crate::topology::{AdapterOfVf, Host, Iommu, Vf, Vm};
@@ -62,6 +63,8 @@ pub struct Totals {
     invalidation_busy_ps: u128,
     invalidation_wait_ps: u128,
     exposure_ps: u128,
+    switch_ps: u128,
+    held_ps: u128,
     /// The first breach, with its host.
     breach: Option<(Breach, HostIndex)>,
     warm_up: Picoseconds,
@@ -115,6 +118,8 @@ impl Totals {
             invalidation_busy_ps: 0,
             invalidation_wait_ps: 0,
             exposure_ps: 0,
+            switch_ps: 0,
+            held_ps: 0,
             breach: None,
             warm_up,
             last_completed: Picoseconds::ZERO,
@@ -143,7 +148,7 @@ impl Totals {
             &AdapterOfVf,
             &ContextEntry,
             &VfQueue,
-            (&VfBooks, &VfIncidents),
+            (&VfBooks, &VfIncidents, &SilenceBooks),
             &TrafficSource,
         )>();
         let mut planes = world.query::<&ControlPlane>();
@@ -155,7 +160,7 @@ impl Totals {
         let used = latencies.0.used_buckets();
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
-        for ((vf, adapter, context, queue, (books, incidents), source), number) in vfs.iter(world).zip(0..) {
+        for ((vf, adapter, context, queue, (books, incidents, silence), source), number) in vfs.iter(world).zip(0..) {
             if adapter.0 != adapter_before {
                 (vf_of_adapter, adapter_before) = (0, adapter.0);
             }
@@ -184,9 +189,17 @@ impl Totals {
                 escapes_total: channel.packets,
                 escapes_denied: channel.denied,
                 kmd_exposed: channel.exposed,
+                switches: silence.switches,
+                silence_ns: silence.silence_ps as f64 / 1e3,
+                dma_held: silence.held,
+                held_mean_ns: ratio(silence.held_ps as f64 / 1e3, silence.held as f64),
+                switch_faults: silence.faults,
+                stale: silence.stale,
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
+            self.held_ps += silence.held_ps;
+            self.summary.breach_total += silence.breaches;
             let attributed = attribution.of_vfs.get(number as usize);
             self.attributed.add_vf(class, attributed, over, &mut identity);
             let stream = control.0.as_ref().and_then(|control| control.stream(number));
@@ -222,6 +235,12 @@ impl Totals {
         for (uplink, downlink) in world.query::<(&Uplink, &Downlink)>().iter(world) {
             self.uplink_busy_ps += u128::from(uplink.busy_ps - uplink.warm_up_busy_ps);
             self.downlink_busy_ps += u128::from(downlink.busy_ps - downlink.warm_up_busy_ps);
+        }
+        for totals in world.query::<&SwitchTotals>().iter(world) {
+            summary.switches += totals.switches;
+            summary.switches_refused += totals.refused;
+            summary.switch_max_ns = summary.switch_max_ns.max(totals.max.as_ns_f64());
+            self.switch_ps += totals.total_ps;
         }
         let mut iommus = world.query::<(&IotlbState, &WalkCaches, &Walkers, &FaultQueue)>();
         for (iotlb, walk_caches, walkers, faults) in iommus.iter(world) {
@@ -327,7 +346,7 @@ impl Totals {
             unmap_wait_mean_ns: ratio(mapped.unmap_wait_ps as f64 / 1e3, mapped.unmaps as f64),
             unmap_wait_max_ns: mapped.unmap_wait_max.as_ns_f64(),
             exposure_frame_us: mapped.exposure_ps as f64 / 1e6,
-            stale: mapped.stale,
+            stale: mapped.stale + identity.stale,
             ..identity
         };
         self.add_to_summary(&row, books, incidents);
@@ -379,6 +398,9 @@ impl Totals {
         summary.breach_total += incidents.breaches;
         summary.cross_tenant_total += row.cross_tenant;
         summary.stale_total += row.stale;
+        summary.silence_ns += row.silence_ns;
+        summary.dma_held += row.dma_held;
+        summary.switch_faults += row.switch_faults;
         summary.unmaps += row.unmaps;
         summary.unmap_wait_max_ns = summary.unmap_wait_max_ns.max(row.unmap_wait_max_ns);
         self.latency_sum_ps += books.latency_sum_ps;
@@ -428,6 +450,8 @@ impl Totals {
             walker_stall_ns: self.stall_ps as f64 / 1e3,
             unmap_wait_mean_ns: ratio(self.unmap_wait_ps as f64 / 1e3, summary.unmaps as f64),
             invalidation_queue_utilisation: share(invalidation_busy_ps, u64::from(summary.iommus)),
+            switch_mean_ns: ratio(self.switch_ps as f64 / 1e3, summary.switches as f64),
+            held_mean_ns: ratio(self.held_ps as f64 / 1e3, summary.dma_held as f64),
             invalidation_wait_mean_ns: ratio(
                 self.invalidation_wait_ps as f64 / 1e3,
                 summary.invalidations as f64,

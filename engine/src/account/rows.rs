@@ -189,6 +189,22 @@ row! {
         breach_total: u64,
         /// DMAs that reached another tenant's frame through a shared domain.
         cross_tenant_total: u64,
+        /// Switches of domains.
+        switches: u64,
+        /// Switches that were due while too many waited, and were refused.
+        switches_refused: u64,
+        /// Mean time from the beginning of a switch until requests leave again, ns.
+        switch_mean_ns: f64,
+        /// Greatest time from the beginning of a switch until requests leave again, ns.
+        switch_max_ns: f64,
+        /// Time in which VFs could send nothing because of a switch, summed over them, ns.
+        silence_ns: f64,
+        /// DMAs held back by a pause.
+        dma_held: u64,
+        /// Mean time for which a DMA that was held back was, by the last pause before it left, ns.
+        held_mean_ns: f64,
+        /// DMAs that met a domain in the middle of its switch and were blocked.
+        switch_faults: u64,
         /// Events refused; 0 in a run.
         refused_total: u64,
         /// Tenants that were not admitted: they have no VF and send nothing.
@@ -324,6 +340,16 @@ row! {
         exposure_frame_us: f64,
         /// Pages reached through a cached translation after the unmap had returned.
         stale: u64,
+        /// Switches of the VF's domain.
+        switches: u64,
+        /// Time in which it could send nothing because of a switch, ns.
+        silence_ns: f64,
+        /// DMAs held back by a pause.
+        dma_held: u64,
+        /// Mean time for which a DMA that was held back was, by the last pause before it left, ns.
+        held_mean_ns: f64,
+        /// DMAs that met the domain in the middle of its switch and were blocked.
+        switch_faults: u64,
         /// Escapes of the tenant decided on.
         escapes_total: u64,
         /// Of these, denied.
@@ -456,6 +482,8 @@ row! {
     TimelineRow => "timeline" {
         /// When, ps.
         time_ps: u64,
+        /// When it ended, ps, where it took time.
+        end_ps: Option<u64>,
         /// Host.
         host: u32,
         /// IOMMU within the host.
@@ -464,9 +492,10 @@ row! {
         adapter: u32,
         /// VF within the adapter.
         vf: u32,
-        /// What: `fault`; `admission` of a tenant of which something is asked.
+        /// What: `fault`; `admission` of a tenant of which something is asked; `switch`, a phase of a switch of the VF's
+        /// domain.
         kind: &'static str,
-        /// The fault's name; `admitted`, or why not.
+        /// The fault's name; `admitted`, or why not; the phase.
         detail: &'static str,
         /// Address concerned.
         iova: Option<u64>,

@@ -44,6 +44,10 @@ pub fn audit(
     };
     // A DMA of several pieces counts once, as the worst of them.
     for pieces in reached.0.chunk_by(|piece, next| piece.row == next.row) {
+        if translations[pieces[0].row as usize].stale {
+            // What it reaches is explained already.
+            continue;
+        }
         let vf = intents[pieces[0].row as usize].vf;
         let worst = pieces.iter().map(|piece| judge(vf, piece.segment)).max();
         let worst = worst.unwrap_or_default();
@@ -59,7 +63,7 @@ pub fn audit(
     let mut judged = 0;
     for &row in &looked_up.rows {
         let at = row as usize;
-        let Translation { address, fault, lookups, route, .. } = translations[at];
+        let Translation { address, fault, lookups, route, stale, .. } = translations[at];
         // What the device translated reaches memory by one leaf, whatever was looked up for it.
         let pieces = if route == Route::Translated { 1 } else { lookups.hits + lookups.misses };
         // Without an IOMMU nothing is guarded; streaming mappings were judged at their look-ups.
@@ -69,7 +73,7 @@ pub fn audit(
         }
         judged += 1;
         // What has several pieces was judged piece by piece.
-        if pieces == 1 {
+        if pieces == 1 && !stale {
             let Intent { transfer, vf, .. } = intents[at];
             let length_bytes = u64::from(transfer.length_bytes);
             let segment = Segment { pa: PhysAddr(address), length_bytes };

@@ -31,6 +31,8 @@ pub struct VfQueue {
     pub slots: Slots,
     /// Requests in the queue that wait for a slot whose time is not known, in order.
     pub held: VecDeque<Eligible>,
+    /// Requests in the queue that wait for the end of a pause of their VF, in order.
+    pub aside: VecDeque<Eligible>,
     /// Whether what its source intends depends on when its requests retire.
     pub feeds_back: bool,
     /// DMAs of a packet: so many in a row that a device with a TLB takes up together.
@@ -89,8 +91,10 @@ pub enum Halt {
     Credits,
     /// A read that is under way must return first: for its tag, or for its slot.
     Returns,
-    /// It looks requests up in a device TLB, and nothing leaves before this time as far as it knows.
-    LookUps(Picoseconds),
+    /// Nothing leaves before this time, as far as is known.
+    Until(Picoseconds),
+    /// The adapter is paused.
+    Paused,
 }
 
 /// A request that is next on the link as soon as it may start.
@@ -162,6 +166,12 @@ pub struct Uplink {
     /// Nothing in flight is looked up before this time, whenever it arrives; kept where look-ups may be stalled
     /// for long.
     pub looked_up_from: Picoseconds,
+    /// Nothing that a pause holds back leaves before this time; kept where there are pauses, as the next two are.
+    pub resumes_from: Picoseconds,
+    /// Nothing left before this time behind what had left when it issued last.
+    pub frontier: Picoseconds,
+    /// No flow credit comes back before this time but those that have.
+    pub credits_from: Picoseconds,
     /// Requests that have left since the start.
     pub sent: u64,
     /// Reads that have left since the start.
@@ -302,6 +312,9 @@ impl Uplink {
             in_flight: Fifo::default(),
             looked_up_from: Picoseconds::ZERO,
             streams: false,
+            resumes_from: Picoseconds::MAX,
+            frontier: Picoseconds::ZERO,
+            credits_from: Picoseconds::ZERO,
             sent: 0,
             reads_sent: 0,
             halt: Halt::Horizon,
@@ -320,7 +333,8 @@ impl Uplink {
             Halt::Returns => returns_from,
             // What it waits for is in flight itself: nothing is known but that the link is free.
             Halt::Credits => Picoseconds::ZERO,
-            Halt::LookUps(from) => from,
+            Halt::Until(from) => from,
+            Halt::Paused => self.resumes_from,
         };
         eligible.max(self.free_at)
     }
@@ -336,6 +350,13 @@ impl Uplink {
     pub fn wake_held(&mut self, vf: u32, queue: &VfQueue) {
         if self.vfs_held > 0 && !queue.held.is_empty() {
             self.woken.push(vf);
+        }
+    }
+
+    /// The pause of a VF is over at `resumed_at`: what it held back may leave.
+    pub fn release_aside(&mut self, queue: &mut VfQueue, resumed_at: Picoseconds) {
+        for request in queue.aside.drain(..) {
+            self.make_ready(request, resumed_at);
         }
     }
 

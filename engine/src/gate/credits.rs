@@ -21,6 +21,8 @@ pub struct HeldCredits {
     taken_up: VecDeque<Picoseconds>,
     /// When credits are back, the first first.
     held: BinaryHeap<Reverse<Picoseconds>>,
+    /// None that is held comes back before this time.
+    pub back_from: Picoseconds,
 }
 
 impl HeldCredits {
@@ -53,6 +55,7 @@ impl HeldCredits {
             // Nothing leaves before the first of them is back.
             known = known.max(*first + wires.least_upstream() + wires.propagation);
         }
+        self.back_from = known;
         let before = self.settled;
         while self.held.peek().is_some_and(|Reverse(time)| *time <= known) {
             refunds.give_back(self.held.pop().expect("it was there").0);

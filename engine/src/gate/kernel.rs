@@ -9,6 +9,7 @@ use crate::attribution::GateWaits;
 use crate::link::Issued;
 use crate::memory::{Downlink, MemoryTimes, Retirement};
 use crate::request::{Intent, Op, Sequence};
+use crate::silence::{Pause, Switching, Until};
 use crate::translation::{ContextEntry, Translation};
 use crate::units::Picoseconds;
 
@@ -55,6 +56,8 @@ pub struct Gate<'a> {
     pub downlink: &'a Downlink,
     /// The latencies of memory.
     pub memory: MemoryTimes,
+    /// The switches of its domains, where there are any.
+    pub switching: Option<&'a mut Switching>,
 }
 
 /// Where the next eligible request comes from.
@@ -70,21 +73,34 @@ impl Gate<'_> {
     ///
     /// At one instant, slots come back first, then requests become eligible in the order of their VFs,
     /// then the link takes one; what enters the place that it vacates follows behind.
-    pub fn issue(&mut self, columns: &mut Columns<'_>) -> u64 {
+    ///
+    /// With `PAUSES`, switches of domains hold requests back.
+    pub fn issue<const PAUSES: bool>(&mut self, columns: &mut Columns<'_>) -> u64 {
         let before = self.uplink.sent;
         let Uplink { woken, undecided, .. } = &mut *self.uplink;
         woken.append(undecided);
         self.uplink.halt = loop {
             self.wake();
-            if self.queues_are_idle(columns.intents)
+            if !PAUSES
+                && self.queues_are_idle(columns.intents)
                 && let Some(halt) = self.issue_unqueued(columns)
             {
                 break halt;
             }
             let Some(next) = self.next_eligible(columns.intents) else { break Halt::Horizon };
             self.uplink.next = None;
-            match self.earliest_start(next.time, columns.intents[next.row as usize].transfer.op) {
-                Ok(start) => self.send(next, start, columns),
+            let earliest = self.earliest_start(next.time, columns.intents[next.row as usize].transfer.op);
+            if PAUSES && let Some(paused) = self.pause_before(next, earliest, columns.intents) {
+                if self.is_paused_alone() {
+                    self.set_aside(next, paused);
+                    continue;
+                }
+                self.uplink.next = Some(next);
+                self.note_resumption(paused);
+                break Halt::Paused;
+            }
+            match earliest {
+                Ok(start) => self.send::<PAUSES>(next, start, columns),
                 Err(halt) => {
                     self.uplink.next = Some(next);
                     break halt;
@@ -303,14 +319,19 @@ impl Gate<'_> {
     }
 
     /// The next request leaves at `start`.
-    fn send(&mut self, next: Eligible, start: Picoseconds, columns: &mut Columns<'_>) {
+    fn send<const PAUSES: bool>(&mut self, next: Eligible, start: Picoseconds, columns: &mut Columns<'_>) {
         self.leave_queue(next, start);
-        let transfer = columns.intents[next.row as usize].transfer;
+        let Intent { time: intended, transfer, .. } = columns.intents[next.row as usize];
         columns.issued[next.row as usize] = Issued(start);
         if let Some(waits) = &mut columns.waits {
             waits[next.row as usize].eligible = next.time;
         }
         self.uplink.send(start, transfer, next.row);
+        if PAUSES && let Some(switching) = &mut self.switching {
+            let Uplink { sent, free_at, wires, .. } = &*self.uplink;
+            switching.note_sent(next.vf, transfer.op, *sent, *free_at, *free_at + wires.propagation);
+            switching.note_held(next.vf, intended, start);
+        }
         if self.retirement.is_watched() {
             self.note_under_way(next, columns.intents, columns.sequence);
         }
@@ -361,11 +382,77 @@ impl Gate<'_> {
     }
 }
 
+/// What pauses do.
+impl Gate<'_> {
+    /// The pause that holds a request back, which starts at `earliest` or waits for something.
+    fn pause_before(
+        &mut self,
+        next: Eligible,
+        earliest: Result<Picoseconds, Halt>,
+        intents: &[Intent],
+    ) -> Option<Pause> {
+        let start = match earliest {
+            Ok(start) => start,
+            Err(halt) => {
+                let op = intents[next.row as usize].transfer.op;
+                let alone = next.time.max(self.uplink.free_at).max(self.uplink.limits.earliest(op));
+                let awaited = match halt {
+                    Halt::Returns => self.downlink.returns_from(self.uplink, &self.memory),
+                    _ => self.credits_from(),
+                };
+                alone.max(awaited)
+            }
+        };
+        // Only what comes before the end of time can be known to be paused.
+        let start = if start == Picoseconds::MAX { next.time } else { start };
+        self.switching.as_mut()?.pause_before(next.vf, next.time, start)
+    }
+
+    /// No flow credit that is not back comes back before this time.
+    fn credits_from(&self) -> Picoseconds {
+        let Uplink { in_flight, looked_up_from, wires, credits_from, .. } = &*self.uplink;
+        let first = in_flight.waiting().first().filter(|_| !self.memory.writes_in_order);
+        let first = first.map(|arrival| arrival.time.max(*looked_up_from) + wires.propagation);
+        first.unwrap_or(*credits_from)
+    }
+
+    /// Whether VFs are paused one by one.
+    fn is_paused_alone(&self) -> bool {
+        self.switching.as_ref().is_some_and(|switching| !switching.is_of_adapter())
+    }
+
+    /// A request is eligible anew when the pause of its VF ends; until the pause began it held up others.
+    fn set_aside(&mut self, request: Eligible, pause: Pause) {
+        self.uplink.free_at = self.uplink.free_at.max(pause.from);
+        match pause.until {
+            Until::Known(until) => self.uplink.make_ready(request, until),
+            Until::NotBefore(_) => self.queues[request.vf as usize].aside.push_back(request),
+        }
+        self.note_resumption(pause);
+    }
+
+    /// Nothing that a pause holds back leaves before it ends.
+    fn note_resumption(&mut self, pause: Pause) {
+        if let Until::NotBefore(until) = pause.until {
+            self.uplink.resumes_from = self.uplink.resumes_from.min(until);
+        }
+    }
+
+    /// Notes that nothing leaves any more before what is known now.
+    pub fn note_frontier(&mut self) {
+        let returns_from = self.downlink.returns_from(self.uplink, &self.memory);
+        let frontier = self.uplink.earliest_start(self.candidates, returns_from);
+        let credits = if self.uplink.halt == Halt::Credits { self.credits_from() } else { Picoseconds::ZERO };
+        self.uplink.frontier = frontier.max(credits);
+    }
+}
+
 /// Nothing that becomes eligible before this time is unknown, if what is under way returns at
 /// `returns_from` or later.
 #[must_use]
 pub fn horizon(uplink: &Uplink, candidates: &Candidates, returns_from: Picoseconds) -> Picoseconds {
-    if uplink.vfs_held > 0 { candidates.horizon.min(returns_from) } else { candidates.horizon }
+    let horizon = candidates.horizon.min(uplink.resumes_from);
+    if uplink.vfs_held > 0 { horizon.min(returns_from) } else { horizon }
 }
 
 impl Candidates {

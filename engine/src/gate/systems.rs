@@ -11,6 +11,7 @@ use crate::link::Issued;
 use crate::memory::{Downlink, MemoryTimes, Retirement};
 use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
+use crate::silence::Silence;
 use crate::topology::{columns_mut, optional_columns_mut};
 use crate::translation::{ContextEntry, Translation};
 use crate::units::Picoseconds;
@@ -27,6 +28,7 @@ type AdapterQuery<'w, 's> = Query<
         &'static Refunds<Tag>,
         &'static Downlink,
         &'static mut DeviceTlb,
+        &'static mut Silence,
         Option<&'static mut LinkWaits>,
     ),
 >;
@@ -48,9 +50,10 @@ pub fn issue_requests(
     let mut waits = optional_columns_mut!(waits);
     let waits = waits.as_mut().map(ContiguousMut::bypass_change_detection);
     let mut columns = Columns { intents, sequence, issued, translations, contexts, waits };
-    for (mut uplink, mut candidates, mut retirement, credits, tags, downlink, mut tlb, link_waits) in
+    for (mut uplink, mut candidates, mut retirement, credits, tags, downlink, mut tlb, silence, link_waits) in
         &mut adapters
     {
+        let silence = silence.into_inner();
         let returns_from = downlink.returns_from(&uplink, &memory);
         let was_free_at = uplink.free_at;
         let mut gate = Gate {
@@ -62,13 +65,20 @@ pub fn issue_requests(
             returns_from,
             downlink,
             memory: **memory,
+            switching: silence.get(),
         };
         if let Some(ats) = tlb.get() {
             progress.moved += gate.issue_through_tlb(ats, &mut columns);
             progress.waits = true;
             continue;
         }
-        let sent = gate.issue(&mut columns);
+        let sent = if gate.switching.is_some() {
+            let sent = gate.issue::<true>(&mut columns);
+            gate.note_frontier();
+            sent
+        } else {
+            gate.issue::<false>(&mut columns)
+        };
         progress.moved += sent;
         progress.waits |= uplink.waits_for_returns();
         if was_free_at < uplink.warm_up {

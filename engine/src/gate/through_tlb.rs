@@ -24,7 +24,7 @@ impl Gate<'_> {
                 Err(from) => break from,
             }
         };
-        self.uplink.halt = Halt::LookUps(from);
+        self.uplink.halt = Halt::Until(from);
         happened
     }
 

@@ -15,7 +15,8 @@ use crate::hash::MixBuildHasher;
 use crate::ids::{DomainId, Iova};
 use crate::link::time_before;
 use crate::memory::Retired;
-use crate::request::Sequence;
+use crate::request::{Fault, Sequence};
+use crate::silence::{DomainSwitches, NewDomain};
 use crate::translation::replacement::Replacement;
 use crate::translation::{Iotlb, Observe, Served, WalkCaches, Walkers};
 use crate::units::Picoseconds;
@@ -54,6 +55,16 @@ pub enum Event {
         /// Which of its requests.
         sequence: u64,
     },
+    /// The context entries of a domain are cleared, or replaced.
+    Detach {
+        /// The VF whose domain is switched, by its index within the world.
+        vf: u32,
+    },
+    /// The context entries of a new domain are there.
+    Attach {
+        /// The VF whose domain is switched, by its index within the world.
+        vf: u32,
+    },
 }
 
 /// A buffer that was unmapped.
@@ -75,10 +86,14 @@ struct Command {
     flushes: Vec<Unmapped>,
     /// The unmap that waits for it, and the request it belongs to.
     waiter: Option<(Unmapped, u64)>,
+    /// The VF whose domain is being switched; whether this is the last invalidation of the switch.
+    switch: Option<(u32, bool)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Drops {
+    /// What the context cache holds of the devices of a domain.
+    Contexts,
     Page(Iova, Iova),
     Domain,
     Global,
@@ -125,6 +140,14 @@ pub struct Hardware<'a, P, O> {
     pub observer: &'a mut O,
 }
 
+impl<P: Replacement, O> Hardware<'_, P, O> {
+    /// A domain is new.
+    fn meet(&mut self, new: &NewDomain) {
+        self.iotlb.assign(new.id, new.class);
+        self.walkers.assign(new.id, new.class);
+    }
+}
+
 /// A DMA to a streaming mapping, for [`Control::judge`].
 #[derive(Clone, Copy, Debug)]
 pub struct Access<'a> {
@@ -155,6 +178,8 @@ pub struct Control {
     pub noted: usize,
     /// What was counted.
     pub counters: InvalidationCounters,
+    /// Domains that are switched, where any are.
+    pub switches: Option<DomainSwitches>,
     /// Whether every eighth command drops nothing: [`crate::plan::Sabotage::MissedInvalidation`].
     pub misses_invalidations: bool,
     least_reaction: Picoseconds,
@@ -208,6 +233,7 @@ impl Control {
             told: Vec::new(),
             noted: 0,
             counters: InvalidationCounters::default(),
+            switches: None,
             misses_invalidations: false,
             mode: spec.mode,
             granularity: spec.granularity(),
@@ -339,7 +365,84 @@ impl Control {
             }
             Event::Unmap { vf, sequence, buffer } => self.unmap(now, vf, sequence, buffer, hardware.tables),
             Event::Return { vf, sequence } => self.tell(vf, sequence, now),
+            Event::Detach { vf } => self.detach(now, vf, hardware),
+            Event::Attach { vf } => {
+                let new = self.switches().attach(vf, now);
+                hardware.meet(&new);
+            }
         }
+    }
+
+    fn switches(&mut self) -> &mut DomainSwitches {
+        self.switches.as_mut().expect("domains are switched")
+    }
+
+    /// The domain of a VF will be switched: its context entry is cleared at `at`, and the new one takes `attach` to be set.
+    pub fn switch(&mut self, vf: u32, at: Picoseconds, attach: Picoseconds) {
+        self.switches().begin(vf, at, attach);
+        self.at(at, Event::Detach { vf });
+    }
+
+    /// The domain of a VF is detached; what is cached of it is invalidated, context cache before IOTLB.
+    fn detach<P: Replacement, O: Observe>(
+        &mut self,
+        now: Picoseconds,
+        vf: u32,
+        hardware: &mut Hardware<'_, P, O>,
+    ) {
+        let switches = self.switches();
+        let (old, new) = switches.detach(vf);
+        if let Some(new) = new {
+            hardware.meet(&new);
+        }
+        let switches = self.switches();
+        let table = switches.table_of(vf);
+        let steps = [(switches.invalidates_context, Drops::Contexts), (switches.invalidates_iotlb, Drops::Domain)];
+        let steps: Vec<_> = steps.into_iter().filter(|(is_taken, _)| *is_taken).collect();
+        if steps.is_empty() {
+            return self.invalidated(vf, old, now);
+        }
+        for (number, &(_, drops)) in steps.iter().enumerate() {
+            let switch = Some((vf, number + 1 == steps.len()));
+            self.submit(now, Command { domain: old, table, drops, flushes: Vec::new(), waiter: None, switch });
+        }
+        self.switches().operation(vf).not_before = self.queue_free_at;
+    }
+
+    /// Nothing cached is left of the domain that a VF had.
+    fn invalidated(&mut self, vf: u32, old: DomainId, now: Picoseconds) {
+        let released_at = now.max(self.drained_at);
+        if let Some(attached_at) = self.switches().invalidated(vf, old, now, released_at) {
+            self.at(attached_at, Event::Attach { vf });
+        }
+    }
+
+    /// A DMA of a VF was blocked: it may have met its domain in the middle of a switch.
+    pub fn note_switch_fault(&mut self, fault: Fault, access: &Access<'_>) {
+        let counts = self.counts(access.intended);
+        let Some(switches) = &mut self.switches else { return };
+        if fault == Fault::NoContext && switches.is_switching(access.vf) {
+            switches.books[access.vf as usize].faults += u64::from(counts);
+        }
+    }
+
+    /// Judges a DMA of a VF whose domain may be switched, at its place in the order of look-ups, which is `now`. Whether
+    /// it is stale: it reaches what was the old domain's, since an invalidation was left out.
+    pub fn judge_switched(&mut self, now: Picoseconds, access: Access<'_>) -> bool {
+        let Access { vf, served, intended, until, audited } = access;
+        let counts = self.counts(intended);
+        let Some(switches) = &mut self.switches else { return false };
+        let gone = served.iter().find(|served| !switches.owns(vf, served.leaf.target, now));
+        let Some(gone) = gone.filter(|_| audited) else { return false };
+        let stale = switches.leaves_out_invalidations();
+        let books = &mut switches.books[vf as usize];
+        books.stale += u64::from(stale && counts);
+        books.breaches += u64::from(!stale);
+        if !stale {
+            let cause = BreachCause::OutlivedInvalidation;
+            self.note_breach(Breach::new(until, vf, gone.leaf.target, cause));
+        }
+        stale
     }
 
     fn unmap(&mut self, now: Picoseconds, vf: u32, sequence: u64, buffer: Iova, tables: &mut [PageTable]) {
@@ -364,7 +467,8 @@ impl Control {
             };
             let waiter = Some((unmapped, sequence));
             let domain = self.domains[table as usize];
-            return self.submit(now, Command { domain, table, drops, flushes: Vec::new(), waiter });
+            let command = Command { domain, table, drops, flushes: Vec::new(), waiter, switch: None };
+            return self.submit(now, command);
         }
         stream.queued += 1;
         if stream.queued == self.flush_entries {
@@ -388,7 +492,7 @@ impl Control {
         }
         let drops = if self.granularity == Granularity::Global { Drops::Global } else { Drops::Domain };
         let domain = self.domains[table as usize];
-        self.submit(now, Command { domain, table, drops, flushes, waiter });
+        self.submit(now, Command { domain, table, drops, flushes, waiter, switch: None });
         self.counters.flushes += u64::from(self.counts(self.queue_free_at));
     }
 
@@ -435,7 +539,16 @@ impl Control {
         if let Some((unmapped, sequence)) = &command.waiter {
             self.outlook.not_before(unmapped.vf, *sequence, complete_at);
         }
+        if let (Some((vf, true)), Some(switches)) = (command.switch, &mut self.switches) {
+            switches.operation(vf).not_before = complete_at;
+        }
         self.events.push(Reverse((complete_at, Event::Complete { command: number })));
+        if let (Drops::Contexts, Some((vf, _)), Some(switches)) =
+            (command.drops, command.switch, &mut self.switches)
+        {
+            // Of the context cache alone nothing is missed on purpose: it would be seen at once.
+            return switches.invalidate_context(vf);
+        }
         if self.misses_invalidations && number % 8 == 7 {
             return;
         }
@@ -452,16 +565,18 @@ impl Control {
                 hardware.iotlb.invalidate_all();
                 (Iova(0), Iova(u64::MAX))
             }
+            Drops::Contexts => unreachable!("the context cache is apart"),
         };
         let domain = (!matches!(command.drops, Drops::Global)).then_some(command.domain);
         hardware.walkers.cancel_fills(domain, first, last);
-        if self.walk_caches == WalkCacheInvalidation::Full
+        if (self.walk_caches == WalkCacheInvalidation::Full || command.switch.is_some())
             && let Some(caches) = hardware.walk_caches.as_deref_mut()
         {
             match command.drops {
                 Drops::Page(first, last) => caches.invalidate_range(now, command.domain, first, last),
                 Drops::Domain => caches.invalidate_domain(now, command.domain),
                 Drops::Global => caches.invalidate_all(now),
+                Drops::Contexts => {}
             }
         }
         hardware.observer.note_invalidation(hardware.iotlb, domain, first, last);
@@ -487,6 +602,9 @@ impl Control {
                 books.unmap_wait_max = books.unmap_wait_max.max(wait);
             }
             self.go_on(unmapped.vf, sequence, now, tables);
+        }
+        if let Some((vf, true)) = command.switch {
+            self.invalidated(vf, command.domain, now);
         }
     }
 

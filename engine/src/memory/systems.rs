@@ -15,6 +15,7 @@ use crate::gate::{Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
 use crate::merge::merge;
 use crate::request::{Intent, Op, Sequence};
 use crate::schedule::Progress;
+use crate::silence::{Silence, Switching};
 use crate::topology::{columns_mut, optional_columns_mut};
 use crate::traffic::{Batch, insertion_sort};
 use crate::translation::{ContextEntry, LookedUp, LookupBound, Translation};
@@ -109,6 +110,7 @@ type AdapterQuery<'w, 's> = Query<
         &'static mut HeldCredits,
         &'static mut Refunds<Credit>,
         &'static mut DeviceTlb,
+        &'static mut Silence,
     ),
 >;
 
@@ -126,8 +128,9 @@ pub fn complete(
 ) {
     let (looked_up, bound, memory, mut done, llc) = iommu.into_inner();
     let (memory, done) = (*memory, &mut done.0);
-    let (mut uplinks, mut downlinks, mut retirements, mut tags, mut held, mut refunds, tlbs) =
+    let (mut uplinks, mut downlinks, mut retirements, mut tags, mut held, mut refunds, tlbs, mut silences) =
         columns_mut!(adapters);
+    let silences = silences.bypass_change_detection();
     let (uplinks, downlinks) = (uplinks.bypass_change_detection(), downlinks.bypass_change_detection());
     let (retirements, tags) = (retirements.bypass_change_detection(), tags.bypass_change_detection());
     let (mut queues, contexts, mut posted) = columns_mut!(vfs);
@@ -145,6 +148,9 @@ pub fn complete(
     sorting.resize_with(downlinks.len(), Sorted::default);
     for (sorted, downlink) in sorting.iter_mut().zip(&mut *downlinks) {
         sorted.start(&downlink.pending, looked_up.len());
+    }
+    if silences[0].0.is_some() {
+        note_looked_up(silences, looked_up, (intents, translations), &memory);
     }
     let looked_up = looked_up.iter().map(|&row| (row, &intents[row as usize], &translations[row as usize]));
     let mut noted = optional_columns_mut!(noted);
@@ -185,18 +191,25 @@ pub fn complete(
             (op, ready)
         });
         if memory.writes_in_order {
-            for ((held, refunds), uplink) in held.iter_mut().zip(refunds.iter_mut()).zip(&*uplinks) {
+            for ((held, refunds), uplink) in held.iter_mut().zip(refunds.iter_mut()).zip(&mut *uplinks) {
                 progress.moved += held.settle(refunds, uplink, bound.0);
+                uplink.credits_from = held.back_from;
             }
         }
     }
 
     let overtaken_from = bound.0.saturating_add(memory.least_read());
-    let adapters = uplinks.iter_mut().zip(downlinks).zip(retirements).zip(tags).zip(tlbs).zip(sorting);
-    for (((((uplink, downlink), retirement), tags), tlb), sorted) in adapters {
+    let adapters = uplinks.iter_mut().zip(downlinks).zip(retirements).zip(tags).zip(tlbs);
+    for (((((uplink, downlink), retirement), tags), tlb), (sorted, silence)) in
+        adapters.zip(sorting.iter_mut().zip(silences))
+    {
         for &Return { ready, row } in sorted.writes() {
             completed[row as usize] = Completed(ready);
             done.push(row);
+        }
+        if let Some(switching) = silence.get() {
+            let writes = sorted.writes().iter();
+            writes.for_each(|write| switching.note_over(intents[write.row as usize].vf, Op::Write, write.ready));
         }
         let reads = sorted.reads();
         let served = reads.partition_point(|pending| pending.ready < overtaken_from);
@@ -209,6 +222,7 @@ pub fn complete(
             columns: Columns { intents, sequence, translations, completed: &mut *completed },
             done: &mut *done,
             noted: noted.as_deref_mut(),
+            switching: silence.get(),
         };
         let wires = returning.uplink.wires;
         let by_length =
@@ -217,16 +231,19 @@ pub fn complete(
             wires.downstream_from(intent.iova, intent.transfer.length_bytes, with_data)
         };
         match tlb.get() {
-            None if wires.knows_addresses() => returning.serve::<false>(&reads[..served], None, by_address),
-            None => returning.serve::<false>(&reads[..served], None, by_length),
+            None if returning.switching.is_some() => {
+                returning.serve::<false, true>(&reads[..served], None, by_address);
+            }
+            None if wires.knows_addresses() => returning.serve::<false, false>(&reads[..served], None, by_address),
+            None => returning.serve::<false, false>(&reads[..served], None, by_length),
             Some(ats) => {
                 for (row, time) in ats.retired_reads.drain(..) {
                     returning.complete(row, time);
                 }
                 if wires.knows_addresses() {
-                    returning.serve::<true>(&reads[..served], Some(ats), by_address);
+                    returning.serve::<true, false>(&reads[..served], Some(ats), by_address);
                 } else {
-                    returning.serve::<true>(&reads[..served], Some(ats), by_length);
+                    returning.serve::<true, false>(&reads[..served], Some(ats), by_length);
                 }
             }
         }
@@ -234,6 +251,23 @@ pub fn complete(
         downlink.pending.clear();
         downlink.pending.extend_from_slice(&reads[served..]);
         progress.moved += served as u64;
+    }
+}
+
+/// Tells the switches of domains of what was looked up.
+fn note_looked_up(
+    silences: &mut [Silence],
+    looked_up: &[u32],
+    (intents, translations): (&[Intent], &[Translation]),
+    memory: &MemoryTimes,
+) {
+    for &row in looked_up {
+        let Intent { adapter, vf, transfer, .. } = intents[row as usize];
+        let Translation { known_at, fault, .. } = translations[row as usize];
+        let over_from = known_at + memory.latency(transfer.op, fault.is_some());
+        if let Some(switching) = silences[adapter as usize].get() {
+            switching.note_looked_up(vf, transfer.op, over_from);
+        }
     }
 }
 
@@ -256,13 +290,15 @@ struct Returning<'a> {
     done: &'a mut Vec<u32>,
     /// Where it is asked how answers come about.
     noted: Option<&'a mut [MemoryWaits]>,
+    /// The switches of the adapter's domains, where there are any.
+    switching: Option<&'a mut Switching>,
 }
 
 impl Returning<'_> {
     /// Serves completions in their order, which nothing can overtake any more. With `ANSWERS`, some are those of
-    /// translation requests. `of_data` is the time of others on the wire, and is compiled in.
+    /// translation requests. With `SWITCHES`, switches of domains are told of what is back. `of_data` is the time of others on the wire, and is compiled in.
     #[inline(always)]
-    fn serve<const ANSWERS: bool>(
+    fn serve<const ANSWERS: bool, const SWITCHES: bool>(
         &mut self,
         reads: &[Return],
         mut ats: Option<&mut Ats>,
@@ -289,6 +325,9 @@ impl Returning<'_> {
             self.downlink.busy_ps += wire.0;
             let time = self.downlink.free_at + wires.propagation;
             self.tags.give_back(time);
+            if SWITCHES && let Some(switching) = &mut self.switching {
+                switching.note_over(self.columns.intents[at].vf, Op::Read, time);
+            }
             if let Some(ats) = ats.as_deref_mut().filter(|_| is_answer(&self.columns.translations[at])) {
                 let refused = self.columns.translations[at].fault.is_some();
                 ats.note_answer(row, time, refused);

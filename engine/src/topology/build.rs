@@ -23,7 +23,7 @@ use crate::escape::{
 };
 use crate::gate::{Candidates, Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
-use crate::ids::{Iova, PhysAddr, RequesterId, VfIndex};
+use crate::ids::{DomainId, Iova, PhysAddr, RequesterId, VfIndex};
 use crate::invalidation::{Control, ControlPlane, FramePool, Stream, StreamingPlan};
 use crate::link::{RateLimits, WireTimes};
 use crate::memory::{
@@ -31,6 +31,7 @@ use crate::memory::{
 };
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, Sabotage, TenantPlan, VmPlan};
 use crate::schedule::Progress;
+use crate::silence::{AdapterPlace, DomainSwitches, Silence, SilenceBooks, SwitchTotals, Switching};
 use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, Silent, TrafficSource, spawn_rows};
 use crate::translation::replacement::with_iotlb;
 use crate::translation::{
@@ -49,6 +50,8 @@ const SHARED_DOMAIN_PART_SHIFT: u32 = 40;
 const LATE: u64 = 1 << 63;
 /// What distinguishes the seeds of device TLBs.
 const DEVICE_TLB: u64 = 1 << 62;
+/// What distinguishes the seeds of switches.
+const SWITCHES: u64 = 1 << 61;
 /// DIDs of 16 bits, as on VT-d.
 const DOMAIN_IDS: u32 = 1 << 16;
 
@@ -99,9 +102,10 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     let frames = Frames { next: place.first_frame };
     let mut host_memory = HostMemory { owners: OwnerMap::default(), frames };
     let mut timeline = Timeline::new(*place, plan.report.timeline_rows_per_host);
-    let Tenants { kinds, streams, channels } =
+    let Tenants { kinds, streams, channels, domains } =
         spawn_tenants(&mut world, plan, place, &mut host_memory, &mut timeline);
-    start_streams(&mut world, plan, place, streams, &mut host_memory);
+    start_control(&mut world, plan, place, streams, &mut host_memory);
+    start_switches(&mut world, plan, place, &domains, &mut host_memory);
     spawn_adapters(&mut world, plan, place, &kinds);
     if attributed {
         start_attribution(&mut world, plan, place);
@@ -193,6 +197,14 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[Sou
         let made = || Box::new(Ats::new(&device.tlb, slot, adapter * vfs, vfs, seed));
         DeviceTlb(device.tlb.is_on().then(made))
     };
+    let silence = |adapter: u32| {
+        let of_host = place.first_adapter + adapter;
+        let seed = mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(of_host)) ^ SWITCHES);
+        let at = AdapterPlace { host: place.host.0, adapter: of_host, vfs };
+        let (spec, switches) = (&machine.silence, &machine.switches);
+        let made = || Box::new(Switching::new(spec, switches, at, adapter * vfs, seed, plan.warm_up));
+        Silence(machine.switches.are_on().then(made))
+    };
     let adapters: Vec<_> = (0..place.adapters)
         .map(|adapter| {
             (
@@ -224,6 +236,7 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[Sou
                 HeldCredits::default(),
                 Refunds::<Tag>::new(machine.device.read_tags),
                 tlb(adapter),
+                (silence(adapter), SwitchTotals::default()),
             )
         })
         .collect();
@@ -243,6 +256,11 @@ impl Default for Frames {
 }
 
 impl Frames {
+    /// The first byte of those that are free.
+    fn next(&self) -> PhysAddr {
+        PhysAddr(self.next << 12)
+    }
+
     /// A run of frames for a buffer, aligned to its pages; returns the first and how many bytes there are.
     pub fn take(&mut self, buffer: &BufferPlan) -> (PhysAddr, u64) {
         let bytes = buffer.pages * buffer.page_size.bytes();
@@ -303,6 +321,21 @@ struct Tenants {
     streams: Vec<Option<Stream>>,
     /// The channels of those that send escapes, with what they send.
     channels: Vec<(EscapeChannel, Box<dyn EscapeSource>)>,
+    /// The domains, each with what is mapped in it.
+    domains: Vec<DomainPlan>,
+}
+
+/// What a domain is made of.
+struct DomainPlan {
+    context: Context,
+    /// The class of its tenants.
+    class: u32,
+    /// VFs by their indices within the world, each with its VM by its index within the host, and its part of the domain.
+    vfs: core::ops::Range<u32>,
+    /// The frames behind it.
+    frames: core::ops::Range<PhysAddr>,
+    /// Buffers with the part of the domain they lie in, what orders their frames, and their VM.
+    buffers: Vec<(BufferPlan, u64, u64, u32)>,
 }
 
 /// A tenant as far as it is admitted: who is not gets no domain and sends nothing. The frames for its memory stay
@@ -327,7 +360,7 @@ fn spawn_tenants(
 ) -> Tenants {
     let none =
         SourceKinds { any_feeds_back: false, any_streams: false, all_feed_back: true, all_hold_back: true };
-    let (mut streams, mut channels) = (Vec::new(), Vec::new());
+    let (mut streams, mut channels, mut plans) = (Vec::new(), Vec::new(), Vec::<DomainPlan>::new());
     let mut kinds = vec![none; place.adapters as usize];
     let machine = place.machine(plan);
     let queue_entries = machine.scheduler.vf_queue_entries;
@@ -349,9 +382,16 @@ fn spawn_tenants(
             "streaming mappings and device TLBs do not go together"
         );
         let shared = machine.topology.domain_scope == DomainScope::Adapter;
+        let of_world = vf - place.first_vf();
         if !shared || vf_of_adapter == 0 {
             domains.push(spawn_domain(world, domains.len() as u32, class));
+            let (_, context) = *domains.last().expect("just spawned");
+            let frames = memory.frames.next();
+            let plan = DomainPlan { context, class, vfs: of_world..of_world, frames: frames..frames, buffers: Vec::new() };
+            plans.push(plan);
         }
+        let of_domain = plans.last_mut().expect("just pushed");
+        of_domain.vfs.end = of_world + 1;
         let (domain, mut context) = *domains.last().expect("just spawned");
         if plan.sabotage == Some(Sabotage::WrongDomainTag) && domains.len() == 2 {
             context.domain = domains[0].1.domain;
@@ -372,6 +412,9 @@ fn spawn_tenants(
             let seed =
                 mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(vf)) ^ number as u64);
             map_buffer(world, domain, buffer, part, seed, memory, vf);
+            if machine.switches.are_on() {
+                of_domain.buffers.push((buffer.clone(), part, seed, vf));
+            }
             if machine.memory.llc.bytes > 0 {
                 let mut llc = world.query::<&mut LastLevelCache>();
                 let mut llc = llc.single_mut(world).expect("one IOMMU");
@@ -379,6 +422,7 @@ fn spawn_tenants(
                 llc.warm(context.domain, Iova(buffer.iova.0 + part), bytes);
             }
         }
+        of_domain.frames.end = memory.frames.next();
         let feedback = source.feedback();
         let kinds = &mut kinds[(adapter - place.first_adapter) as usize];
         kinds.any_feeds_back |= feedback.is_some();
@@ -404,7 +448,7 @@ fn spawn_tenants(
                 packet_dmas,
                 ..VfQueue::new(queue_entries, machine.scheduler.vf_outstanding, feedback.is_some())
             },
-            (VfBooks::default(), VfIncidents::default()),
+            (VfBooks::default(), VfIncidents::default(), SilenceBooks::default()),
             PostedWrites::default(),
         ));
         streams.push(streaming.map(|mut streaming| {
@@ -413,7 +457,7 @@ fn spawn_tenants(
             Stream::new(streaming, context.table, seed)
         }));
     }
-    Tenants { kinds, streams, channels }
+    Tenants { kinds, streams, channels, domains: plans }
 }
 
 /// The channel of the VM of a VF, by its index within the host.
@@ -467,17 +511,19 @@ fn spawn_escapes(
     world.insert_resource(EscapeBatch::default());
 }
 
-/// Sets up the control plane, if any VF has streaming mappings, and maps the first buffers.
-fn start_streams(
+/// Sets up the control plane, if any VF has streaming mappings or domains are switched, and maps the first buffers.
+fn start_control(
     world: &mut World,
     plan: &RunPlan,
     place: &Place,
     streams: Vec<Option<Stream>>,
     memory: &mut HostMemory,
 ) {
-    if streams.iter().all(Option::is_none) {
+    let switches = place.machine(plan).switches.are_on();
+    if streams.iter().all(Option::is_none) && !switches {
         return;
     }
+    assert!(!switches || streams.iter().all(Option::is_none), "streaming mappings and switches do not go together");
     let spec = &place.machine(plan).iommu;
     let translates = spec.mode == IommuMode::Translate;
     let domains = world.query::<&Domain>().iter(world).map(|domain| domain.id).collect();
@@ -493,6 +539,40 @@ fn start_streams(
     let (mut plane, mut arrivals) = iommus.single_mut(world).expect("one IOMMU");
     plane.0 = Some(Box::new(control));
     arrivals.stepwise = true;
+}
+
+/// Gives every domain a second one that takes its place at the next switch, with frames of its own behind the same
+/// addresses, if domains are switched.
+fn start_switches(
+    world: &mut World,
+    plan: &RunPlan,
+    place: &Place,
+    domains: &[DomainPlan],
+    memory: &mut HostMemory,
+) {
+    let machine = place.machine(plan);
+    if !machine.switches.are_on() {
+        return;
+    }
+    let ids = world.query::<&DidAllocator>().single(world).expect("one IOMMU").clone();
+    let mut switches = DomainSwitches::new(&machine.silence, place.vfs(), ids);
+    for domain in domains {
+        let table = world.query::<&PageTable>().iter(world).len() as u32;
+        // Its ID is given to it when it is attached.
+        let second = world.spawn((Domain { id: DomainId(0) }, PageTable::new())).id();
+        let first = memory.frames.next();
+        for (buffer, part, seed, vm) in &domain.buffers {
+            map_buffer(world, second, buffer, *part, *seed, memory, *vm);
+        }
+        let frames = [domain.frames.clone(), first..memory.frames.next()];
+        let name = (domain.context.domain, domain.class);
+        switches.add(domain.vfs.clone(), name, [domain.context.table, table], frames);
+    }
+    let contexts: Vec<_> = world.query::<&ContextEntry>().iter(world).map(|entry| entry.0).collect();
+    contexts.into_iter().zip(0..).for_each(|(context, vf)| switches.start_with(vf, context));
+    let mut planes = world.query::<&mut ControlPlane>();
+    let mut plane = planes.single_mut(world).expect("one IOMMU");
+    plane.get().expect("it was set up").switches = Some(switches);
 }
 
 /// A domain without mappings, for tenants of a class.

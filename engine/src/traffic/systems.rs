@@ -103,8 +103,9 @@ pub fn reuse_rows(
         }
     }
     for mut queue in &mut vfs {
-        let VfQueue { stalled, held, .. } = &mut *queue;
-        stalled.iter_mut().chain(held.iter_mut().map(|held| &mut held.row)).for_each(renumber);
+        let VfQueue { stalled, held, aside, .. } = &mut *queue;
+        let waiting = held.iter_mut().chain(aside).map(|waiting| &mut waiting.row);
+        stalled.iter_mut().chain(waiting).for_each(renumber);
     }
     log.rows.iter_mut().for_each(renumber);
 }

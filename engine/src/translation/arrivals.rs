@@ -7,6 +7,7 @@ use crate::gate::{Arrival, Candidates, Uplink};
 use crate::invalidation::ControlPlane;
 use crate::memory::{Downlink, MemoryTimes};
 use crate::merge::merge;
+use crate::silence::Silence;
 use crate::topology::{ADAPTERS_MAX, columns_mut};
 use crate::units::Picoseconds;
 
@@ -24,11 +25,11 @@ fn earliest_unknown(
 /// Takes from the links every arrival whose place in the order is known.
 pub fn order_arrivals(
     iommu: Single<(&mut Arrivals, &MemoryTimes, &ControlPlane)>,
-    mut adapters: Query<(&Candidates, &Downlink, &mut Uplink)>,
+    mut adapters: Query<(&Candidates, &Downlink, &mut Uplink, &Silence)>,
 ) {
     let (mut arrivals, memory, control) = iommu.into_inner();
     let arrivals = &mut *arrivals;
-    let (candidates, downlinks, mut uplinks) = columns_mut!(adapters);
+    let (candidates, downlinks, mut uplinks, silences) = columns_mut!(adapters);
     let uplinks = uplinks.bypass_change_detection();
     let mut behind = [Picoseconds::MAX; ADAPTERS_MAX];
     for (adapter, uplink) in uplinks.iter().enumerate() {
@@ -53,6 +54,8 @@ pub fn order_arrivals(
         let limit = control.0.as_ref().map_or(Picoseconds::MAX, |control| {
             earliest_unmap_by_a_read(uplinks, downlinks, memory).saturating_add(control.least_reaction())
         });
+        let switches = silences.iter().filter_map(|silence| silence.0.as_deref());
+        let limit = switches.map(|switching| switching.controls_from).fold(limit, Picoseconds::min);
         // A control event comes before an arrival at that very time.
         let known = arrivals.ordered.partition_point(|arrived| arrived.time < limit);
         arrivals.ordered.truncate(known);

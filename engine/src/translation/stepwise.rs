@@ -66,6 +66,14 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
         }
     }
 
+    /// The context entry that a look-up of a VF uses.
+    pub fn context_of(&mut self, vf: u32) -> Option<Context> {
+        match self.control.as_deref_mut().and_then(|control| control.switches.as_mut()) {
+            Some(switches) => switches.use_context(vf),
+            None => self.pass.contexts[vf as usize].0,
+        }
+    }
+
     /// The look-ups at `now` of a DMA of a VF, from where they were stalled.
     pub fn translate(
         &mut self,
@@ -77,6 +85,7 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
         let from = match self.stalled.0.take() {
             Some(stalled) => {
                 self.pass.pieces = stalled.pieces;
+                self.served = stalled.served;
                 stalled.at
             }
             None => {
@@ -105,7 +114,9 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
                 Step::Done
             }
             Err(Ended::Stalled(at, until)) => {
-                self.stalled.0 = Some(Stalled { at, pieces: core::mem::take(&mut self.pass.pieces) });
+                let pieces = core::mem::take(&mut self.pass.pieces);
+                let served = core::mem::take(&mut self.served);
+                self.stalled.0 = Some(Stalled { at, pieces, served });
                 Step::Stalled(until)
             }
         }
@@ -127,7 +138,11 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
         demand: &Demand,
         translation: &mut Translation,
     ) -> Result<(), Ended> {
-        let context = demand.context.ok_or(Ended::Fault(Fault::NoContext))?;
+        let Some(context) = demand.context else {
+            translation.address = from.0;
+            translation.known_at = translation.known_at.max(now + self.pass.hit);
+            return Err(Ended::Fault(Fault::NoContext));
+        };
         let last = demand.last().map_err(Ended::Fault)?;
         let mut at = from;
         loop {
@@ -218,4 +233,6 @@ pub struct Stalled {
     pub at: Iova,
     /// The pieces before it.
     pub pieces: Vec<Segment>,
+    /// The leaves that served them.
+    pub served: Vec<Served>,
 }

@@ -393,8 +393,6 @@ fn run_stepwise<P: Replacement, W: Walks, O: Observe>(
         let row = arrived.row as usize;
         let intent = &columns.intents[row];
         let Intent { iova, transfer: Transfer { length_bytes, op }, vf, .. } = *intent;
-        let context = pass.pass.contexts[vf as usize].0;
-        let demand = Demand { context, iova, length_bytes: u64::from(length_bytes), op };
         clock = clock.max(arrived.time);
         let translation = &mut columns.translations[row];
         loop {
@@ -402,6 +400,8 @@ fn run_stepwise<P: Replacement, W: Walks, O: Observe>(
                 break 'arrivals;
             }
             pass.advance(clock);
+            let context = pass.context_of(vf);
+            let demand = Demand { context, iova, length_bytes: u64::from(length_bytes), op };
             match pass.translate(clock, vf, &demand, translation) {
                 Step::Done => break,
                 Step::Stalled(until) => clock = until,
@@ -447,12 +447,17 @@ fn note_for_control<P, W, O>(
     if !blocked {
         control.note_access(over);
     }
+    let audited = audit.judges(sequence.0);
+    let access = Access { vf, served: &pass.served, intended, until: over, audited };
     if !streams {
+        if let Some(fault) = translation.fault {
+            control.note_switch_fault(fault, &access);
+        } else {
+            translation.stale = control.judge_switched(translation.looked_up_at, access);
+        }
         return false;
     }
     if !pass.served.is_empty() && !blocked {
-        let audited = audit.judges(sequence.0);
-        let access = Access { vf, served: &pass.served, intended, until: over, audited };
         translation.stale = control.judge(access);
     }
     if op == Op::Write {

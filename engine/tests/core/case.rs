@@ -12,6 +12,9 @@ use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire, WriteOrder};
 use portcullis_engine::memory::{LlcSpec, MemorySpec};
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec, ReportSpec};
 use portcullis_engine::request::Op;
+use portcullis_engine::silence::{
+    ListedSwitch, PhaseDurations, ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchSchedule, SwitchesSpec,
+};
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
     ClassShare, FaultQueueSpec, FullWord, IommuMode, IommuSpec, IotlbIndex, IotlbSharing, IotlbSpec,
@@ -94,6 +97,26 @@ impl Case {
         }
         if self.machine.parts(&names, &self.classes).is_err() {
             self.machine.iommu.walkers.sharing = WalkerSharing::Shared;
+        }
+    }
+
+    /// What does not go with switches of domains.
+    fn leave_out_what_does_not_go_with_switches(&mut self) {
+        self.machine.iommu.mode = IommuMode::Translate;
+        self.machine.device.tlb = DeviceTlbSpec::default();
+        self.machine.device.slot_ns = 0.0;
+        self.machine.memory.llc.bytes = 0;
+        self.machine.iommu.iotlb.sharing = IotlbSharing::Shared;
+        self.machine.iommu.walkers.sharing = WalkerSharing::Shared;
+        self.attribution = false;
+        self.streams.fill(None);
+        let topology = &self.machine.topology;
+        if topology.domain_scope == DomainScope::Adapter {
+            self.machine.silence.scope = SilenceScope::Adapter;
+        }
+        for listed in &mut self.machine.switches.list {
+            listed.adapter %= topology.adapters_per_host;
+            listed.vf %= topology.vfs_per_adapter;
         }
     }
 
@@ -287,6 +310,74 @@ fn device_tlb() -> impl Strategy<Value = DeviceTlbSpec> {
     prop_oneof![2 => Just(DeviceTlbSpec::default()), 1 => some]
 }
 
+/// How a switch goes, on the grid.
+fn silence() -> impl Strategy<Value = SilenceSpec> {
+    let mode = prop_oneof![
+        6 => Just(SwitchMode::Silence),
+        2 => Just(SwitchMode::AtomicReplace),
+        2 => Just(SwitchMode::Unsafe),
+    ];
+    use ProtocolStep::{Begin, Drain, InvalidateContext, InvalidateIotlb, Suspend};
+    let skip = prop::sample::select(vec![
+        vec![],
+        vec![Drain],
+        vec![Begin],
+        vec![Drain, Begin],
+        vec![Suspend, Drain, Begin],
+        vec![InvalidateContext],
+        vec![InvalidateIotlb],
+        vec![InvalidateContext, InvalidateIotlb],
+        vec![Drain, Begin, InvalidateIotlb],
+    ]);
+    let phase = || prop_oneof![2 => Just(0.0), 2 => grid_ns(0..4), 1 => grid_ns(0..60)];
+    let phases = (phase(), phase(), phase(), phase(), phase(), phase(), phase());
+    (mode, any::<bool>(), skip, any::<bool>(), prop::bool::weighted(0.2), phases).prop_map(
+        |(mode, alone, skip, did_reuse, drawn, (suspend, begin, quiesce, detach, attach, end, resume))| {
+            let us = |ns: f64| ns / 1e3;
+            SilenceSpec {
+                mode,
+                scope: if alone { SilenceScope::Vf } else { SilenceScope::Adapter },
+                skip: if mode == SwitchMode::Unsafe { skip } else { Vec::new() },
+                did_reuse,
+                durations: if drawn { PhaseDurations::Exponential } else { PhaseDurations::Constant },
+                suspend_us: us(suspend),
+                begin_us: us(begin),
+                quiesce_us: us(quiesce),
+                detach_us: us(detach),
+                attach_us: us(attach),
+                end_us: us(end),
+                resume_us: us(resume),
+            }
+        },
+    )
+}
+
+/// When switches are due: never mostly, or in the midst of things.
+fn switches() -> impl Strategy<Value = SwitchesSpec> {
+    let listed = (0u64..12, 0u32..3, 0u32..3);
+    let list = prop::collection::vec(listed, 1..8).prop_map(|steps| {
+        let mut at = 0;
+        let listed = |(gap, adapter, vf): (u64, u32, u32)| {
+            at += gap * gap;
+            ListedSwitch { at_us: (at * GRID_NS) as f64 / 1e3, host: 0, adapter, vf }
+        };
+        SwitchesSpec {
+            schedule: SwitchSchedule::List,
+            list: steps.into_iter().map(listed).collect(),
+            ..SwitchesSpec::default()
+        }
+    });
+    let rest = (grid_ns(8..40), 1u32..3);
+    let every = (grid_ns(1..120), any::<bool>()).prop_map(|(ns, poisson)| SwitchesSpec {
+        schedule: if poisson { SwitchSchedule::Poisson } else { SwitchSchedule::Periodic },
+        every_us: ns / 1e3,
+        ..SwitchesSpec::default()
+    });
+    let some = prop_oneof![3 => list, 2 => every];
+    let some = (some, rest).prop_map(|(some, (gap, waiting))| SwitchesSpec { gap_us: gap / 1e3, waiting, ..some });
+    prop_oneof![4 => Just(SwitchesSpec::default()), 5 => some]
+}
+
 fn machine() -> impl Strategy<Value = MachineSpec> {
     let topology =
         (1u32..4, 1u32..4, 1u32..4, any::<bool>()).prop_map(|(adapters, iommus, vfs, shared)| TopologySpec {
@@ -348,8 +439,10 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             llc,
         },
     );
-    (topology, scheduler, link, device, iommu(), memory).prop_map(
-        |(topology, scheduler, link, device, iommu, memory)| MachineSpec {
+    (topology, scheduler, link, device, iommu(), memory, silence(), switches()).prop_map(
+        |(topology, scheduler, link, device, iommu, memory, silence, switches)| MachineSpec {
+            silence,
+            switches,
             topology,
             scheduler,
             link,
@@ -527,6 +620,9 @@ pub fn case() -> impl Strategy<Value = Case> {
                 iommu: 0,
                 first_vf: 0,
             };
+            if case.machine.switches.are_on() {
+                case.leave_out_what_does_not_go_with_switches();
+            }
             case.share_freely_what_cannot_be_divided();
             if case.machine.device.tlb.is_on() {
                 case.leave_out_what_does_not_go_with_device_tlbs();

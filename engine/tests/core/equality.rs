@@ -88,7 +88,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     let first =
         differing.filter(|(_, _, there, here)| there != here).min_by_key(|(_, _, there, _)| there.issued);
     if let Some((vf, number, there, here)) = first {
-        return Some(format!("VF {vf}, request {number}: reference {there:?}, engine {here:?}"));
+        return Some(format!("VF {vf}, request {number}: {}", differing_lines(&there, &here)));
     }
     let summary = &outcome.summary;
     let stale_counted = counted().filter(|fate| fate.stale).count() as u64;
@@ -144,10 +144,16 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         invalidation_wait_ps: (summary.invalidation_wait_mean_ns * 1e3 * summary.invalidations as f64).round()
             as u64,
         evicted: evicted(case, outcome),
+        switches: summary.switches,
+        switch_ps: (summary.switch_mean_ns * summary.switches as f64 * 1e3).round() as u64,
+        switch_faults: summary.switch_faults,
+        switches_refused: summary.switches_refused,
+        held: summary.dma_held,
+        held_ps: (summary.held_mean_ns * summary.dma_held as f64 * 1e3).round() as u64,
         commands: Vec::new(),
     };
     if counters != *expected_counters {
-        return Some(format!("reference {expected_counters:?}, engine {counters:?}"));
+        return Some(differing_lines(expected_counters, &counters));
     }
     let left_out = (all().count() - counted().count()) as u64;
     if (summary.dma_total, summary.dma_warmup) != (counted().count() as u64, left_out) {
@@ -163,6 +169,14 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         return Some("misses joined differ".to_owned());
     }
     difference_of_causes(case, outcome, expected_fates)
+}
+
+/// The lines in which two things differ.
+fn differing_lines(reference: &impl core::fmt::Debug, engine: &impl core::fmt::Debug) -> String {
+    let (reference, engine) = (format!("{reference:#?}"), format!("{engine:#?}"));
+    let differing = reference.lines().zip(engine.lines()).filter(|(there, here)| there != here);
+    let told = differing.map(|(there, here)| format!("reference {}, engine {}", there.trim(), here.trim()));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// Evictions by class, as the engine tells.

@@ -22,6 +22,11 @@ use crate::case::{Case, Intent, STREAM_BASE};
 use crate::causes::{Answer, Blocked, Book, COLD, Evictions, INVALIDATION, Missed, Note, Split};
 use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 
+#[path = "reference/switches.rs"]
+mod switches;
+use switches::{Invalidated, Switches};
+
+
 /// The rules of the model that can be broken one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
@@ -120,10 +125,17 @@ pub enum Rule {
     TheFullCacheHearsHits,
     DroppedIsNotEvicted,
     WhoStartsTheWalkEvicts,
+    SuspendedSchedulersIssueNothing,
+    DrainsWaitForReads,
+    QuiescingWaitsForWrites,
+    DomainIdsAreReused,
+    ContextsAreInvalidated,
+    SwitchedDomainsAreInvalidated,
+    WaitingSwitchesAreBounded,
 }
 
 impl Rule {
-    pub const ALL: [Self; 95] = [
+    pub const ALL: [Self; 102] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -219,6 +231,13 @@ impl Rule {
         Self::TheFullCacheHearsHits,
         Self::DroppedIsNotEvicted,
         Self::WhoStartsTheWalkEvicts,
+        Self::SuspendedSchedulersIssueNothing,
+        Self::DrainsWaitForReads,
+        Self::QuiescingWaitsForWrites,
+        Self::DomainIdsAreReused,
+        Self::ContextsAreInvalidated,
+        Self::SwitchedDomainsAreInvalidated,
+        Self::WaitingSwitchesAreBounded,
     ];
 }
 
@@ -277,6 +296,14 @@ pub struct Counters {
     pub stall_ps: u64,
     /// By the class that evicts and the class that is evicted; zeros where nobody asks.
     pub evicted: Evictions,
+    /// Switches of domains, how long they took, and the DMAs that met one.
+    pub switches: u64,
+    pub switch_ps: u64,
+    pub switch_faults: u64,
+    pub switches_refused: u64,
+    /// Requests that a pause held back, and for how long.
+    pub held: u64,
+    pub held_ps: u64,
 }
 
 impl Counters {
@@ -313,16 +340,29 @@ impl Counters {
         self.commands.extend_from_slice(&other.commands);
         self.invalidation_wait_ps += other.invalidation_wait_ps;
         self.overrun += other.overrun;
+        self.switches += other.switches;
+        self.switch_ps += other.switch_ps;
+        self.switch_faults += other.switch_faults;
+        self.switches_refused += other.switches_refused;
+        self.held += other.held;
+        self.held_ps += other.held_ps;
     }
 }
 
 /// A request, by VF and number.
-type Id = (usize, usize);
+pub type Id = (usize, usize);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Completion { adapter: usize, id: Id },
     Left { adapter: usize, id: Id },
+    LeftDevice { id: Id },
+    WriteOver { id: Id },
+    SwitchResume { adapter: usize, unit: usize },
+    SwitchNext { adapter: usize, unit: usize },
+    SwitchDue { adapter: usize },
+    Suspended { adapter: usize, unit: usize },
+    Quiesced { adapter: usize, unit: usize },
     Credit { adapter: usize, lookup: usize },
     Issue { vf: usize, origin: u64 },
     Send { adapter: usize },
@@ -335,6 +375,8 @@ enum Event {
     FlushTimer { table: usize },
     Unmap { id: Id },
     Return { id: Id },
+    Detach { vf: usize },
+    Attach { vf: usize },
     Resume,
     Arrival { adapter: usize, number: usize, id: Id },
     Ready { lookup: usize, id: Id },
@@ -446,6 +488,8 @@ struct Command {
     drops: Granularity,
     flushes: Vec<Unmapped>,
     waiter: Option<Unmapped>,
+    /// The VF whose domain is switched, what is invalidated of it, and whether it is the last of that.
+    switch: Option<(usize, Invalidated, bool)>,
     /// Accesses that must end before it is complete; nothing before it was carried out.
     accesses: Option<BTreeSet<Id>>,
 }
@@ -528,6 +572,7 @@ pub struct Reference<'a> {
     last_write: Vec<u64>,
     notes: BTreeMap<Id, Note>,
     book: Book,
+    switches: Switches,
     pub counters: Counters,
 }
 
@@ -707,10 +752,12 @@ impl<'a> Reference<'a> {
             last_write: vec![0; vfs],
             notes: BTreeMap::new(),
             book: Book::new(&machine.iommu.iotlb, iommu_seed),
+            switches: Switches::default(),
             counters: Counters::default(),
         };
         reference.book.hears_hits = reference.holds(Rule::TheFullCacheHearsHits);
         reference.book.knows_invalidations = reference.holds(Rule::DroppedIsNotEvicted);
+        reference.switches = Switches::new(case, &reference.domains);
         reference.write_buffers();
         reference
     }
@@ -834,35 +881,45 @@ impl<'a> Reference<'a> {
                 if self.translations[id.0][id.1].goes_up == GoesUp::ToAsk
                     && !self.holds(Rule::AnswersComeBeforeLookUps) =>
             {
-                3
+                5
             }
-            Event::Completion { .. } | Event::Left { .. } | Event::Credit { .. } => 0,
+            Event::Completion { .. }
+            | Event::Left { .. }
+            | Event::LeftDevice { .. }
+            | Event::WriteOver { .. }
+            | Event::Suspended { .. }
+            | Event::Quiesced { .. }
+            | Event::Credit { .. } => 0,
+            Event::SwitchResume { .. } | Event::SwitchNext { .. } => 1,
+            Event::SwitchDue { .. } => 2,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
-                    1
-                } else {
                     3
+                } else {
+                    5
                 }
             }
-            Event::Send { .. } => 2,
+            Event::Send { .. } => 4,
             Event::Dispatched { .. } | Event::Read { .. } | Event::WalkEnd { .. } => {
-                if self.holds(Rule::WalkEndsBeforeLookups) { 4 } else { 8 }
+                if self.holds(Rule::WalkEndsBeforeLookups) { 6 } else { 10 }
             }
-            Event::AccessEnd { .. } => 3,
+            Event::AccessEnd { .. } => 5,
             Event::CommandComplete { .. }
             | Event::Invalidate { .. }
             | Event::FlushTimer { .. }
             | Event::Unmap { .. }
-            | Event::Return { .. } => {
+            | Event::Return { .. }
+            | Event::Detach { .. }
+            | Event::Attach { .. } => {
                 if self.holds(Rule::UnmapsComeBeforeLookups) {
-                    5
+                    7
                 } else {
-                    8
+                    10
                 }
             }
-            Event::Resume => 6,
-            Event::Arrival { .. } => 7,
-            Event::Ready { .. } | Event::DownlinkFree { .. } | Event::FaultKnown { .. } => 9,
+            Event::Resume => 8,
+            Event::Arrival { .. } => 9,
+            Event::Ready { .. } | Event::DownlinkFree { .. } | Event::FaultKnown { .. } => 11,
         };
         self.events.insert((time, class, event), ());
     }
@@ -880,6 +937,9 @@ impl<'a> Reference<'a> {
                 self.at(intent.intended_ps, Event::Issue { vf, origin });
             }
         }
+        for adapter in 0..self.switches.adapters.len() {
+            self.expect_switch(adapter);
+        }
         let mut before = None;
         while let Some(((time, _, event), ())) = self.events.pop_first() {
             assert!(time >= self.now, "time went back");
@@ -893,6 +953,11 @@ impl<'a> Reference<'a> {
             self.counters.evictions = self.iotlb.evictions - evictions;
             self.counters.invalidated = self.iotlb.invalidated - invalidated;
         }
+        self.counters.switches = self.switches.switches;
+        self.counters.switch_ps = self.switches.pause_ps;
+        self.counters.switch_faults = self.switches.faults;
+        self.counters.switches_refused = self.switches.refused;
+        (self.counters.held, self.counters.held_ps) = (self.switches.held, self.switches.held_ps);
         if self.case.miss_causes {
             self.counters.evicted = self.book.evictions;
         }
@@ -911,6 +976,7 @@ impl<'a> Reference<'a> {
         match event {
             Event::Completion { adapter, id } => {
                 self.note(id).back = self.now;
+                self.note_over(id);
                 let answer = self.translations[id.0][id.1].goes_up == GoesUp::ToAsk;
                 if !answer || self.holds(Rule::TranslationRequestsHoldTags) {
                     self.adapters[adapter].tags += 1;
@@ -921,7 +987,16 @@ impl<'a> Reference<'a> {
                     self.done(adapter, id);
                 }
             }
+            Event::LeftDevice { id } => self.note_left(id),
             Event::Left { adapter, id } => self.done(adapter, id),
+            Event::WriteOver { id } => self.note_over(id),
+            Event::SwitchDue { adapter } => self.switch_due(adapter),
+            Event::SwitchNext { adapter, unit } => self.switch_next(adapter, unit),
+            Event::Suspended { adapter, unit } => self.suspended(adapter, unit),
+            Event::Quiesced { adapter, unit } => self.quiesced(adapter, unit),
+            Event::SwitchResume { adapter, unit } => self.switch_over(adapter, unit),
+            Event::Detach { vf } => self.detach(vf),
+            Event::Attach { vf } => self.attach(vf),
             Event::Credit { adapter, .. } => {
                 self.adapters[adapter].credits += 1;
                 self.at(self.now, Event::Send { adapter });
@@ -991,6 +1066,9 @@ impl<'a> Reference<'a> {
         if self.holds(Rule::VfSlotsHold) {
             self.note(id).eligible = self.now;
         }
+        if self.switches.sets_aside(adapter, id) {
+            return;
+        }
         self.adapters[adapter].eligible.insert((self.now, vacated, id));
         self.at(self.now, Event::Send { adapter });
     }
@@ -1043,6 +1121,9 @@ impl<'a> Reference<'a> {
             return self.send_through_tlb(adapter);
         }
         let Some(&(_, _, id)) = self.adapters[adapter].eligible.first() else { return };
+        if self.switches.is_paused(adapter) {
+            return;
+        }
         let Intent { op, length_bytes, .. } = self.intent(id);
         let limited = self.holds(Rule::RateLimitsSpaceStarts);
         let credits_hold = self.holds(Rule::CreditsBoundTheLink);
@@ -1086,6 +1167,7 @@ impl<'a> Reference<'a> {
         let free = state.link_free;
         self.counters.uplink_busy_ps += self.counted_time(self.now, free);
         self.fates[id.0][id.1].issued = self.now;
+        self.note_sent(adapter, id);
         self.queued[id.0] -= 1;
         if let Some(released) = self.stalled[id.0].pop_front() {
             self.enter(released, true);
@@ -1393,8 +1475,9 @@ impl<'a> Reference<'a> {
                 self.pass_by(id, intent);
                 return true;
             }
-            if !self.case.attached[id.0] {
+            if self.context(id.0).is_none() {
                 self.fault(id, Fault::NoContext, intent.iova);
+                self.note_switch_fault(id);
                 self.looked_up(id);
                 return true;
             }
@@ -1423,8 +1506,13 @@ impl<'a> Reference<'a> {
     /// `Some(Some(next))`: the first address behind the leaf.
     fn look_up(&mut self, id: Id, at: u64, intent: Intent) -> Option<Option<u64>> {
         let hit_ps = ps(self.case.machine.iommu.iotlb.hit_ns);
-        let table = self.table_of(id.0);
-        let domain = self.domains[table].0;
+        let Some((domain, table)) = self.context(id.0) else {
+            self.fault(id, Fault::NoContext, at);
+            self.note_switch_fault(id);
+            let translation = &mut self.translations[id.0][id.1];
+            translation.known_at = translation.known_at.max(self.now + hit_ps);
+            return Some(None);
+        };
         let mapped = self.leaf_at(table, at);
         let found = mapped.map(|leaf| self.cached_part(leaf, at));
         if let Some(leaf) = self.iotlb.lookup(domain, at) {
@@ -1489,6 +1577,7 @@ impl<'a> Reference<'a> {
             None => Fault::NotMapped,
             Some(leaf) if !leaf.permissions.allow(intent.op) => Fault::NoPermission,
             Some(leaf) => {
+                self.judge(id, leaf);
                 if let Some(plan) = &self.case.streams[id.0] {
                     self.reached.insert(id, leaf.target.0 / plan.page_size.bytes() * plan.page_size.bytes());
                 }
@@ -1598,6 +1687,7 @@ impl<'a> Reference<'a> {
                 let drains = if self.holds(Rule::CommandsWaitForTheTurnOfWrites) { turn } else { known_at };
                 self.at((drains + wait).max(self.now), Event::AccessEnd { id });
             }
+            self.at(turn + wait, Event::WriteOver { id });
             if !self.holds(Rule::WritesRetireAsTheyLeave) {
                 let adapter = self.adapter_of(vf);
                 self.at(turn + wait, Event::Left { adapter, id });
@@ -2126,6 +2216,7 @@ impl<'a> Reference<'a> {
                 drops,
                 flushes: Vec::new(),
                 waiter: Some(unmapped),
+                switch: None,
                 accesses: None,
             });
         }
@@ -2156,7 +2247,7 @@ impl<'a> Reference<'a> {
             self.streams[unmapped.id.0].queued = 0;
         }
         let drops = self.case.machine.iommu.invalidation.granularity.unwrap_or(Granularity::Domain);
-        self.submit(Command { table, drops, flushes, waiter, accesses: None });
+        self.submit(Command { table, drops, flushes, waiter, switch: None, accesses: None });
     }
 
     fn submit(&mut self, command: Command) {
@@ -2166,13 +2257,18 @@ impl<'a> Reference<'a> {
         self.invalidation_free = start + cost;
         self.counters.commands.push((start, start + cost));
         self.counters.invalidation_wait_ps += self.counted(start + cost) * (start - self.now);
+        self.counters.invalidations += self.counted(start + cost);
         self.commands.push(command);
         self.at(start + cost, Event::Invalidate { command: self.commands.len() - 1 });
     }
 
     fn invalidate(&mut self, number: usize) {
-        let Command { table, drops, ref flushes, ref waiter, .. } = self.commands[number];
-        let domain = self.domains[table].0;
+        let Command { table, drops, ref flushes, ref waiter, switch, .. } = self.commands[number];
+        if let Some((vf, Invalidated::Contexts, _)) = switch {
+            self.switches.invalidate_contexts(vf);
+            return self.await_accesses(number);
+        }
+        let domain = self.domain_of_command(number, table);
         let page = waiter.as_ref().filter(|_| flushes.is_empty()).map(|unmapped| unmapped.leaf);
         let covers = |there: u32, base: u64, size: u64| match drops {
             Granularity::Global => true,
@@ -2196,10 +2292,14 @@ impl<'a> Reference<'a> {
             };
             walk.cancelled |= covers(walk.domain, base, size);
         }
-        self.counters.invalidations += self.counted(self.now);
-        let deferred = self.case.machine.iommu.invalidation.mode == InvalidationMode::Deferred;
+        let deferred = self.case.machine.iommu.invalidation.mode == InvalidationMode::Deferred && switch.is_none();
         self.counters.flushes += if deferred { self.counted(self.now) } else { 0 };
         self.drop_from_walk_caches(number);
+        self.await_accesses(number);
+    }
+
+    /// A command is complete when the accesses that were translated before it are over.
+    fn await_accesses(&mut self, number: usize) {
         let waits = self.holds(Rule::CommandsWaitForAccesses);
         self.commands[number].accesses = Some(if waits { self.accesses.clone() } else { BTreeSet::new() });
         self.complete_commands();
@@ -2207,7 +2307,7 @@ impl<'a> Reference<'a> {
 
     /// A command that is not of leaves only drops what walk caches hold of what it names.
     fn drop_from_walk_caches(&mut self, number: usize) {
-        let Command { table, drops, ref waiter, .. } = self.commands[number];
+        let Command { table, drops, ref waiter, switch, .. } = self.commands[number];
         let spec = &self.case.machine.iommu.invalidation;
         let by_default = match drops {
             Granularity::Page => WalkCacheInvalidation::LeafOnly,
@@ -2217,10 +2317,10 @@ impl<'a> Reference<'a> {
             WalkCacheInvalidation::Full => self.holds(Rule::FullInvalidationsEmptyWalkCaches),
             WalkCacheInvalidation::LeafOnly => !self.holds(Rule::LeafOnlyInvalidationsSpareWalkCaches),
         };
-        if !drop {
+        if !drop && switch.is_none() {
             return;
         }
-        let domain = self.domains[table].0;
+        let domain = self.domain_of_command(number, table);
         let page = waiter.as_ref().map(|unmapped| unmapped.leaf);
         let covers = |there: u32, level: u8, entry: Iova| match drops {
             Granularity::Global => true,
@@ -2244,6 +2344,7 @@ impl<'a> Reference<'a> {
 
     fn access_end(&mut self, id: Id) {
         self.accesses.remove(&id);
+        self.switches.note_access_end(id, self.now);
         self.reached.remove(&id);
         for command in &mut self.commands[self.commands_complete..] {
             if let Some(accesses) = &mut command.accesses {
@@ -2281,6 +2382,9 @@ impl<'a> Reference<'a> {
             self.counters.unmap_wait_ps += waited;
             self.counters.unmap_wait_max_ps = self.counters.unmap_wait_max_ps.max(waited);
             self.map_next(unmapped.id);
+        }
+        if let Some((vf, _, true)) = self.commands[number].switch {
+            self.invalidated(vf);
         }
     }
 

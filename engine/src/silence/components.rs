@@ -1,0 +1,336 @@
+//! The state of an adapter whose domains are switched.
+
+use std::collections::VecDeque;
+
+use bevy_ecs::component::Component;
+
+use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
+use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
+use crate::request::Op;
+use crate::units::Picoseconds;
+
+/// The switches of an adapter, on the adapter; nothing where domains are never switched.
+#[derive(Component, Debug, Default)]
+pub struct Silence(pub Option<Box<Switching>>);
+
+impl Silence {
+    /// The switches, where there are any.
+    #[inline]
+    #[must_use]
+    pub fn get(&mut self) -> Option<&mut Switching> {
+        self.0.as_deref_mut()
+    }
+}
+
+/// What a unit of silence has under way in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Requests that left.
+    pub sent: u64,
+    /// Of these, those of which it is known when they are over: a read when its data is back, a write when it is in memory.
+    pub over: u64,
+    /// When the last of those is.
+    pub last_over: Picoseconds,
+    /// When the last request had left.
+    pub last_left: Picoseconds,
+    /// The last is over at or after this time.
+    pub over_from: Picoseconds,
+    /// How many requests of the adapter had left with the last one.
+    pub last_number: u64,
+}
+
+/// A switch that is under way or due next.
+#[derive(Clone, Copy, Debug)]
+pub struct Switch {
+    /// When it was due, which VF's, which of the adapter's.
+    pub due: Due,
+    /// When it begins: those before it are over.
+    pub from: Picoseconds,
+    /// What its phases take.
+    pub times: PhaseTimes,
+    /// When the device was drained and silent, once its domain is being switched.
+    pub silent: Option<Silent>,
+}
+
+/// How a device became silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// The last read is back.
+    pub drained_at: Picoseconds,
+    /// The last write is in memory, and the driver has silenced the device.
+    pub quiet_at: Picoseconds,
+    /// The context entry is cleared.
+    pub detached_at: Picoseconds,
+}
+
+/// What becomes silent together: an adapter, or a VF.
+#[derive(Clone, Debug, Default)]
+pub struct Unit {
+    /// Switches that are due behind the current one, in order.
+    pub due: VecDeque<Due>,
+    /// The current one.
+    pub current: Option<Switch>,
+    /// What is under way, by direction.
+    pub flows: [Flow; 2],
+    /// The last pause that is over.
+    pub pause: (Picoseconds, Picoseconds),
+    /// Pauses that are over and that requests may still not have been asked about, where VFs are silent one by one.
+    pub pauses: VecDeque<(Picoseconds, Picoseconds)>,
+    /// Its next switch does not begin before this time.
+    pub free_at: Picoseconds,
+    /// What the current switch holds back does not leave before this time.
+    pub resumes_from: Picoseconds,
+}
+
+/// A pause of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// When it began.
+    pub from: Picoseconds,
+    /// When it ends.
+    pub until: Until,
+}
+
+/// When a pause ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Then.
+    Known(Picoseconds),
+    /// Then or later.
+    NotBefore(Picoseconds),
+}
+
+/// A switch that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switched {
+    /// The VF whose domain was switched, by its index within the world.
+    pub vf: u32,
+    /// The switch.
+    pub due: Due,
+    /// When it began.
+    pub from: Picoseconds,
+    /// When the scheduler had stopped.
+    pub suspended_at: Picoseconds,
+    /// See [`Silent`].
+    pub silent: Silent,
+    /// The driver had been told.
+    pub begun_at: Picoseconds,
+    /// When the last invalidation was complete.
+    pub invalidated_at: Picoseconds,
+    /// When the new context entry was there.
+    pub attached_at: Picoseconds,
+    /// When the driver was told of the end.
+    pub ended_at: Picoseconds,
+    /// When requests could leave again.
+    pub resumed_at: Picoseconds,
+}
+
+/// What the requests of a VF lost to switches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldBooks {
+    /// Requests that could not leave for some time, since those that are silent together were.
+    pub requests: u64,
+    /// How long, summed, from the beginning of the pause or from when they were intended.
+    pub held_ps: u128,
+}
+
+/// The switches of an adapter.
+#[derive(Debug)]
+pub struct Switching {
+    /// How they go.
+    pub spec: SilenceSpec,
+    /// When they are due.
+    pub schedule: Schedule,
+    /// Those that become silent together: one, or one a VF.
+    pub units: Vec<Unit>,
+    /// Units with a current switch.
+    pub active: Vec<u32>,
+    /// The first VF, by its index within the world.
+    pub first_vf: u32,
+    /// Switches of a unit that wait at most.
+    pub waiting: u32,
+    /// Those that were refused, after the warm-up.
+    pub refused: u64,
+    /// Nothing is over after this time, once that is known.
+    pub closed_at: Option<Picoseconds>,
+    /// Least time between two switches of a unit.
+    pub gap: Picoseconds,
+    /// What each VF lost.
+    pub held: Vec<HeldBooks>,
+    /// No control event of a switch that is not known comes before this time.
+    pub controls_from: Picoseconds,
+    /// No request that a pause holds back leaves before this time.
+    pub resumes_from: Picoseconds,
+    /// When the last request was over, as far as that is known.
+    pub last_over: Picoseconds,
+    /// The last request that has left is over at or after this time.
+    pub over_from: Picoseconds,
+    /// Requests that have left of which it is not known when they are over.
+    pub open: u64,
+    /// Whether the gate holds requests back.
+    pub pauses: bool,
+    /// Whether reads are waited for.
+    pub drains: bool,
+    /// Whether posted writes are waited for.
+    pub quiesces: bool,
+    /// Counting starts.
+    pub warm_up: Picoseconds,
+}
+
+impl Switching {
+    /// Of the adapter at `place`, whose first VF has this index within the world.
+    #[must_use]
+    pub fn new(
+        spec: &SilenceSpec,
+        switches: &SwitchesSpec,
+        place: AdapterPlace,
+        first_vf: u32,
+        seed: u64,
+        warm_up: Picoseconds,
+    ) -> Self {
+        let units = if spec.scope == SilenceScope::Adapter { 1 } else { place.vfs };
+        let waits = spec.mode != SwitchMode::AtomicReplace;
+        Self {
+            schedule: Schedule::new(switches, place, seed),
+            units: vec![Unit::default(); units as usize],
+            active: Vec::new(),
+            first_vf,
+            waiting: switches.waiting,
+            refused: 0,
+            closed_at: None,
+            gap: Picoseconds::from_ns_f64(switches.gap_us * 1e3),
+            held: vec![HeldBooks::default(); place.vfs as usize],
+            controls_from: Picoseconds::ZERO,
+            resumes_from: Picoseconds::MAX,
+            last_over: Picoseconds::ZERO,
+            over_from: Picoseconds::ZERO,
+            open: 0,
+            pauses: waits && !spec.skips(ProtocolStep::Suspend),
+            drains: waits && !spec.skips(ProtocolStep::Drain),
+            quiesces: waits && !spec.skips(ProtocolStep::Begin),
+            warm_up,
+            spec: spec.clone(),
+        }
+    }
+
+    /// The unit of a VF, by its index within the world.
+    #[inline]
+    #[must_use]
+    pub fn unit_of(&self, vf: u32) -> usize {
+        if self.units.len() == 1 { 0 } else { (vf - self.first_vf) as usize }
+    }
+
+    /// Whether a VF, by its index within the world, is one of the adapter's.
+    #[must_use]
+    pub fn has(&self, vf: u32) -> bool {
+        (self.first_vf..self.first_vf + self.held.len() as u32).contains(&vf)
+    }
+
+    /// Whether all VFs are silent together.
+    #[must_use]
+    pub fn is_of_adapter(&self) -> bool {
+        self.spec.scope == SilenceScope::Adapter
+    }
+
+    /// Takes up every switch that is due at or before `time`.
+    pub fn draw_until(&mut self, time: Picoseconds) {
+        while self.schedule.peek() <= time {
+            let Some(due) = self.schedule.take() else { return };
+            let unit = if self.units.len() == 1 { 0 } else { due.vf };
+            self.units[unit as usize].due.push_back(due);
+            if self.units[unit as usize].current.is_none() {
+                self.take_next(unit);
+            }
+        }
+    }
+
+    /// The next switch of a unit without a current one becomes that, if it takes place.
+    pub fn take_next(&mut self, unit: u32) {
+        let of_unit = &mut self.units[unit as usize];
+        let Some(due) = of_unit.due.front().copied() else { return };
+        let from = due.time.max(of_unit.free_at);
+        if self.closed_at.is_some_and(|closed_at| from > closed_at) {
+            self.refuse(unit as usize, Picoseconds::MAX, self.waiting);
+            return self.units[unit as usize].due.clear();
+        }
+        of_unit.due.pop_front();
+        let times = PhaseTimes::of(&self.spec, self.schedule.seed(), due.number);
+        of_unit.resumes_from = from;
+        of_unit.current = Some(Switch { due, from, times, silent: None });
+        self.active.push(unit);
+    }
+
+    /// Refuses the switches of a unit that were due before `before` and found no room behind `room` others.
+    pub fn refuse(&mut self, unit: usize, before: Picoseconds, room: u32) {
+        let warm_up = self.warm_up;
+        let mut kept = 0;
+        let refused = &mut self.refused;
+        self.units[unit].due.retain(|due| {
+            let stays = due.time >= before || kept < room;
+            kept += u32::from(stays);
+            *refused += u64::from(!stays && due.time >= warm_up);
+            stays
+        });
+    }
+
+    /// The first pause that holds back a request of a VF which is eligible since `eligible` and would leave at `start`, or
+    /// later. Requests of a VF are asked about in the order in which they become eligible.
+    #[inline]
+    pub fn pause_before(&mut self, vf: u32, eligible: Picoseconds, start: Picoseconds) -> Option<Pause> {
+        if !self.pauses {
+            return None;
+        }
+        self.draw_until(start);
+        let unit = self.unit_of(vf);
+        let unit = &mut self.units[unit];
+        while unit.pauses.pop_front_if(|(_, until)| *until <= eligible).is_some() {}
+        if let Some(&(from, until)) = unit.pauses.front().filter(|(from, _)| *from <= start) {
+            return Some(Pause { from, until: Until::Known(until) });
+        }
+        let current = unit.current.as_ref().filter(|current| current.from <= start)?;
+        Some(Pause { from: current.from, until: Until::NotBefore(unit.resumes_from) })
+    }
+
+    /// A request has left, as number `number` of the adapter; it left the device at `left_at` and arrives at `arrives_at`.
+    pub fn note_sent(&mut self, vf: u32, op: Op, number: u64, left_at: Picoseconds, arrives_at: Picoseconds) {
+        let unit = self.unit_of(vf);
+        let flow = &mut self.units[unit].flows[op as usize];
+        self.open += 1;
+        flow.sent += 1;
+        flow.last_left = left_at;
+        flow.over_from = flow.over_from.max(arrives_at);
+        self.over_from = self.over_from.max(arrives_at);
+        flow.last_number = number;
+    }
+
+    /// What a request that was intended at `intended` and leaves at `start` lost to the last pause.
+    pub fn note_held(&mut self, vf: u32, intended: Picoseconds, start: Picoseconds) {
+        let (from, until) = self.units[self.unit_of(vf)].pause;
+        if intended >= until || start < until || intended < self.warm_up {
+            return;
+        }
+        let books = &mut self.held[(vf - self.first_vf) as usize];
+        books.requests += 1;
+        books.held_ps += u128::from((until - from.max(intended)).0);
+    }
+
+    /// A request was looked up, and is over at `over_from` or later.
+    pub fn note_looked_up(&mut self, vf: u32, op: Op, over_from: Picoseconds) {
+        let unit = self.unit_of(vf);
+        let flow = &mut self.units[unit].flows[op as usize];
+        flow.over_from = flow.over_from.max(over_from);
+        self.over_from = self.over_from.max(over_from);
+    }
+
+    /// It is known that a request is over at `time`.
+    pub fn note_over(&mut self, vf: u32, op: Op, time: Picoseconds) {
+        let unit = self.unit_of(vf);
+        let flow = &mut self.units[unit].flows[op as usize];
+        self.open -= 1;
+        self.last_over = self.last_over.max(time);
+        flow.over += 1;
+        flow.last_over = flow.last_over.max(time);
+        flow.over_from = flow.over_from.max(time);
+        self.over_from = self.over_from.max(time);
+    }
+}

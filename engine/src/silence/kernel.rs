@@ -1,0 +1,185 @@
+//! How far the switches of an adapter are known.
+
+use super::components::{Flow, Silent, Switch, Switched, Switching, Unit};
+use super::operations::Attached;
+use super::spec::{ProtocolStep, SwitchMode, TimedPhase};
+use crate::invalidation::Control;
+use crate::request::Op;
+use crate::units::Picoseconds;
+
+/// What is known of an adapter's link when its requests have been issued.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkState {
+    /// Nothing leaves before this time that has not left.
+    pub frontier: Picoseconds,
+    /// Requests that have left and have been looked up.
+    pub looked_up: u64,
+    /// Nothing else is looked up before this time.
+    pub looked_up_from: Picoseconds,
+}
+
+impl Flow {
+    /// Whether it is known when everything that has left is over.
+    fn is_known(&self) -> bool {
+        self.over == self.sent
+    }
+
+    /// What has left is over at or after this time.
+    fn over_from(&self, link: &LinkState) -> Picoseconds {
+        let in_flight = self.sent > 0 && self.last_number > link.looked_up;
+        self.over_from.max(if in_flight { link.looked_up_from } else { Picoseconds::ZERO })
+    }
+}
+
+/// What a unit waits for, or when it is surely silent at the earliest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quiet {
+    Known { drained_at: Picoseconds, quiet_at: Picoseconds },
+    NotBefore(Picoseconds),
+}
+
+impl Switching {
+    /// When a unit is silent for `switch`, as far as that is known.
+    fn quiet(&self, unit: &Unit, switch: &Switch, link: &LinkState) -> Quiet {
+        if self.spec.mode == SwitchMode::AtomicReplace {
+            return Quiet::Known { drained_at: switch.from, quiet_at: switch.from };
+        }
+        let [reads, writes] = [&unit.flows[Op::Read as usize], &unit.flows[Op::Write as usize]];
+        let suspended_at = switch.from + switch.times.of_phase(TimedPhase::Suspend);
+        let to_begin = switch.times.of_phase(TimedPhase::Begin) + switch.times.of_phase(TimedPhase::Quiesce);
+        let (mut drained_at, mut known) = (suspended_at, true);
+        let closed = link.frontier >= switch.from;
+        if self.drains {
+            known &= closed && reads.is_known();
+            drained_at = drained_at.max(reads.over_from(link)).max(writes.last_left);
+        }
+        let mut quiet_at = drained_at;
+        if self.quiesces {
+            known &= closed && writes.is_known();
+            quiet_at = (drained_at + to_begin).max(writes.over_from(link));
+        }
+        if known { Quiet::Known { drained_at, quiet_at } } else { Quiet::NotBefore(quiet_at) }
+    }
+
+    /// Goes on with every current switch that takes place, where a request of the IOMMU is over at `evidence` or later. Whether
+    /// more is known than before.
+    pub fn advance(&mut self, evidence: Picoseconds, link: &LinkState, control: &mut Control) -> bool {
+        let before = (self.controls_from, self.resumes_from);
+        self.draw_until(evidence);
+        // What is not drawn yet changes nothing at its very instant.
+        self.controls_from = self.schedule.peek().saturating_add(Picoseconds(1));
+        let mut resumes_from = Picoseconds::MAX;
+        for at in 0..self.active.len() {
+            let number = self.active[at] as usize;
+            let (from, of_unit) = self.advance_unit(number, evidence, link, control);
+            self.units[number].resumes_from = of_unit;
+            self.controls_from = self.controls_from.min(from);
+            resumes_from = resumes_from.min(of_unit);
+        }
+        self.resumes_from = if self.pauses { resumes_from } else { Picoseconds::MAX };
+        (self.controls_from, self.resumes_from) != before
+    }
+
+    /// The same for one unit: no control event of its switches comes before the first time, and nothing resumes before the
+    /// second.
+    fn advance_unit(
+        &mut self,
+        number: usize,
+        evidence: Picoseconds,
+        link: &LinkState,
+        control: &mut Control,
+    ) -> (Picoseconds, Picoseconds) {
+        let unit = &self.units[number];
+        let mut switch = unit.current.expect("an active unit has a switch");
+        let phase = |phase| switch.times.of_phase(phase);
+        let is_atomic = self.spec.mode == SwitchMode::AtomicReplace;
+        let behind = if is_atomic { self.gap } else { phase(TimedPhase::End) + phase(TimedPhase::Resume) };
+        let vf = self.first_vf + switch.due.vf;
+        if switch.silent.is_none() {
+            let detach = phase(TimedPhase::Detach);
+            match self.quiet(unit, &switch, link) {
+                Quiet::Known { drained_at, quiet_at } if switch.from <= evidence => {
+                    let detached_at = quiet_at + detach;
+                    switch.silent = Some(Silent { drained_at, quiet_at, detached_at });
+                    control.switch(vf, detached_at, phase(TimedPhase::Attach));
+                    self.units[number].current = Some(switch);
+                }
+                Quiet::Known { quiet_at, .. } | Quiet::NotBefore(quiet_at) => {
+                    let detached_from = quiet_at + detach;
+                    return (detached_from, detached_from + behind);
+                }
+            }
+        }
+        let switches = control.switches.as_mut().expect("domains are switched");
+        let resumes_from = switches.operation(vf).not_before + behind;
+        // The next switch of the unit comes behind this one.
+        (resumes_from.saturating_add(Picoseconds(1)), resumes_from)
+    }
+
+    /// A domain is attached: the unit's switch is over.
+    pub fn finish(&mut self, attached: &Attached) -> Switched {
+        let number = self.unit_of(attached.vf);
+        let unit = &mut self.units[number];
+        let switch = unit.current.take().expect("a switch is under way");
+        let silent = switch.silent.expect("its domain is attached");
+        let phase = |phase| switch.times.of_phase(phase);
+        let waits = self.spec.mode != SwitchMode::AtomicReplace;
+        let after = |time: Picoseconds, of: TimedPhase| if waits { time + phase(of) } else { time };
+        let ended_at = after(attached.attached_at, TimedPhase::End);
+        let resumed_at = after(ended_at, TimedPhase::Resume);
+        let begun_at = if self.quiesces { after(silent.drained_at, TimedPhase::Begin) } else { silent.drained_at };
+        let switched = Switched {
+            vf: attached.vf,
+            due: switch.due,
+            from: switch.from,
+            suspended_at: after(switch.from, TimedPhase::Suspend),
+            silent,
+            begun_at,
+            invalidated_at: attached.invalidated_at,
+            attached_at: attached.attached_at,
+            ended_at,
+            resumed_at,
+        };
+        let place = self.active.iter().position(|active| *active as usize == number).expect("it was active");
+        self.active.remove(place);
+        self.units[number].free_at = resumed_at + self.gap;
+        // The current one waited too until it began.
+        self.refuse(number, switch.from, self.waiting - 1);
+        if self.pauses {
+            self.units[number].pause = (switch.from, resumed_at);
+            if !self.is_of_adapter() {
+                self.units[number].pauses.push_back((switch.from, resumed_at));
+            }
+        }
+        self.take_next(number as u32);
+        switched
+    }
+
+    /// No request is under way or to come: what would begin after the last was over at `last_over` does not take place.
+    pub fn close(&mut self, last_over: Picoseconds) {
+        if self.closed_at.is_some() {
+            return;
+        }
+        self.draw_until(last_over);
+        self.schedule.close();
+        self.closed_at = Some(last_over);
+        let takes_place = |switch: &Switch| switch.silent.is_some() || switch.from <= last_over;
+        for number in core::mem::take(&mut self.active) {
+            let unit = &mut self.units[number as usize];
+            unit.due.retain(|due| due.time <= last_over);
+            if unit.current.as_ref().is_some_and(takes_place) {
+                self.active.push(number);
+                continue;
+            }
+            let waits = unit.current.take().is_some_and(|switch| switch.due.time <= last_over);
+            self.refuse(number as usize, Picoseconds::MAX, self.waiting - u32::from(waits));
+            self.units[number as usize].due.clear();
+        }
+    }
+
+    /// Whether the scheduler is left suspended for good.
+    #[must_use]
+    pub fn never_resumes(&self) -> bool {
+        self.spec.skips(ProtocolStep::End)
+    }
+}

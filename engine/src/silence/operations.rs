@@ -1,0 +1,291 @@
+//! What a switch does to the IOMMU: context entries, domain IDs, page tables, and who owns the frames behind them.
+
+use core::ops::Range;
+
+use super::components::Switched;
+use super::spec::{ProtocolStep, SilenceSpec, SwitchMode};
+use crate::domain::DidAllocator;
+use crate::ids::{DomainId, PhysAddr};
+use crate::translation::Context;
+use crate::units::Picoseconds;
+
+/// What a switch is to do, from the detachment on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What attaching takes, once the invalidations are complete.
+    pub attach: Picoseconds,
+    /// When it does something next, or later.
+    pub not_before: Picoseconds,
+    /// When the last invalidation was complete; when the entry was cleared, where none is.
+    pub invalidated_at: Picoseconds,
+}
+
+/// A switch whose new context entry is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// The VF whose domain was switched, by its index within the world.
+    pub vf: u32,
+    /// See [`Operation`].
+    pub invalidated_at: Picoseconds,
+    /// When.
+    pub attached_at: Picoseconds,
+}
+
+/// A domain and the one that takes its place at the next switch.
+#[derive(Clone, Debug)]
+struct Images {
+    /// VFs whose context entries name it.
+    vfs: Range<u32>,
+    /// The page tables.
+    tables: [u32; 2],
+    /// Which of them is, or was last, in use.
+    current: usize,
+    /// The domain ID, where one is attached or is being detached.
+    id: DomainId,
+    /// The class of the tenants, for hardware that is divided.
+    class: u32,
+    /// The frames behind each.
+    frames: [Range<PhysAddr>; 2],
+    /// From when on they are nobody's.
+    released_at: [Picoseconds; 2],
+}
+
+/// What the context cache and memory hold of a device.
+#[derive(Clone, Copy, Debug, Default)]
+struct ContextState {
+    /// What memory says.
+    entry: Option<Context>,
+    /// What look-ups use.
+    used: Option<Context>,
+    /// Whether that is cached.
+    cached: bool,
+    /// Whether a switch is under way.
+    switching: bool,
+    /// Whether it has a domain but for switches: its VM was let in.
+    attached: bool,
+}
+
+/// What became of the DMAs of a VF because of switches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SwitchBooks {
+    /// DMAs that met a domain in the middle of its switch and were blocked.
+    pub faults: u64,
+    /// DMAs that reached a frame of the domain that is gone, since an invalidation was left out.
+    pub stale: u64,
+    /// The same with no invalidation left out.
+    pub breaches: u64,
+}
+
+/// The domains of an IOMMU that are switched.
+#[derive(Debug)]
+pub struct DomainSwitches {
+    images: Vec<Images>,
+    /// Which images each VF uses.
+    of_vf: Vec<u32>,
+    contexts: Vec<ContextState>,
+    /// Switches under way, by the VF whose domain it is.
+    operations: Vec<Option<Operation>>,
+    /// Switches that are over, for the adapters to go on.
+    pub attached: Vec<Attached>,
+    /// Switches that are over and have not been booked, in the order in which their domains were attached.
+    pub over: Vec<Switched>,
+    /// What became of each VF's DMAs.
+    pub books: Vec<SwitchBooks>,
+    ids: DidAllocator,
+    reuses_ids: bool,
+    /// What a switch invalidates.
+    pub invalidates_context: bool,
+    /// See above.
+    pub invalidates_iotlb: bool,
+    /// Whether hardware replaces context entries at once.
+    pub is_atomic: bool,
+}
+
+/// What a new context entry brings: its domain ID and the class of its tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewDomain {
+    /// The ID.
+    pub id: DomainId,
+    /// The class.
+    pub class: u32,
+    /// Index of its page table.
+    pub table: u32,
+}
+
+impl DomainSwitches {
+    /// None yet, for `vfs` VFs; `ids` has given out what is in use.
+    #[must_use]
+    pub fn new(spec: &SilenceSpec, vfs: u32, ids: DidAllocator) -> Self {
+        let vfs = vfs as usize;
+        Self {
+            images: Vec::new(),
+            of_vf: vec![0; vfs],
+            contexts: vec![ContextState::default(); vfs],
+            operations: vec![None; vfs],
+            attached: Vec::new(),
+            over: Vec::new(),
+            books: vec![SwitchBooks::default(); vfs],
+            ids,
+            reuses_ids: spec.did_reuse,
+            invalidates_context: !spec.skips(ProtocolStep::InvalidateContext),
+            invalidates_iotlb: !spec.skips(ProtocolStep::InvalidateIotlb),
+            is_atomic: spec.mode == SwitchMode::AtomicReplace,
+        }
+    }
+
+    /// The next domain: the VFs that use it, its ID and class, its page table and the one that takes its place, and the
+    /// frames behind both.
+    pub fn add(
+        &mut self,
+        vfs: Range<u32>,
+        (id, class): (DomainId, u32),
+        tables: [u32; 2],
+        frames: [Range<PhysAddr>; 2],
+    ) {
+        let number = self.images.len() as u32;
+        self.of_vf[vfs.start as usize..vfs.end as usize].fill(number);
+        let released_at = [Picoseconds::MAX, Picoseconds::ZERO];
+        self.images.push(Images { vfs, tables, current: 0, id, class, frames, released_at });
+    }
+
+    /// A VF has this context entry at the start.
+    pub fn start_with(&mut self, vf: u32, context: Option<Context>) {
+        let state = &mut self.contexts[vf as usize];
+        (state.entry, state.used, state.attached) = (context, context, context.is_some());
+    }
+
+    /// The context entry that a look-up of the VF uses, which is cached from now on.
+    #[inline]
+    pub fn use_context(&mut self, vf: u32) -> Option<Context> {
+        let state = &mut self.contexts[vf as usize];
+        state.cached = state.used.is_some();
+        state.used
+    }
+
+    /// The context entry in memory.
+    #[must_use]
+    pub fn entry(&self, vf: u32) -> Option<Context> {
+        self.contexts[vf as usize].entry
+    }
+
+    /// Whether the VF's domain is being switched.
+    #[must_use]
+    pub fn is_switching(&self, vf: u32) -> bool {
+        self.contexts[vf as usize].switching
+    }
+
+    /// The index of the page table that a VF's context entries name, or named last.
+    #[must_use]
+    pub fn table_of(&self, vf: u32) -> u32 {
+        let images = &self.images[self.of_vf[vf as usize] as usize];
+        images.tables[images.current]
+    }
+
+    /// The switch of a VF's domain will begin at `at`.
+    pub fn begin(&mut self, vf: u32, at: Picoseconds, attach: Picoseconds) {
+        let operation = Operation { attach, not_before: at, invalidated_at: at };
+        let before = self.operations[vf as usize].replace(operation);
+        debug_assert!(before.is_none(), "one switch of a domain at a time");
+    }
+
+    /// The switch of a VF's domain, which is under way.
+    ///
+    /// # Panics
+    /// If none is.
+    pub fn operation(&mut self, vf: u32) -> &mut Operation {
+        self.operations[vf as usize].as_mut().expect("a switch is under way")
+    }
+
+    /// The context entries of a VF's domain are cleared, or replaced at once where hardware can do that; its ID. What is new
+    /// is for its hardware to know.
+    pub fn detach(&mut self, vf: u32) -> (DomainId, Option<NewDomain>) {
+        let images = &mut self.images[self.of_vf[vf as usize] as usize];
+        let old = images.id;
+        let new = if self.is_atomic {
+            Some(self.replace(vf))
+        } else {
+            self.set_entries(vf, None);
+            None
+        };
+        (old, new)
+    }
+
+    /// A new domain takes the place of the VF's.
+    fn replace(&mut self, vf: u32) -> NewDomain {
+        let id = self.ids.allocate().expect("domain IDs do not run out");
+        let images = &mut self.images[self.of_vf[vf as usize] as usize];
+        images.current ^= 1;
+        images.id = id;
+        images.released_at[images.current] = Picoseconds::MAX;
+        let (table, class) = (images.tables[images.current], images.class);
+        self.set_entries(vf, Some(Context { domain: id, table }));
+        NewDomain { id, class, table }
+    }
+
+    fn set_entries(&mut self, vf: u32, context: Option<Context>) {
+        let vfs = self.images[self.of_vf[vf as usize] as usize].vfs.clone();
+        let of_domain = &mut self.contexts[vfs.start as usize..vfs.end as usize];
+        for state in of_domain.iter_mut().filter(|state| state.attached) {
+            state.switching = context.is_none();
+            state.entry = context;
+            if !state.cached {
+                state.used = context;
+            }
+        }
+    }
+
+    /// The context cache drops what it holds of a VF's domain.
+    pub fn invalidate_context(&mut self, vf: u32) {
+        let vfs = self.images[self.of_vf[vf as usize] as usize].vfs.clone();
+        for state in &mut self.contexts[vfs.start as usize..vfs.end as usize] {
+            state.cached = false;
+            state.used = state.entry;
+        }
+    }
+
+    /// All invalidations of a switch are complete at `now`: the frames of the old domain are nobody's from `released_at`
+    /// on. When the new entry will be there, where it is not yet.
+    pub fn invalidated(&mut self, vf: u32, old: DomainId, now: Picoseconds, released_at: Picoseconds) -> Option<Picoseconds> {
+        let images = &mut self.images[self.of_vf[vf as usize] as usize];
+        let gone = if self.is_atomic { images.current ^ 1 } else { images.current };
+        images.released_at[gone] = released_at;
+        let operation = self.operations[vf as usize].as_mut().expect("a switch is under way");
+        operation.invalidated_at = now;
+        if self.reuses_ids {
+            self.ids.release(old);
+        }
+        if self.is_atomic {
+            self.finish(vf, now);
+            return None;
+        }
+        operation.not_before = now + operation.attach;
+        Some(operation.not_before)
+    }
+
+    /// The new context entry of a VF's domain is there at `now`.
+    pub fn attach(&mut self, vf: u32, now: Picoseconds) -> NewDomain {
+        let new = self.replace(vf);
+        self.finish(vf, now);
+        new
+    }
+
+    fn finish(&mut self, vf: u32, now: Picoseconds) {
+        let operation = self.operations[vf as usize].take().expect("a switch is under way");
+        self.attached.push(Attached { vf, invalidated_at: operation.invalidated_at, attached_at: now });
+    }
+
+    /// Whether a DMA of a VF at `now`, translated to `target`, reaches a frame of its domain, and not of one that is gone.
+    #[must_use]
+    pub fn owns(&self, vf: u32, target: PhysAddr, now: Picoseconds) -> bool {
+        let images = &self.images[self.of_vf[vf as usize] as usize];
+        let image = images.frames.iter().position(|frames| frames.contains(&target));
+        image.is_some_and(|image| now < images.released_at[image])
+    }
+
+    /// Whether what a switch leaves out explains that.
+    #[must_use]
+    pub fn leaves_out_invalidations(&self) -> bool {
+        !(self.invalidates_context && self.invalidates_iotlb)
+    }
+}
+

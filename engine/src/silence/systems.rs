@@ -1,0 +1,163 @@
+//! Goes on with the switches of an IOMMU's adapters.
+
+use bevy_ecs::prelude::*;
+
+use super::books::{SilenceBooks, SwitchTotals};
+use super::components::Silence;
+use super::kernel::LinkState;
+use crate::account::Timeline;
+use crate::gate::{Candidates, Halt, Uplink, VfQueue};
+use crate::invalidation::{Control, ControlPlane};
+use crate::request::Intent;
+use crate::schedule::Progress;
+use crate::topology::{AdapterVfs, columns, columns_mut};
+use crate::traffic::Batch;
+use crate::translation::ContextEntry;
+use crate::units::Picoseconds;
+
+/// Every unit that is silent has its domain switched, and those whose domain is attached go on: after requests were issued,
+/// before the next are looked up.
+pub fn advance_switches(
+    mut control: Single<&mut ControlPlane>,
+    mut adapters: Query<(&mut Uplink, &Candidates, &mut Silence)>,
+    mut vfs: Query<(&mut VfQueue, &mut ContextEntry)>,
+    requests: Query<&Intent>,
+    batch: Res<Batch>,
+    mut progress: ResMut<Progress>,
+) {
+    let Some(control) = control.get().filter(|control| control.switches.is_some()) else { return };
+    let (mut uplinks, candidates, mut silences) = columns_mut!(adapters);
+    let (uplinks, silences) = (uplinks.bypass_change_detection(), silences.bypass_change_detection());
+    let (mut queues, mut contexts) = columns_mut!(vfs);
+    let intents = columns!(requests);
+    let queues = queues.bypass_change_detection();
+    progress.waits = true;
+    progress.moved += resume(control, uplinks, silences, queues);
+    let last_over = last_over(silences);
+    if batch.exhausted && uplinks.iter().zip(&*silences).all(|(uplink, silence)| is_idle(uplink, silence)) {
+        silences.iter_mut().filter_map(Silence::get).for_each(|switching| switching.close(last_over));
+    }
+    let evidence = evidence(uplinks, silences, candidates, intents);
+    for (uplink, silence) in uplinks.iter_mut().zip(silences) {
+        let Some(switching) = silence.get() else { continue };
+        let in_flight = uplink.in_flight.waiting().len() as u64;
+        let link = LinkState {
+            frontier: uplink.frontier,
+            looked_up: uplink.sent - in_flight,
+            looked_up_from: uplink.looked_up_from,
+        };
+        progress.moved += u64::from(switching.advance(evidence, &link, control));
+        uplink.resumes_from = switching.resumes_from;
+        if std::env::var("DBG").is_ok() { eprintln!("adv ev {evidence:?} link {link:?} halt {:?} res {:?} ctl {:?} units {:?} in_flight {:?} next {:?} ready {:?} exhausted {} sent {} emitted {} aside {:?}", uplink.halt, switching.resumes_from, switching.controls_from, switching.units, uplink.in_flight.waiting(), uplink.next, uplink.ready.waiting(), batch.exhausted, uplink.sent, uplink.emitted, queues.iter().map(|q| q.aside.len()).collect::<Vec<_>>()); }
+    }
+    let switches = control.switches.as_ref().expect("there are some");
+    for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
+        context.0 = switches.entry(vf);
+    }
+}
+
+/// Books the switches that are over, and writes their phases into the timeline.
+pub fn book_switches(
+    iommu: Single<&mut ControlPlane>,
+    mut timeline: Single<&mut Timeline>,
+    mut adapters: Query<(&AdapterVfs, &Silence, &mut SwitchTotals)>,
+    mut vfs: Query<&mut SilenceBooks>,
+) {
+    let mut control = iommu.into_inner();
+    let Some(switches) = control.get().and_then(|control| control.switches.as_mut()) else { return };
+    let mut books = columns_mut!(vfs);
+    let books = books.bypass_change_detection();
+    let (of_adapters, silences, mut totals) = columns_mut!(adapters);
+    let totals = totals.bypass_change_detection();
+    for switched in core::mem::take(&mut switches.over) {
+        for (phase, begin, end) in switched.phases(switches.is_atomic) {
+            timeline.switch(switched.vf, phase, begin, end);
+        }
+        let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
+        let at = of_adapters.iter().position(covers).expect("its adapter");
+        let switching = silences[at].0.as_deref().expect("it has switches");
+        if switched.from < switching.warm_up {
+            continue;
+        }
+        totals[at].add(&switched);
+        books[switched.vf as usize].switches += 1;
+        if !switching.pauses {
+            continue;
+        }
+        let silent = if switching.is_of_adapter() {
+            of_adapters[at].first..of_adapters[at].end
+        } else {
+            switched.vf..switched.vf + 1
+        };
+        let silence = switched.resumed_at - switched.from;
+        books[silent.start as usize..silent.end as usize]
+            .iter_mut()
+            .for_each(|books| books.silence_ps += silence.0);
+    }
+    for (books, of_vf) in books.iter_mut().zip(&switches.books) {
+        (books.faults, books.stale, books.breaches) = (of_vf.faults, of_vf.stale, of_vf.breaches);
+    }
+    for ((vfs, silence), totals) in of_adapters.iter().zip(silences).zip(totals) {
+        let Some(switching) = silence.0.as_deref() else { continue };
+        totals.refused = switching.refused;
+        let of_adapter = &mut books[vfs.first as usize..vfs.end as usize];
+        for (books, held) in of_adapter.iter_mut().zip(&switching.held) {
+            (books.held, books.held_ps) = (held.requests, held.held_ps);
+        }
+    }
+}
+
+/// Adapters and VFs whose switch is over go on; returns how many.
+fn resume(control: &mut Control, uplinks: &mut [Uplink], silences: &mut [Silence], queues: &mut [VfQueue]) -> u64 {
+    let switches = control.switches.as_mut().expect("there are some");
+    let attached = core::mem::take(&mut switches.attached);
+    for attached in &attached {
+        let has = |silence: &Silence| silence.0.as_deref().is_some_and(|switching| switching.has(attached.vf));
+        let at = silences.iter().position(has).expect("its adapter has switches");
+        let switching = silences[at].get().expect("it has");
+        let switched = switching.finish(attached);
+        switches.over.push(switched);
+        if !switching.pauses {
+            continue;
+        }
+        let uplink = &mut uplinks[at];
+        if switching.is_of_adapter() {
+            uplink.free_at = uplink.free_at.max(switched.resumed_at);
+        } else {
+            uplink.release_aside(&mut queues[attached.vf as usize], switched.resumed_at);
+        }
+        uplink.halt = Halt::Until(uplink.frontier);
+    }
+    attached.len() as u64
+}
+
+/// When the last request was over, as far as that is known.
+fn last_over(silences: &[Silence]) -> Picoseconds {
+    let switching = silences.iter().filter_map(|silence| silence.0.as_deref());
+    switching.map(|switching| switching.last_over).max().unwrap_or_default()
+}
+
+/// Whether nothing of an adapter is under way or waits.
+fn is_idle(uplink: &Uplink, silence: &Silence) -> bool {
+    let open = silence.0.as_deref().map_or(0, |switching| switching.open);
+    uplink.emitted == uplink.sent && open == 0
+}
+
+/// A request of the IOMMU will be over at this time or later: a switch that is due until then takes place.
+fn evidence(
+    uplinks: &[Uplink],
+    silences: &[Silence],
+    candidates: &[Candidates],
+    intents: &[Intent],
+) -> Picoseconds {
+    let of_adapter = |((uplink, silence), candidates): ((&Uplink, &Silence), &Candidates)| {
+        let left = silence.0.as_deref().map_or(Picoseconds::ZERO, |switching| switching.over_from);
+        let stalled = !uplink.in_flight.waiting().is_empty();
+        let looked_up = if stalled { uplink.looked_up_from } else { Picoseconds::ZERO };
+        let intended = candidates.rows.last().map_or(Picoseconds::ZERO, |row| intents[*row as usize].time);
+        let waits = uplink.emitted > uplink.sent && uplink.frontier < Picoseconds::MAX;
+        let to_leave = if waits { uplink.frontier } else { Picoseconds::ZERO };
+        left.max(looked_up).max(intended).max(to_leave)
+    };
+    uplinks.iter().zip(silences).zip(candidates).map(of_adapter).max().unwrap_or_default()
+}

@@ -1,0 +1,557 @@
+//! Switches of domains, as the reference has them: who is silent, for whom they wait, what they do to the IOMMU.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use portcullis_engine::domain::Leaf;
+use portcullis_engine::hash::mix64;
+use portcullis_engine::request::Op;
+use portcullis_engine::silence::{
+    AdapterPlace, Due, PhaseTimes, ProtocolStep, Schedule, SilenceScope, SwitchMode, TimedPhase,
+};
+use portcullis_engine::topology::DomainScope;
+
+use super::{Command, Event, Id, Reference, Rule};
+use crate::case::Case;
+
+/// What a command of a switch invalidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invalidated {
+    Contexts,
+    Domain(u32),
+}
+
+/// What a unit waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Idle,
+    Suspending,
+    Draining,
+    Beginning,
+    Quiescing,
+    Switching,
+}
+
+/// An adapter, or one of its VFs, where they are silent one by one.
+#[derive(Clone, Default)]
+struct Unit {
+    due: VecDeque<Due>,
+    current: Option<(Due, PhaseTimes)>,
+    stage: Stage,
+    free_at: u64,
+    began_at: u64,
+    /// Whether nothing may leave.
+    paused: bool,
+    /// Requests that may not, in order.
+    aside: VecDeque<Id>,
+    /// Reads whose data is not back, writes that have not left, writes that are not in memory.
+    reads_out: usize,
+    leaving: usize,
+    writes_out: usize,
+    /// The last pause.
+    pause: (u64, u64),
+}
+
+/// The switches of an adapter.
+pub struct OfAdapter {
+    schedule: Schedule,
+    units: Vec<Unit>,
+}
+
+/// A device's context entry: in memory, and what look-ups use.
+#[derive(Clone, Copy, Default)]
+struct Context {
+    entry: Option<(u32, usize)>,
+    used: Option<(u32, usize)>,
+    cached: bool,
+    attached: bool,
+    switching: bool,
+}
+
+/// A domain and its two page tables.
+#[derive(Clone)]
+struct Domain {
+    vfs: Vec<usize>,
+    tables: [usize; 2],
+    current: usize,
+    id: u32,
+    /// The ID that it had before the switch that is under way.
+    old: u32,
+    released: [bool; 2],
+}
+
+/// See above.
+#[derive(Default)]
+pub struct Switches {
+    pub adapters: Vec<OfAdapter>,
+    /// Whether VFs are silent one by one.
+    alone: bool,
+    vfs_per_adapter: usize,
+    contexts: Vec<Context>,
+    domains: Vec<Domain>,
+    /// Domain IDs that were given out and are free, and the first that was not given out.
+    free: BTreeSet<u32>,
+    fresh: u32,
+    /// Accesses after which the frames of a domain's page table are nobody's.
+    leaving: Vec<(usize, usize, BTreeSet<Id>)>,
+    /// Requests that are not over on the bus.
+    remaining: usize,
+    last_over: u64,
+    pub switches: u64,
+    pub pause_ps: u64,
+    pub faults: u64,
+    pub refused: u64,
+    /// Requests that were held back, and for how long.
+    pub held: u64,
+    pub held_ps: u64,
+}
+
+impl Switches {
+    /// Of a case whose domains are these, the second ones behind the first.
+    pub fn new(case: &Case, domains: &[(u32, Vec<Leaf>)]) -> Self {
+        let machine = &case.machine;
+        if !machine.switches.are_on() {
+            return Self::default();
+        }
+        let vfs = machine.topology.vfs_per_adapter as usize;
+        let of_adapter = |adapter: usize| {
+            let number = (case.first_vf / vfs + adapter) as u32;
+            let place = AdapterPlace { host: 0, adapter: number, vfs: vfs as u32 };
+            let seed = mix64(case.seed ^ mix64(u64::from(number)) ^ 1 << 61);
+            let alone = machine.silence.scope == SilenceScope::Vf;
+            OfAdapter {
+                schedule: Schedule::new(&machine.switches, place, seed),
+                units: vec![Unit::default(); if alone { vfs } else { 1 }],
+            }
+        };
+        let count = domains.len() / 2;
+        let shared = machine.topology.domain_scope == DomainScope::Adapter;
+        let each = if shared { vfs } else { 1 };
+        let domain = |number: usize| Domain {
+            vfs: (number * each..(number + 1) * each).collect(),
+            tables: [number, count + number],
+            current: 0,
+            id: domains[number].0,
+            old: 0,
+            released: [false, true],
+        };
+        let context = |vf: usize| {
+            let domain = vf / each;
+            let context = case.attached[vf].then_some((domains[domain].0, domain));
+            Context { entry: context, used: context, attached: context.is_some(), ..Context::default() }
+        };
+        Self {
+            adapters: (0..machine.topology.adapters_per_host as usize).map(of_adapter).collect(),
+            alone: machine.silence.scope == SilenceScope::Vf,
+            vfs_per_adapter: vfs,
+            contexts: (0..case.traffic.len()).map(context).collect(),
+            domains: (0..count).map(domain).collect(),
+            fresh: count as u32 + 1,
+            remaining: case.traffic.iter().map(Vec::len).sum(),
+            ..Self::default()
+        }
+    }
+
+    fn are_on(&self) -> bool {
+        !self.adapters.is_empty()
+    }
+
+    fn unit_of(&mut self, vf: usize) -> &mut Unit {
+        let units = &mut self.adapters[vf / self.vfs_per_adapter].units;
+        let at = if units.len() == 1 { 0 } else { vf % self.vfs_per_adapter };
+        &mut units[at]
+    }
+
+    /// Whether an adapter as a whole is paused.
+    pub fn is_paused(&self, adapter: usize) -> bool {
+        !self.alone && self.adapters.get(adapter).is_some_and(|of| of.units[0].paused)
+    }
+
+    /// Whether a request that becomes eligible waits for the end of its VF's own pause.
+    pub fn sets_aside(&mut self, adapter: usize, id: Id) -> bool {
+        if !self.alone || self.adapters.get(adapter).is_none() {
+            return false;
+        }
+        let unit = self.unit_of(id.0);
+        if unit.paused {
+            unit.aside.push_back(id);
+        }
+        unit.paused
+    }
+
+    fn domain_of(&self, vf: usize) -> usize {
+        self.domains.iter().position(|domain| domain.vfs.contains(&vf)).expect("a domain")
+    }
+
+    pub fn invalidate_contexts(&mut self, vf: usize) {
+        for vf in self.domains[self.domain_of(vf)].vfs.clone() {
+            let context = &mut self.contexts[vf];
+            context.cached = false;
+            context.used = context.entry;
+        }
+    }
+
+    fn set_entries(&mut self, domain: usize, entry: Option<(u32, usize)>) {
+        for &vf in &self.domains[domain].vfs {
+            let context = &mut self.contexts[vf];
+            if context.attached {
+                context.entry = entry;
+                context.switching = entry.is_none();
+                if !context.cached {
+                    context.used = entry;
+                }
+            }
+        }
+    }
+
+    fn take_id(&mut self) -> u32 {
+        self.free.pop_first().unwrap_or_else(|| {
+            self.fresh += 1;
+            self.fresh - 1
+        })
+    }
+
+    /// A new domain takes the place of another.
+    fn replace(&mut self, domain: usize) {
+        let id = self.take_id();
+        let of = &mut self.domains[domain];
+        of.current ^= 1;
+        (of.old, of.id) = (of.id, id);
+        of.released[of.current] = false;
+        let current = of.current;
+        self.leaving.retain(|(other, image, _)| (*other, *image) != (domain, current));
+        let of = &self.domains[domain];
+        let table = of.tables[of.current];
+        self.set_entries(domain, Some((id, table)));
+    }
+
+    /// An access to memory has ended.
+    pub fn note_access_end(&mut self, id: Id, _now: u64) {
+        for (_, _, accesses) in &mut self.leaving {
+            accesses.remove(&id);
+        }
+        self.release();
+    }
+
+    fn release(&mut self) {
+        let domains = &mut self.domains;
+        self.leaving.retain(|(domain, image, accesses)| {
+            if accesses.is_empty() {
+                domains[*domain].released[*image] = true;
+            }
+            !accesses.is_empty()
+        });
+    }
+}
+
+impl Reference<'_> {
+    fn phase(&self, times: &PhaseTimes, phase: TimedPhase) -> u64 {
+        times.of_phase(phase).0
+    }
+
+    fn skips(&self, step: ProtocolStep) -> bool {
+        let silence = &self.case.machine.silence;
+        silence.mode == SwitchMode::AtomicReplace || silence.skips(step)
+    }
+
+    fn unit(&mut self, adapter: usize, unit: usize) -> &mut Unit {
+        &mut self.switches.adapters[adapter].units[unit]
+    }
+
+    /// The context entry that a look-up of a VF uses: domain ID and page table.
+    pub(super) fn context(&mut self, vf: usize) -> Option<(u32, usize)> {
+        if !self.switches.are_on() {
+            let table = self.table_of(vf);
+            return self.case.attached[vf].then(|| (self.domains[table].0, table));
+        }
+        let context = &mut self.switches.contexts[vf];
+        context.cached = context.used.is_some();
+        context.used
+    }
+
+    /// The next switch of an adapter comes when it is due.
+    pub(super) fn expect_switch(&mut self, adapter: usize) {
+        let time = self.switches.adapters[adapter].schedule.peek().0;
+        if time < u64::MAX {
+            self.at(time, Event::SwitchDue { adapter });
+        }
+    }
+
+    /// Whether a transaction is over now or later.
+    fn goes_on(&self) -> bool {
+        self.switches.remaining > 0 || self.switches.last_over >= self.now
+    }
+
+    pub(super) fn switch_due(&mut self, adapter: usize) {
+        if !self.goes_on() {
+            return;
+        }
+        let due = self.switches.adapters[adapter].schedule.take().expect("it is due");
+        let units = self.switches.adapters[adapter].units.len();
+        let unit = if units == 1 { 0 } else { due.vf as usize };
+        let (now, waiting) = (self.now, self.case.machine.switches.waiting as usize);
+        let bounded = self.holds(Rule::WaitingSwitchesAreBounded);
+        let of_unit = self.unit(adapter, unit);
+        if of_unit.due.len() >= waiting && bounded {
+            self.switches.refused += self.counted(now);
+        } else {
+            of_unit.due.push_back(due);
+            self.switch_next(adapter, unit);
+        }
+        self.expect_switch(adapter);
+    }
+
+    /// A unit that is free begins its next switch.
+    pub(super) fn switch_next(&mut self, adapter: usize, unit: usize) {
+        let now = self.now;
+        let of_unit = self.unit(adapter, unit);
+        if of_unit.current.is_none() && now >= of_unit.free_at && self.goes_on() {
+            self.begin_switch(adapter, unit);
+        }
+    }
+
+    /// The next switch of a unit begins.
+    fn begin_switch(&mut self, adapter: usize, unit: usize) {
+        let seed = self.switches.adapters[adapter].schedule.seed();
+        let Some(due) = self.unit(adapter, unit).due.pop_front() else { return };
+        let times = PhaseTimes::of(&self.case.machine.silence, seed, due.number);
+        let now = self.now;
+        let pauses = !self.skips(ProtocolStep::Suspend) && self.holds(Rule::SuspendedSchedulersIssueNothing);
+        let of_unit = self.unit(adapter, unit);
+        of_unit.current = Some((due, times));
+        of_unit.began_at = now;
+        if self.case.machine.silence.mode == SwitchMode::AtomicReplace {
+            return self.quiet(adapter, unit);
+        }
+        let of_unit = self.unit(adapter, unit);
+        of_unit.stage = Stage::Suspending;
+        of_unit.paused = pauses;
+        if pauses && self.switches.alone {
+            let vf = adapter * self.switches.vfs_per_adapter + unit;
+            let eligible = &mut self.adapters[adapter].eligible;
+            let held: Vec<_> = eligible.iter().filter(|(_, _, id)| id.0 == vf).copied().collect();
+            held.iter().for_each(|key| {
+                eligible.remove(key);
+            });
+            self.unit(adapter, unit).aside.extend(held.into_iter().map(|(_, _, id)| id));
+            // Those behind them may leave.
+            self.at(self.now, Event::Send { adapter });
+        }
+        self.at(self.now + self.phase(&times, TimedPhase::Suspend), Event::Suspended { adapter, unit });
+    }
+
+    pub(super) fn suspended(&mut self, adapter: usize, unit: usize) {
+        self.unit(adapter, unit).stage = Stage::Draining;
+        self.go_on_waiting(adapter, unit);
+    }
+
+    pub(super) fn quiesced(&mut self, adapter: usize, unit: usize) {
+        self.unit(adapter, unit).stage = Stage::Quiescing;
+        self.go_on_waiting(adapter, unit);
+    }
+
+    /// What a unit waits for may have happened.
+    fn go_on_waiting(&mut self, adapter: usize, unit: usize) {
+        let Unit { stage, reads_out, leaving, writes_out, current, .. } = self.unit(adapter, unit).clone();
+        let drains = !self.skips(ProtocolStep::Drain) && self.holds(Rule::DrainsWaitForReads);
+        let begins = !self.skips(ProtocolStep::Begin);
+        let drained = !drains || reads_out + leaving == 0;
+        let flushed = writes_out == 0 || !self.holds(Rule::QuiescingWaitsForWrites);
+        match stage {
+            Stage::Draining if drained && begins => {
+                let (_, times) = current.expect("a switch");
+                let to_begin =
+                    self.phase(&times, TimedPhase::Begin) + self.phase(&times, TimedPhase::Quiesce);
+                self.unit(adapter, unit).stage = Stage::Beginning;
+                self.at(self.now + to_begin, Event::Quiesced { adapter, unit });
+            }
+            Stage::Draining if drained => self.quiet(adapter, unit),
+            Stage::Quiescing if flushed => self.quiet(adapter, unit),
+            _ => {}
+        }
+    }
+
+    /// The domain can be switched.
+    fn quiet(&mut self, adapter: usize, unit: usize) {
+        let (due, times) = self.unit(adapter, unit).current.expect("a switch");
+        self.unit(adapter, unit).stage = Stage::Switching;
+        let vf = adapter * self.switches.vfs_per_adapter + due.vf as usize;
+        self.at(self.now + self.phase(&times, TimedPhase::Detach), Event::Detach { vf });
+    }
+
+    pub(super) fn note_sent(&mut self, adapter: usize, id: Id) {
+        if !self.switches.are_on() {
+            return;
+        }
+        let op = self.intent(id).op;
+        let (now, intended) = (self.now, self.fates[id.0][id.1].intended);
+        let unit = self.switches.unit_of(id.0);
+        match op {
+            Op::Read => unit.reads_out += 1,
+            Op::Write => {
+                unit.writes_out += 1;
+                unit.leaving += 1;
+                let free = self.adapters[adapter].link_free;
+                self.at(free, Event::LeftDevice { id });
+            }
+        }
+        let (from, until) = self.switches.unit_of(id.0).pause;
+        if intended < until && now >= until && self.counted(intended) == 1 {
+            self.switches.held += 1;
+            self.switches.held_ps += until - from.max(intended);
+        }
+    }
+
+    /// A write has left the device.
+    pub(super) fn note_left(&mut self, id: Id) {
+        if self.switches.are_on() {
+            self.switches.unit_of(id.0).leaving -= 1;
+            self.check_unit(id.0);
+        }
+    }
+
+    /// A transaction is over: a read's data is back, a write is in memory.
+    pub(super) fn note_over(&mut self, id: Id) {
+        if !self.switches.are_on() {
+            return;
+        }
+        self.switches.remaining -= 1;
+        self.switches.last_over = self.now;
+        let op = self.intent(id).op;
+        let unit = self.switches.unit_of(id.0);
+        match op {
+            Op::Read => unit.reads_out -= 1,
+            Op::Write => unit.writes_out -= 1,
+        }
+        self.check_unit(id.0);
+    }
+
+    fn check_unit(&mut self, vf: usize) {
+        let adapter = self.adapter_of(vf);
+        let unit = self.unit_number(vf);
+        self.go_on_waiting(adapter, unit);
+    }
+
+    pub(super) fn detach(&mut self, vf: usize) {
+        let domain = self.switches.domain_of(vf);
+        let atomic = self.case.machine.silence.mode == SwitchMode::AtomicReplace;
+        let old = self.switches.domains[domain].id;
+        if atomic {
+            self.switches.replace(domain);
+        } else {
+            self.switches.domains[domain].old = old;
+            self.switches.set_entries(domain, None);
+        }
+        let silence = &self.case.machine.silence;
+        let contexts = !silence.skips(ProtocolStep::InvalidateContext) && self.holds(Rule::ContextsAreInvalidated);
+        let iotlb = !silence.skips(ProtocolStep::InvalidateIotlb) && self.holds(Rule::SwitchedDomainsAreInvalidated);
+        let steps = [(contexts, Invalidated::Contexts), (iotlb, Invalidated::Domain(old))];
+        let steps: Vec<_> = steps.into_iter().filter(|(taken, _)| *taken).collect();
+        let table = self.switches.domains[domain].tables[0];
+        for (number, (_, what)) in steps.iter().enumerate() {
+            let switch = Some((vf, *what, number + 1 == steps.len()));
+            self.submit(Command {
+                table,
+                drops: super::Granularity::Domain,
+                flushes: Vec::new(),
+                waiter: None,
+                switch,
+                accesses: None,
+            });
+        }
+        if steps.is_empty() {
+            self.invalidated(vf);
+        }
+    }
+
+    /// The ID of the domain that a command is about.
+    pub(super) fn domain_of_command(&self, number: usize, table: usize) -> u32 {
+        match self.commands[number].switch {
+            Some((_, Invalidated::Domain(id), _)) => id,
+            _ => self.domains[table].0,
+        }
+    }
+
+    /// All that a switch invalidates is gone.
+    pub(super) fn invalidated(&mut self, vf: usize) {
+        let domain = self.switches.domain_of(vf);
+        let atomic = self.case.machine.silence.mode == SwitchMode::AtomicReplace;
+        let of = &self.switches.domains[domain];
+        let (gone, old) = (if atomic { of.current ^ 1 } else { of.current }, of.old);
+        self.switches.leaving.push((domain, gone, self.accesses.clone()));
+        self.switches.release();
+        let adapter = self.adapter_of(vf);
+        if self.case.machine.silence.did_reuse && self.holds(Rule::DomainIdsAreReused) {
+            self.switches.free.insert(old);
+        }
+        if atomic {
+            let unit = self.unit_number(vf);
+            return self.at(self.now, Event::SwitchResume { adapter, unit });
+        }
+        let unit = self.unit_number(vf);
+        let (_, times) = self.unit(adapter, unit).current.expect("a switch");
+        self.at(self.now + self.phase(&times, TimedPhase::Attach), Event::Attach { vf });
+    }
+
+    fn unit_number(&self, vf: usize) -> usize {
+        let adapter = &self.switches.adapters[self.adapter_of(vf)];
+        if adapter.units.len() == 1 { 0 } else { vf % self.switches.vfs_per_adapter }
+    }
+
+    pub(super) fn attach(&mut self, vf: usize) {
+        let domain = self.switches.domain_of(vf);
+        self.switches.replace(domain);
+        let (adapter, unit) = (self.adapter_of(vf), self.unit_number(vf));
+        let (_, times) = self.unit(adapter, unit).current.expect("a switch");
+        let rest = self.phase(&times, TimedPhase::End) + self.phase(&times, TimedPhase::Resume);
+        self.at(self.now + rest, Event::SwitchResume { adapter, unit });
+    }
+
+    /// A switch is over: what it held back goes on.
+    pub(super) fn switch_over(&mut self, adapter: usize, unit: usize) {
+        let (now, pauses) = (self.now, !self.skips(ProtocolStep::Suspend));
+        let of_unit = self.unit(adapter, unit);
+        let began_at = of_unit.began_at;
+        of_unit.current = None;
+        of_unit.stage = Stage::Idle;
+        of_unit.paused = false;
+        if pauses {
+            of_unit.pause = (began_at, now);
+        }
+        let aside: Vec<Id> = of_unit.aside.drain(..).collect();
+        let counted = self.counted(began_at);
+        self.switches.switches += counted;
+        self.switches.pause_ps += counted * (now - began_at);
+        for id in aside {
+            self.make_eligible(id, false);
+        }
+        self.at(now, Event::Send { adapter });
+        let gap = (self.case.machine.switches.gap_us * 1e6).round() as u64;
+        self.unit(adapter, unit).free_at = now + gap;
+        self.at(now + gap, Event::SwitchNext { adapter, unit });
+    }
+
+    /// A DMA found no context entry: its domain may be in the middle of a switch.
+    pub(super) fn note_switch_fault(&mut self, id: Id) {
+        if self.switches.are_on() && self.switches.contexts[id.0].switching {
+            self.switches.faults += self.counted(self.fates[id.0][id.1].intended);
+        }
+    }
+
+    /// A leaf served a DMA: whose frame does it reach?
+    pub(super) fn judge(&mut self, id: Id, leaf: Leaf) {
+        if !self.switches.are_on() {
+            return;
+        }
+        let domain = &self.switches.domains[self.switches.domain_of(id.0)];
+        let holds = |table: usize| {
+            let leaves = self.domains[table].1.iter();
+            let mut covering = leaves.filter(|there| {
+                there.target <= leaf.target && leaf.target.0 < there.target.0 + there.size.bytes()
+            });
+            covering.next().is_some()
+        };
+        let image = domain.tables.iter().position(|table| holds(*table));
+        self.fates[id.0][id.1].stale |= image.is_none_or(|image| domain.released[image]);
+    }
+}
