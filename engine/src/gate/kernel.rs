@@ -444,6 +444,9 @@ impl Gate<'_> {
         let frontier = self.uplink.earliest_start(self.candidates, returns_from);
         let credits = if self.uplink.halt == Halt::Credits { self.credits_from() } else { Picoseconds::ZERO };
         self.uplink.frontier = frontier.max(credits);
+        if self.uplink.halt == Halt::Credits {
+            self.uplink.halt = Halt::Until(self.uplink.frontier);
+        }
     }
 }
 

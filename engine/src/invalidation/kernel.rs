@@ -325,7 +325,7 @@ impl Control {
         let counts = self.counts(intended);
         let stream = self.streams[vf as usize].as_mut().expect("a VF with streaming mappings");
         let (mut stale, mut breach) = (false, None);
-        for Served { leaf, unheld } in served {
+        for Served { leaf, unheld, .. } in served {
             let holder = self.frames.access(stream.plan.page_size, leaf.target, vf, until);
             // What is gone from the table is excused by the invalidation under way, and by nothing else.
             let buffer = stream.buffer_of(leaf.base);
@@ -426,13 +426,13 @@ impl Control {
         }
     }
 
-    /// Judges a DMA of a VF whose domain may be switched, at its place in the order of look-ups, which is `now`. Whether
-    /// it is stale: it reaches what was the old domain's, since an invalidation was left out.
-    pub fn judge_switched(&mut self, now: Picoseconds, access: Access<'_>) -> bool {
+    /// Judges a DMA of a VF whose domain may be switched, each leaf by when it was looked up. Whether it is stale: it
+    /// reaches what was the old domain's, since an invalidation was left out.
+    pub fn judge_switched(&mut self, access: Access<'_>) -> bool {
         let Access { vf, served, intended, until, audited } = access;
         let counts = self.counts(intended);
         let Some(switches) = &mut self.switches else { return false };
-        let gone = served.iter().find(|served| !switches.owns(vf, served.leaf.target, now));
+        let gone = served.iter().find(|served| !switches.owns(vf, served.leaf.target, served.looked_up_at));
         let Some(gone) = gone.filter(|_| audited) else { return false };
         let stale = switches.leaves_out_invalidations();
         let books = &mut switches.books[vf as usize];

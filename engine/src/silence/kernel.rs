@@ -47,15 +47,16 @@ impl Switching {
         let [reads, writes] = [&unit.flows[Op::Read as usize], &unit.flows[Op::Write as usize]];
         let suspended_at = switch.from + switch.times.of_phase(TimedPhase::Suspend);
         let to_begin = switch.times.of_phase(TimedPhase::Begin) + switch.times.of_phase(TimedPhase::Quiesce);
-        let (mut drained_at, mut known) = (suspended_at, true);
+        // What may still leave before the pause is to be waited for, or goes on before it.
         let closed = link.frontier >= switch.from;
+        let (mut drained_at, mut known) = (suspended_at, closed || !self.pauses);
         if self.drains {
-            known &= closed && reads.is_known();
+            known &= reads.is_known();
             drained_at = drained_at.max(reads.over_from(link)).max(writes.last_left);
         }
         let mut quiet_at = drained_at;
         if self.quiesces {
-            known &= closed && writes.is_known();
+            known &= writes.is_known();
             quiet_at = (drained_at + to_begin).max(writes.over_from(link));
         }
         if known { Quiet::Known { drained_at, quiet_at } } else { Quiet::NotBefore(quiet_at) }

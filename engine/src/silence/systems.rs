@@ -47,8 +47,11 @@ pub fn advance_switches(
             looked_up_from: uplink.looked_up_from,
         };
         progress.moved += u64::from(switching.advance(evidence, &link, control));
+        if uplink.halt == Halt::Horizon && switching.resumes_from > uplink.resumes_from {
+            // Requests behind the horizon that was have not been looked at.
+            uplink.halt = Halt::Until(uplink.frontier);
+        }
         uplink.resumes_from = switching.resumes_from;
-        if std::env::var("DBG").is_ok() { eprintln!("adv ev {evidence:?} link {link:?} halt {:?} res {:?} ctl {:?} units {:?} in_flight {:?} next {:?} ready {:?} exhausted {} sent {} emitted {} aside {:?}", uplink.halt, switching.resumes_from, switching.controls_from, switching.units, uplink.in_flight.waiting(), uplink.next, uplink.ready.waiting(), batch.exhausted, uplink.sent, uplink.emitted, queues.iter().map(|q| q.aside.len()).collect::<Vec<_>>()); }
     }
     let switches = control.switches.as_ref().expect("there are some");
     for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {

@@ -31,6 +31,8 @@ pub struct Served {
     pub leaf: Leaf,
     /// Whether the page table no longer holds it so.
     pub unheld: bool,
+    /// When the look-up was done.
+    pub looked_up_at: Picoseconds,
 }
 
 /// The ordered pass with control events between.
@@ -184,7 +186,7 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
             translation.known_at = translation.known_at.max(known_at);
             let held = table.lookup(at).map(|leaf| pass.walks.cached_part(leaf, at));
             let unheld = held != Some(leaf);
-            self.served.push(Served { leaf, unheld });
+            self.served.push(Served { leaf, unheld, looked_up_at: now });
             return check(leaf, op).map_err(Ended::Fault);
         }
         let mapped = table.lookup(at);
@@ -215,7 +217,7 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
         *misses += 1;
         *all_joined += u32::from(began.is_none());
         translation.known_at = translation.known_at.max(known_at);
-        self.served.extend(found.map(|leaf| Served { leaf, unheld: false }));
+        self.served.extend(found.map(|leaf| Served { leaf, unheld: false, looked_up_at: now }));
         result.map_err(Ended::Fault)
     }
 }

@@ -453,7 +453,7 @@ fn note_for_control<P, W, O>(
         if let Some(fault) = translation.fault {
             control.note_switch_fault(fault, &access);
         } else {
-            translation.stale = control.judge_switched(translation.looked_up_at, access);
+            translation.stale = control.judge_switched(access);
         }
         return false;
     }
