@@ -158,13 +158,7 @@ impl ObserveDevice for DeviceWatch<'_> {
         self.so_far[row as usize].spend_until(Cause::Link, time);
     }
 
-    fn leave(
-        &mut self,
-        leaving: &Leaving,
-        free_at: Picoseconds,
-        start: Picoseconds,
-        arrival: Picoseconds,
-    ) {
+    fn leave(&mut self, leaving: &Leaving, free_at: Picoseconds, start: Picoseconds, arrival: Picoseconds) {
         let ready = leaving.ready;
         self.waits.note(Wait::Tlb, ready);
         self.waits.note(Wait::Link, free_at);

@@ -6,8 +6,8 @@ use bevy_ecs::component::Component;
 
 use super::components::{Cause, GateWaits, MemoryWaits, Split, WalkWaits};
 use super::device::SplitSoFar;
-use crate::link::{Issued, RateLimits, WireTimes};
 use crate::device_tlb::Route;
+use crate::link::{Issued, RateLimits, WireTimes};
 use crate::memory::Completed;
 use crate::request::{Intent, Op};
 use crate::translation::Translation;
