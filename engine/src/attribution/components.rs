@@ -11,7 +11,8 @@ use crate::units::Picoseconds;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Cause {
-    /// Until the request may go on the link: in its source, its VF's queue, and for a slot of its VF.
+    /// Until the request may go on the link, or its device may look it up: in its source, its VF's queue, and for a slot
+    /// of its VF.
     Held,
     /// The device's TLB: the look-up in it, packets before it, their slots and its limit of translation requests, and
     /// the answer to a request of another DMA.
