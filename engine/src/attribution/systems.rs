@@ -24,6 +24,7 @@ type Noted = (
     &'static GateWaits,
     &'static WalkWaits,
     &'static MemoryWaits,
+    Option<&'static SplitSoFar>,
 );
 
 /// What the splits of latencies are made from.
@@ -32,7 +33,6 @@ pub struct Splits<'w, 's> {
     iommu: Single<'w, 's, &'static TranslationTimes>,
     adapters: Query<'w, 's, &'static Uplink>,
     requests: Query<'w, 's, Noted>,
-    so_far: Query<'w, 's, &'static SplitSoFar>,
 }
 
 /// The same, as columns.
@@ -56,7 +56,7 @@ impl Splits<'_, '_> {
     #[must_use]
     pub fn columns(&self) -> Option<SplitColumns<'_>> {
         let noted = self.requests.contiguous_iter().expect("hot components are kept in tables").next()?;
-        let (intents, issued, translations, completed, gates, walks, memories) = noted;
+        let (intents, issued, translations, completed, gates, walks, memories, so_far) = noted;
         Some(SplitColumns {
             look_up: self.iommu.look_up(),
             uplinks: columns!(self.adapters),
@@ -67,7 +67,7 @@ impl Splits<'_, '_> {
             gates,
             walks,
             memories,
-            so_far: self.so_far.contiguous_iter().expect("hot components are kept in tables").next(),
+            so_far,
         })
     }
 }

@@ -38,8 +38,7 @@ pub fn issue_requests(
     mut adapters: AdapterQuery<'_, '_>,
     mut vfs: Query<(&mut VfQueue, &ContextEntry)>,
     mut requests: Query<(&Intent, &Sequence, &mut Issued, &mut Translation)>,
-    mut waits: Query<&mut GateWaits>,
-    mut so_far: Query<&mut SplitSoFar>,
+    mut waits: Query<(&mut GateWaits, Option<&mut SplitSoFar>)>,
     mut progress: ResMut<Progress>,
 ) {
     let (mut queues, contexts) = columns_mut!(vfs);
@@ -47,9 +46,9 @@ pub fn issue_requests(
     let (intents, sequence, mut issued, mut translations) = columns_mut!(requests);
     let issued = issued.bypass_change_detection();
     let translations = translations.bypass_change_detection();
-    let mut waits = optional_columns_mut!(waits);
+    let (mut waits, so_far) = optional_columns_mut!(waits).unzip();
     let waits = waits.as_mut().map(ContiguousMut::bypass_change_detection);
-    let mut so_far = optional_columns_mut!(so_far);
+    let mut so_far = so_far.flatten();
     let mut so_far = so_far.as_mut().map(ContiguousMut::bypass_change_detection);
     let mut columns = Columns { intents, sequence, issued, translations, contexts, waits };
     for adapter in &mut adapters {

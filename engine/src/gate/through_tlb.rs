@@ -15,6 +15,7 @@ use crate::units::Picoseconds;
 
 impl Gate<'_> {
     /// Takes up, looks up and sends whatever is known; returns how much happened.
+    #[inline(never)]
     pub fn issue_through_tlb<O: ObserveDevice>(
         &mut self,
         ats: &mut Ats,
@@ -111,6 +112,7 @@ impl Gate<'_> {
     }
 
     /// The next request with the time at which it is taken up, or a time before which none is.
+    #[inline(always)]
     fn next_to_take_up(
         &mut self,
         ats: &Ats,
@@ -253,6 +255,7 @@ impl Gate<'_> {
 
 impl super::components::Uplink {
     /// A translation request, or a DMA that is translated, starts at `start`; returns when it arrives.
+    #[inline(always)]
     fn send_translated(
         &mut self,
         start: Picoseconds,

@@ -70,7 +70,7 @@ pub fn translate(
     mut vfs: Query<(&ContextEntry, &mut PostedWrites)>,
     mut tables: Query<&mut PageTable>,
     mut requests: Query<(&Intent, &Sequence, &mut Translation)>,
-    mut waits: (Query<&mut WalkWaits>, Query<&mut SplitSoFar>),
+    mut waits: Query<(&mut WalkWaits, Option<&mut SplitSoFar>)>,
     batch: Res<Batch>,
     mut blocks: Local<Blocks>,
     mut progress: ResMut<Progress>,
@@ -89,8 +89,8 @@ pub fn translate(
     let uplinks = uplinks.bypass_change_detection();
     let credits = credits.bypass_change_detection();
     let (intents, sequence, mut translations) = columns_mut!(requests);
-    let mut so_far = optional_columns_mut!(waits.1);
-    let mut waits = optional_columns_mut!(waits.0);
+    let (mut waits, so_far) = optional_columns_mut!(waits).unzip();
+    let mut so_far = so_far.flatten();
     let rows = batch.rows as usize;
     let mut columns = Columns {
         intents: &intents[..rows],
