@@ -206,6 +206,7 @@ impl Gate<'_> {
     }
 
     /// The first TLP that waits for the link leaves, if it is known when.
+    #[inline(always)]
     fn leave<O: ObserveDevice>(
         &mut self,
         first: Leaving,
