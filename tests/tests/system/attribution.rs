@@ -38,7 +38,7 @@ fn cliffs() -> Vec<(&'static str, Scenario)> {
             "beyond the cliff, all in order",
             cliff(&["device.retire=in_order", "device.write_order=in_order", "device.tlb.pending=32"]),
         ),
-        ("beyond the cliff, warm", cliff(&["warmup_us=100.0005", "device.tlb.sharing=vf"])),
+        ("beyond the cliff, warm", cliff(&["warmup_us=40.0005", "device.tlb.sharing=vf"])),
     ]
 }
 

@@ -351,7 +351,7 @@ fn digest(outcome: &Outcome) -> u64 {
 }
 
 /// What [`HOSTILE`] leaves, in one number.
-const GOLDEN: u64 = 0xf162_0448_9a22_ed7d;
+const GOLDEN: u64 = 0x9054_ae7d_dfa4_9358;
 
 #[test]
 fn results_are_those_of_the_last_version() {
