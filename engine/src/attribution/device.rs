@@ -87,7 +87,7 @@ impl DeviceWaits {
     fn note(&mut self, wait: Wait, to: Picoseconds) {
         if to > self.until {
             self.spans.push_back(Span { wait, from: self.until, to, before: self.all });
-            self.all[wait as usize] = self.all[wait as usize] + (to - self.until);
+            self.all[wait as usize] += to - self.until;
             self.until = to;
         }
     }
@@ -99,7 +99,7 @@ impl DeviceWaits {
             return self.spans.front().map_or(self.all, |first| first.before);
         };
         let Span { wait, from, to, mut before } = self.spans[last];
-        before[wait as usize] = before[wait as usize] + (to.min(time) - from);
+        before[wait as usize] += to.min(time) - from;
         before
     }
 
