@@ -228,14 +228,8 @@ impl ReportSpec {
     /// Whether what is asked for can be told of a machine.
     ///
     /// # Errors
-    /// If devices have TLBs of their own, or causes of misses are asked for and the replacement policy cannot rule
-    /// all entries as one set.
+    /// If causes of misses are asked for and the replacement policy cannot rule all entries as one set.
     pub fn validate_on(&self, machine: &MachineSpec) -> Result<(), SpecError> {
-        if machine.device.tlb.is_on() && self.attributes() {
-            let key = if self.attribution { "report.attribution" } else { "report.miss_causes" };
-            let problem = "cannot be asked for yet where devices have TLBs of their own (`device.tlb`)";
-            return Err(SpecError::new(key, problem));
-        }
         if machine.switches.are_on() && self.attribution {
             let problem = "cannot be asked for yet where domains are switched (`switches.schedule`)";
             return Err(SpecError::new("report.attribution", problem));

@@ -57,6 +57,9 @@ row! {
         /// Part of the mean latency that is time until it may go on the link: in the source, its VF's queue,
         /// and for a slot of its VF, ns. Only with `report.attribution`.
         latency_held_mean_ns: Option<f64>,
+        /// Part of the mean latency that is time for the device's own TLB: the look-up in it, its slots and its limit
+        /// of translation requests, and answers to requests of other DMAs, ns. Only with `report.attribution`.
+        latency_device_tlb_mean_ns: Option<f64>,
         /// Part of the mean latency that is time while the adapter's next request has no flow credit, read
         /// tag or slot of the adapter, ns. Only with `report.attribution`.
         latency_credit_mean_ns: Option<f64>,
@@ -451,7 +454,8 @@ row! {
         class: String,
         /// Class of the host; `all` where the scenario has no classes of hosts.
         host_class: String,
-        /// `held`, `credit`, `link`, `iotlb`, `walk_queue`, `walk`, `invalidation`, `memory` or `retirement`.
+        /// `held`, `device_tlb`, `credit`, `link`, `iotlb`, `walk_queue`, `walk`, `invalidation`, `memory` or
+        /// `retirement`.
         cause: &'static str,
         /// What the latencies of the VF's DMAs have of it, summed, ps.
         latency_sum_ps: u64,
@@ -656,6 +660,9 @@ row! {
         /// Time until it may go on the link: in the source, its VF's queue, and for a slot of its VF, ps.
         /// Only with `report.attribution`.
         held_ps: Option<u64>,
+        /// Time for the device's own TLB: the look-up in it, its slots and its limit of translation requests, and
+        /// answers to requests of other DMAs, ps. Only with `report.attribution`.
+        device_tlb_ps: Option<u64>,
         /// Time while the adapter's next request has no flow credit, read tag or slot of the adapter, ps.
         /// Only with `report.attribution`.
         credit_ps: Option<u64>,

@@ -11,8 +11,12 @@ use crate::units::Picoseconds;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Cause {
-    /// Until the request may go on the link: in its source, its VF's queue, and for a slot of its VF.
+    /// Until the request may go on the link, or its device may look it up: in its source, its VF's queue, and for a slot
+    /// of its VF.
     Held,
+    /// The device's TLB: the look-up in it, packets before it, their slots and its limit of translation requests, and
+    /// the answer to a request of another DMA.
+    DeviceTlb,
     /// The adapter's next request, itself or one before it, has no flow credit, no read tag or no slot of the
     /// adapter.
     Credit,
@@ -34,8 +38,9 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Held,
+        Self::DeviceTlb,
         Self::Credit,
         Self::Link,
         Self::Iotlb,
@@ -51,6 +56,7 @@ impl Cause {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Held => "held",
+            Self::DeviceTlb => "device_tlb",
             Self::Credit => "credit",
             Self::Link => "link",
             Self::Iotlb => "iotlb",

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use bevy_ecs::component::Component;
 
 use super::components::{Cause, GateWaits, MemoryWaits, Split, WalkWaits};
+use super::device::SplitSoFar;
+use crate::device_tlb::Route;
 use crate::link::{Issued, RateLimits, WireTimes};
 use crate::memory::Completed;
 use crate::request::{Intent, Op};
@@ -28,6 +30,8 @@ pub struct Over<'a> {
     pub walk: &'a WalkWaits,
     /// Those in memory.
     pub memory: &'a MemoryWaits,
+    /// Where its time went until the IOMMU had done with it, if its device has looked it up.
+    pub so_far: Option<&'a SplitSoFar>,
 }
 
 /// Where the time of a request went; `hit` is what a look-up costs.
@@ -36,9 +40,26 @@ pub struct Over<'a> {
 /// it the request would have gone on earlier, without any other it would not.
 #[must_use]
 pub fn split(over: &Over<'_>, wires: &WireTimes, hit: Picoseconds) -> Split {
-    let Over { intent, issued: Issued(issued), translation, completed: Completed(completed), .. } = *over;
-    let (gate, walk, memory) = (over.gate, over.walk, over.memory);
-    let op = intent.transfer.op;
+    let Over { intent, translation, completed: Completed(completed), memory, .. } = *over;
+    let mut split = over.so_far.map_or_else(|| until_known(over, wires, hit), |so_far| so_far.split);
+    let known_at = translation.known_at;
+    let read = intent.transfer.op == Op::Read;
+    let back = if read && memory.back != Picoseconds::ZERO { memory.back } else { completed };
+    if translation.route == Route::Request {
+        // The device was refused a translation: nothing follows but the answer, and what retires before.
+        split.add(Cause::Link, back - known_at);
+    } else {
+        split.add(Cause::Retirement, memory.turn);
+        split.add(Cause::Memory, memory.ready - (known_at + memory.turn));
+        split.add(Cause::Link, back - memory.ready);
+    }
+    split.add(Cause::Retirement, completed - back);
+    split
+}
+
+/// The same until the IOMMU knew the answer.
+fn until_known(over: &Over<'_>, wires: &WireTimes, hit: Picoseconds) -> Split {
+    let Over { intent, issued: Issued(issued), translation, gate, walk, .. } = *over;
     let mut split = Split::default();
     split.add(Cause::Held, gate.held);
     split.add(Cause::Credit, gate.credit);
@@ -48,15 +69,8 @@ pub fn split(over: &Over<'_>, wires: &WireTimes, hit: Picoseconds) -> Split {
     split.add(Cause::Iotlb, hit);
     split.add(Cause::Walk, walk.walk);
     split.add(Cause::Invalidation, walk.invalidation);
-    let known_at = translation.known_at;
-    split.add(Cause::WalkQueue, known_at - (arrived + hit + walk.walk + walk.invalidation));
-    split.add(Cause::Retirement, memory.turn);
-    split.add(Cause::Memory, memory.ready - (known_at + memory.turn));
-    if op == Op::Read {
-        let back = if memory.back == Picoseconds::ZERO { completed } else { memory.back };
-        split.add(Cause::Link, back - memory.ready);
-        split.add(Cause::Retirement, completed - back);
-    }
+    let walked = hit + walk.walk + walk.invalidation;
+    split.add(Cause::WalkQueue, translation.known_at - (arrived + walked));
     split
 }
 

@@ -5,6 +5,7 @@
 //! the picosecond; every miss has one cause; every eviction has one evictor and one victim.
 
 mod components;
+mod device;
 mod kernel;
 mod misses;
 mod systems;
@@ -14,6 +15,7 @@ mod totals;
 mod watch;
 
 pub use components::*;
+pub use device::*;
 pub use kernel::*;
 pub use misses::*;
 pub use systems::*;

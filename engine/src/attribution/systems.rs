@@ -4,6 +4,7 @@ use bevy_ecs::prelude::*;
 use bevy_ecs::system::SystemParam;
 
 use super::components::{Attribution, GateWaits, MemoryWaits, Split, WalkWaits};
+use super::device::SplitSoFar;
 use super::kernel::{Over, split};
 use crate::account::WarmUp;
 use crate::gate::Uplink;
@@ -23,6 +24,7 @@ type Noted = (
     &'static GateWaits,
     &'static WalkWaits,
     &'static MemoryWaits,
+    Option<&'static SplitSoFar>,
 );
 
 /// What the splits of latencies are made from.
@@ -45,6 +47,8 @@ pub struct SplitColumns<'a> {
     /// What each request waited for walks.
     pub walks: &'a [WalkWaits],
     memories: &'a [MemoryWaits],
+    /// Where devices have TLBs of their own.
+    so_far: Option<&'a [SplitSoFar]>,
 }
 
 impl Splits<'_, '_> {
@@ -52,7 +56,7 @@ impl Splits<'_, '_> {
     #[must_use]
     pub fn columns(&self) -> Option<SplitColumns<'_>> {
         let noted = self.requests.contiguous_iter().expect("hot components are kept in tables").next()?;
-        let (intents, issued, translations, completed, gates, walks, memories) = noted;
+        let (intents, issued, translations, completed, gates, walks, memories, so_far) = noted;
         Some(SplitColumns {
             look_up: self.iommu.look_up(),
             uplinks: columns!(self.adapters),
@@ -63,6 +67,7 @@ impl Splits<'_, '_> {
             gates,
             walks,
             memories,
+            so_far,
         })
     }
 }
@@ -81,6 +86,7 @@ impl SplitColumns<'_> {
             gate: &self.gates[at],
             walk: &self.walks[at],
             memory: &self.memories[at],
+            so_far: self.so_far.map(|so_far| &so_far[at]),
         };
         let split = split(&over, &self.uplinks[intent.adapter as usize].wires, self.look_up);
         debug_assert_eq!(split.total(), (over.completed.0 - intent.time).0, "the causes add up");

@@ -1,6 +1,8 @@
-//! The waits of a link, by hand.
+//! The waits of a link, and of a device with a TLB, by hand.
 
-use super::LinkWaits;
+use super::{Cause, DeviceWaits, DeviceWatch, LinkWaits, SplitSoFar};
+use crate::device_tlb::{Leaving, ObserveDevice, Waiting};
+use crate::gate::Eligible;
 use crate::link::{DeviceSpec, RateLimits};
 use crate::request::Op;
 use crate::units::Picoseconds;
@@ -35,4 +37,29 @@ fn a_rate_limit_is_no_wait_for_credits() {
     // A start every 100 ps; the third has no credit for 20 more.
     let sent = [(0, 0), (0, 100), (0, 220)];
     assert_eq!(credit_waits(RateLimits::new(&device), &sent), [0, 0, 20]);
+}
+
+/// A device that looks the DMA in row 0 up at 100, and sends what follows at `start` on a link that was free at 130.
+fn of_device(eligible: u64, start: u64) -> [u64; 4] {
+    let (mut waits, mut so_far) = (DeviceWaits::default(), [SplitSoFar::default()]);
+    let mut watch = DeviceWatch { waits: &mut waits, so_far: &mut so_far };
+    let next = Eligible { time: Picoseconds(eligible), vacated: false, vf: 0, row: 0 };
+    // Its rate limit holds it back until 60, and a slot is free from 90 on; then its packet waits for its slot.
+    let waiting = Waiting { since: next.time, rate: Picoseconds(60), slot: Picoseconds(90) };
+    watch.note_wait(Some(waiting), Picoseconds(100));
+    watch.take_up(&next, Picoseconds(5), Picoseconds(100));
+    let leaving = Leaving { ready: Picoseconds(120), looked_up: true, request: false, row: 0 };
+    watch.leave(&leaving, Picoseconds(130), Picoseconds(start), Picoseconds(start + 50));
+    assert_eq!(so_far[0].until, Picoseconds(start + 50));
+    [Cause::Held, Cause::DeviceTlb, Cause::Credit, Cause::Link].map(|cause| so_far[0].split.of(cause))
+}
+
+#[test]
+fn who_is_not_taken_up_waits_for_what_its_device_waits_for() {
+    // Held from 5; the rate limit, the slot of the adapter, that of the packet; the look-up, the link, a credit; on the wire.
+    assert_eq!(of_device(20, 145), [15, 10 + 20, 30 + 15, 40 + 10 + 50]);
+    // Eligible in the midst of the wait for a slot; no credit is missing.
+    assert_eq!(of_device(80, 130), [75, 10 + 20, 10, 10 + 50]);
+    // Eligible when nothing holds it back.
+    assert_eq!(of_device(100, 130), [95, 20, 0, 10 + 50]);
 }

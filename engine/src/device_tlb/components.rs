@@ -178,6 +178,12 @@ impl Ats {
         self.requests.iter_mut().find(|request| request.row == Some(row)).expect("a request under way")
     }
 
+    /// The row of the DMA whose request an answer is for, unless that is over.
+    #[must_use]
+    pub fn row_of_answer(&self, answer: Answer) -> Option<u32> {
+        self.requests.iter().find(|request| request.number == answer.request).and_then(|request| request.row)
+    }
+
     /// The answer to the request of the DMA in `row` arrives at `time`; one that is refused is over.
     pub fn note_answer(&mut self, row: u32, time: Picoseconds, refused: bool) {
         let request = self.request_of(row);

@@ -8,7 +8,9 @@
 
 mod components;
 mod kernel;
+mod observe;
 mod spec;
 
 pub use components::*;
+pub use observe::*;
 pub use spec::*;

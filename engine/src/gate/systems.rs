@@ -5,7 +5,7 @@ use bevy_ecs::prelude::*;
 
 use super::components::{Arrival, Candidates, Credit, Refunds, Tag, Uplink, VfQueue};
 use super::kernel::{Columns, Gate, Limits};
-use crate::attribution::{GateWaits, LinkWaits};
+use crate::attribution::{DeviceWaits, DeviceWatch, GateWaits, LinkWaits, SplitSoFar};
 use crate::device_tlb::DeviceTlb;
 use crate::link::Issued;
 use crate::memory::{Downlink, MemoryTimes, Retirement};
@@ -13,7 +13,7 @@ use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
 use crate::silence::Silence;
 use crate::topology::{columns_mut, optional_columns_mut};
-use crate::translation::{ContextEntry, Translation};
+use crate::translation::{ContextEntry, Translation, Unobserved};
 use crate::units::Picoseconds;
 
 /// An adapter, as issuing reads and changes it.
@@ -30,6 +30,7 @@ type AdapterQuery<'w, 's> = Query<
         &'static mut DeviceTlb,
         &'static mut Silence,
         Option<&'static mut LinkWaits>,
+        Option<&'static mut DeviceWaits>,
     ),
 >;
 
@@ -39,7 +40,7 @@ pub fn issue_requests(
     mut adapters: AdapterQuery<'_, '_>,
     mut vfs: Query<(&mut VfQueue, &ContextEntry)>,
     mut requests: Query<(&Intent, &Sequence, &mut Issued, &mut Translation)>,
-    mut waits: Query<&mut GateWaits>,
+    mut waits: Query<(&mut GateWaits, Option<&mut SplitSoFar>)>,
     mut progress: ResMut<Progress>,
 ) {
     let (mut queues, contexts) = columns_mut!(vfs);
@@ -47,12 +48,14 @@ pub fn issue_requests(
     let (intents, sequence, mut issued, mut translations) = columns_mut!(requests);
     let issued = issued.bypass_change_detection();
     let translations = translations.bypass_change_detection();
-    let mut waits = optional_columns_mut!(waits);
+    let (mut waits, so_far) = optional_columns_mut!(waits).unzip();
     let waits = waits.as_mut().map(ContiguousMut::bypass_change_detection);
+    let mut so_far = so_far.flatten();
+    let mut so_far = so_far.as_mut().map(ContiguousMut::bypass_change_detection);
     let mut columns = Columns { intents, sequence, issued, translations, contexts, waits };
-    for (mut uplink, mut candidates, mut retirement, credits, tags, downlink, mut tlb, silence, link_waits) in
-        &mut adapters
-    {
+    for adapter in &mut adapters {
+        let (mut uplink, mut candidates, mut retirement, credits, tags, downlink, mut tlb, ..) = adapter;
+        let (.., silence, link_waits, device_waits) = adapter;
         let silence = silence.into_inner();
         let returns_from = downlink.returns_from(&uplink, &memory);
         let was_free_at = uplink.free_at;
@@ -68,7 +71,13 @@ pub fn issue_requests(
             switching: silence.get(),
         };
         if let Some(ats) = tlb.get() {
-            progress.moved += gate.issue_through_tlb(ats, &mut columns);
+            progress.moved += match (device_waits, so_far.as_deref_mut()) {
+                (Some(mut waits), Some(so_far)) => {
+                    let watch = DeviceWatch { waits: &mut waits, so_far };
+                    gate.issue_through_tlb(ats, &mut columns, watch)
+                }
+                _ => gate.issue_through_tlb(ats, &mut columns, Unobserved),
+            };
             progress.waits = true;
             continue;
         }

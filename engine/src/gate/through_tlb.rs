@@ -8,18 +8,24 @@
 
 use super::components::{Eligible, Grant, Halt};
 use super::kernel::{Columns, Gate};
-use crate::device_tlb::{Ats, Leaving, PacketUnderWay, Route};
+use crate::device_tlb::{Ats, Leaving, ObserveDevice, PacketUnderWay, Route, Waiting};
 use crate::link::{Issued, time_before};
 use crate::request::{Intent, Op, Transfer};
 use crate::units::Picoseconds;
 
 impl Gate<'_> {
     /// Takes up, looks up and sends whatever is known; returns how much happened.
-    pub fn issue_through_tlb(&mut self, ats: &mut Ats, columns: &mut Columns<'_>) -> u64 {
+    #[inline(never)]
+    pub fn issue_through_tlb<O: ObserveDevice>(
+        &mut self,
+        ats: &mut Ats,
+        columns: &mut Columns<'_>,
+        mut observer: O,
+    ) -> u64 {
         let mut happened = 0;
         let from = loop {
             self.returns_from = self.downlink.returns_from(self.uplink, &self.memory);
-            match self.step(ats, columns) {
+            match self.step(ats, columns, &mut observer) {
                 Ok(()) => happened += 1,
                 Err(from) => break from,
             }
@@ -30,30 +36,37 @@ impl Gate<'_> {
 
     /// What happens next, or the time before which nothing leaves. Answers that are not known arrive at
     /// `returns_from` or later.
-    fn step(&mut self, ats: &mut Ats, columns: &mut Columns<'_>) -> Result<(), Picoseconds> {
+    fn step<O: ObserveDevice>(
+        &mut self,
+        ats: &mut Ats,
+        columns: &mut Columns<'_>,
+        observer: &mut O,
+    ) -> Result<(), Picoseconds> {
         if let Some(packet) = ats.packet {
-            return self.go_on_with(packet, ats, columns);
+            return self.go_on_with(packet, ats, columns, observer);
         }
         let first_answer = ats.answers.front().map(|answer| answer.time);
         if let Some(&first) = ats.leaving.front() {
             if !first.looked_up {
-                return self.leave(first, ats, columns);
+                return self.leave(first, ats, columns, observer);
             }
             // What follows from an answer of that instant goes first.
             return match first_answer {
-                Some(answer) if answer <= first.ready => self.take_answer(ats, columns),
-                _ if first.ready < self.returns_from => self.leave(first, ats, columns),
+                Some(answer) if answer <= first.ready => self.take_answer(ats, columns, observer),
+                _ if first.ready < self.returns_from => self.leave(first, ats, columns, observer),
                 _ => Err(self.returns_from),
             };
         }
         let next = self.next_to_take_up(ats, columns);
         let (Ok((_, time)) | Err(time)) = next;
-        if first_answer.is_some_and(|answer| answer <= time) {
-            return self.take_answer(ats, columns);
+        if let Some(answer) = first_answer.filter(|answer| *answer <= time) {
+            self.note_wait(answer, columns, observer);
+            return self.take_answer(ats, columns, observer);
         }
         match next {
             Ok((next, time)) if time < self.returns_from => {
-                self.take_up(next, time, ats, columns);
+                self.note_wait(time, columns, observer);
+                self.take_up(next, time, ats, columns, observer);
                 Ok(())
             }
             _ => Err(time
@@ -63,17 +76,43 @@ impl Gate<'_> {
         }
     }
 
+    /// Up to `until` no TLP waited for the link, at most the next request.
+    fn note_wait<O: ObserveDevice>(&self, until: Picoseconds, columns: &Columns<'_>, observer: &mut O) {
+        if O::ON {
+            let waiting = |next: Eligible| Waiting {
+                since: next.time,
+                rate: self.uplink.limits.earliest(columns.intents[next.row as usize].transfer.op),
+                slot: match self.retirement.slots.grant(self.returns_from) {
+                    Grant::From(slot) => slot,
+                    Grant::Unknown => Picoseconds::MAX,
+                },
+            };
+            observer.note_wait(self.uplink.next.map(waiting), until);
+        }
+    }
+
     /// The first answer is taken.
-    fn take_answer(&mut self, ats: &mut Ats, columns: &mut Columns<'_>) -> Result<(), Picoseconds> {
+    fn take_answer<O: ObserveDevice>(
+        &mut self,
+        ats: &mut Ats,
+        columns: &mut Columns<'_>,
+        observer: &mut O,
+    ) -> Result<(), Picoseconds> {
         // What waited for it is not taken up before it.
-        let answer = ats.answers.front().expect("an answer");
+        let answer = *ats.answers.front().expect("an answer");
         ats.takes_up_from = ats.takes_up_from.max(answer.time);
+        if O::ON
+            && let Some(row) = ats.row_of_answer(answer)
+        {
+            observer.answer(row, answer.time);
+        }
         let more = ats.take_answer(columns.intents, columns.translations);
         self.uplink.emitted = self.uplink.emitted.wrapping_add_signed(more);
         Ok(())
     }
 
     /// The next request with the time at which it is taken up, or a time before which none is.
+    #[inline(always)]
     fn next_to_take_up(
         &mut self,
         ats: &Ats,
@@ -108,11 +147,12 @@ impl Gate<'_> {
     }
 
     /// The packet that is being taken up goes on with the next request, or is over if that is not part of it.
-    fn go_on_with(
+    fn go_on_with<O: ObserveDevice>(
         &mut self,
         packet: PacketUnderWay,
         ats: &mut Ats,
         columns: &mut Columns<'_>,
+        observer: &mut O,
     ) -> Result<(), Picoseconds> {
         let PacketUnderWay { vf, time } = packet;
         let next = self.next_eligible(columns.intents);
@@ -126,16 +166,24 @@ impl Gate<'_> {
             next.vf == vf && next.time <= time && has_slot && !self.is_first_of_packet(*next, columns)
         };
         match next.filter(is_part) {
-            Some(next) => self.take_up(next, time, ats, columns),
+            Some(next) => self.take_up(next, time, ats, columns, observer),
             None => ats.packet = None,
         }
         Ok(())
     }
 
     /// The device takes a request up and looks it up.
-    fn take_up(&mut self, next: Eligible, time: Picoseconds, ats: &mut Ats, columns: &mut Columns<'_>) {
+    fn take_up<O: ObserveDevice>(
+        &mut self,
+        next: Eligible,
+        time: Picoseconds,
+        ats: &mut Ats,
+        columns: &mut Columns<'_>,
+        observer: &mut O,
+    ) {
         let at = next.row as usize;
         let intent = columns.intents[at];
+        observer.take_up(&next, intent.time, time);
         let op = intent.transfer.op;
         self.uplink.next = None;
         self.leave_queue(next, time);
@@ -158,7 +206,14 @@ impl Gate<'_> {
     }
 
     /// The first TLP that waits for the link leaves, if it is known when.
-    fn leave(&mut self, first: Leaving, ats: &mut Ats, columns: &mut Columns<'_>) -> Result<(), Picoseconds> {
+    #[inline(always)]
+    fn leave<O: ObserveDevice>(
+        &mut self,
+        first: Leaving,
+        ats: &mut Ats,
+        columns: &mut Columns<'_>,
+        observer: &mut O,
+    ) -> Result<(), Picoseconds> {
         let at = first.row as usize;
         let Intent { transfer, vf, .. } = columns.intents[at];
         let posted = !first.request && transfer.op == Op::Write;
@@ -182,7 +237,9 @@ impl Gate<'_> {
             columns.issued[at] = Issued(start);
         }
         translation.route = first.route();
-        self.uplink.send_translated(start, first, transfer, !posted);
+        let free_at = self.uplink.free_at;
+        let arrival = self.uplink.send_translated(start, first, transfer, !posted);
+        observer.leave(&first, free_at, start, arrival);
         if posted && self.retirement.is_watched() {
             let (left_at, sequence) = (self.uplink.free_at, columns.sequence[at]);
             let queue = &mut self.queues[vf as usize];
@@ -198,8 +255,15 @@ impl Gate<'_> {
 }
 
 impl super::components::Uplink {
-    /// A translation request, or a DMA that is translated, starts at `start`.
-    fn send_translated(&mut self, start: Picoseconds, leaving: Leaving, transfer: Transfer, holds_tag: bool) {
+    /// A translation request, or a DMA that is translated, starts at `start`; returns when it arrives.
+    #[inline(always)]
+    fn send_translated(
+        &mut self,
+        start: Picoseconds,
+        leaving: Leaving,
+        transfer: Transfer,
+        holds_tag: bool,
+    ) -> Picoseconds {
         let wire =
             if leaving.request { self.wires.translation_request() } else { self.wires.upstream(transfer) };
         self.free_at = start + wire;
@@ -209,5 +273,6 @@ impl super::components::Uplink {
         self.reads_sent += u64::from(holds_tag);
         let time = self.free_at + self.wires.propagation;
         self.in_flight.push(super::components::Arrival { time, row: leaving.row });
+        time
     }
 }

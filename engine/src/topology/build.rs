@@ -13,7 +13,7 @@ use crate::account::{
     VfLatencies, WarmUp, Windows,
 };
 use crate::admission::{AttachError, Refusal};
-use crate::attribution::{Attribution, LinkWaits, Watch};
+use crate::attribution::{Attribution, DeviceWaits, LinkWaits, Watch};
 use crate::device_tlb::{Ats, DeviceTlb};
 use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
 use crate::escape::{
@@ -96,7 +96,13 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     world.insert_resource(Progress::default());
     let rows_per_vf = (4 * batch_rows).max(16);
     let attributed = plan.report.attributes();
-    world.insert_resource(BatchLimits { span: place.batch_span(plan), rows_per_vf, attributed });
+    let of_device_tlbs = place.machine(plan).device.tlb.is_on();
+    world.insert_resource(BatchLimits {
+        span: place.batch_span(plan),
+        rows_per_vf,
+        attributed,
+        of_device_tlbs,
+    });
     spawn_rows(&mut world, (place.vfs() * rows_per_vf) as usize);
     spawn_iommu(&mut world, plan, place);
     let frames = Frames { next: place.first_frame };
@@ -181,7 +187,11 @@ fn start_attribution(world: &mut World, plan: &RunPlan, place: &Place) {
     world.entity_mut(iommu).insert(watch);
     let adapters: Vec<_> = world.query_filtered::<Entity, With<Uplink>>().iter(world).collect();
     for adapter in adapters {
-        world.entity_mut(adapter).insert(LinkWaits::new(RateLimits::new(&machine.device)));
+        if machine.device.tlb.is_on() {
+            world.entity_mut(adapter).insert(DeviceWaits::default());
+        } else {
+            world.entity_mut(adapter).insert(LinkWaits::new(RateLimits::new(&machine.device)));
+        }
     }
 }
 

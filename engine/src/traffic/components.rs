@@ -65,6 +65,8 @@ pub struct BatchLimits {
     pub rows_per_vf: u32,
     /// Whether rows have columns for what requests wait for.
     pub attributed: bool,
+    /// Whether devices have TLBs of their own.
+    pub of_device_tlbs: bool,
 }
 
 /// The batch under way.

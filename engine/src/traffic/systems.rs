@@ -6,7 +6,7 @@ use super::components::{Batch, BatchLimits, Feedback, Live, NextIntended, Traffi
 use super::kernel::{SortScratch, append, compact, compaction, number, order};
 use super::staging::Staged;
 use crate::account::RequestLog;
-use crate::attribution::{GateWaits, MemoryWaits, Waits, WalkWaits};
+use crate::attribution::{GateWaits, MemoryWaits, SplitSoFar, Waits, WalkWaits};
 use crate::device_tlb::DeviceTlb;
 use crate::gate::{Candidates, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane};
@@ -45,7 +45,12 @@ pub fn reuse_rows(
         &mut Translation,
         &mut Completed,
     )>,
-    mut waits: (Query<&mut GateWaits>, Query<&mut WalkWaits>, Query<&mut MemoryWaits>),
+    mut waits: (
+        Query<&mut GateWaits>,
+        Query<&mut WalkWaits>,
+        Query<&mut MemoryWaits>,
+        Query<&mut SplitSoFar>,
+    ),
     mut adapters: Query<(&mut Candidates, &mut Uplink, &mut Downlink, &mut Retirement, &mut DeviceTlb)>,
     mut vfs: Query<&mut VfQueue>,
     mut log: Single<&mut RequestLog>,
@@ -92,6 +97,9 @@ pub fn reuse_rows(
     if let Some(mut memory) = optional_columns_mut!(waits.2) {
         compact(memory.bypass_change_detection(), moves);
     }
+    if let Some(mut so_far) = optional_columns_mut!(waits.3) {
+        compact(so_far.bypass_change_detection(), moves);
+    }
     let renumber = |row: &mut u32| *row = renumbered[*row as usize];
     for (mut candidates, mut uplink, mut downlink, mut retirement, mut tlb) in &mut adapters {
         candidates.rows.iter_mut().for_each(renumber);
@@ -112,10 +120,13 @@ pub fn reuse_rows(
 
 /// Adds rows to the pool: the only place a request entity is made.
 pub fn spawn_rows(world: &mut World, rows: usize) {
-    if world.resource::<BatchLimits>().attributed {
-        world.spawn_batch((0..rows).map(|_| (DmaRequest::default(), Waits::default())));
-    } else {
-        world.spawn_batch((0..rows).map(|_| DmaRequest::default()));
+    let BatchLimits { attributed, of_device_tlbs, .. } = *world.resource::<BatchLimits>();
+    let row = DmaRequest::default();
+    let (waits, so_far) = (Waits::default(), SplitSoFar::default());
+    match (attributed, of_device_tlbs) {
+        (false, _) => drop(world.spawn_batch((0..rows).map(|_| row))),
+        (true, false) => drop(world.spawn_batch((0..rows).map(|_| (row, waits)))),
+        (true, true) => drop(world.spawn_batch((0..rows).map(|_| (row, waits, so_far)))),
     }
 }
 

@@ -6,7 +6,7 @@ use bevy_ecs::prelude::*;
 use super::components::*;
 use super::faults::FaultQueue;
 use super::iotlb::Tag;
-use super::kernel::{Demand, OrderedPass, Prepared, Segment};
+use super::kernel::{Demand, Lookups, OrderedPass, Prepared, Segment};
 use super::observe::{Observe, Unobserved};
 use super::replacement::{Replacement, with_iotlb};
 use super::spec::IommuMode;
@@ -15,7 +15,7 @@ use super::walk_cache::WalkCaches;
 use super::walk_costs::{VaryingWalks, Walks};
 use super::walkers::Walkers;
 use crate::account::AuditPolicy;
-use crate::attribution::{WalkWaits, Watch};
+use crate::attribution::{Cause, SplitSoFar, WalkWaits, Watch};
 use crate::device_tlb::{DeviceTlb, Route};
 use crate::domain::{LeafSize, PageTable};
 use crate::gate::{Credit, Refunds, Uplink};
@@ -35,6 +35,8 @@ struct Columns<'a> {
     translations: &'a mut [Translation],
     /// Only where somebody watches.
     waits: Option<&'a mut [WalkWaits]>,
+    /// Only where devices that look them up are watched too.
+    so_far: Option<&'a mut [SplitSoFar]>,
 }
 
 /// The links that arrivals come from.
@@ -68,7 +70,7 @@ pub fn translate(
     mut vfs: Query<(&ContextEntry, &mut PostedWrites)>,
     mut tables: Query<&mut PageTable>,
     mut requests: Query<(&Intent, &Sequence, &mut Translation)>,
-    mut waits: Query<&mut WalkWaits>,
+    mut waits: Query<(&mut WalkWaits, Option<&mut SplitSoFar>)>,
     batch: Res<Batch>,
     mut blocks: Local<Blocks>,
     mut progress: ResMut<Progress>,
@@ -87,13 +89,15 @@ pub fn translate(
     let uplinks = uplinks.bypass_change_detection();
     let credits = credits.bypass_change_detection();
     let (intents, sequence, mut translations) = columns_mut!(requests);
-    let mut waits = optional_columns_mut!(waits);
+    let (mut waits, so_far) = optional_columns_mut!(waits).unzip();
+    let mut so_far = so_far.flatten();
     let rows = batch.rows as usize;
     let mut columns = Columns {
         intents: &intents[..rows],
         sequence: &sequence[..rows],
         translations: &mut translations.bypass_change_detection()[..rows],
         waits: waits.as_mut().map(ContiguousMut::bypass_change_detection),
+        so_far: so_far.as_mut().map(ContiguousMut::bypass_change_detection),
     };
     let mut notes = Notes { reached: &mut reached.0, faults: &mut faults, audit: *audit };
     let (contexts, mut posted) = columns_mut!(vfs);
@@ -248,10 +252,20 @@ fn pass_with_answers<P: Replacement, W: Walks, O: Observe>(
         clock = clock.max(time);
         if translation.route == Route::Translated {
             (translation.looked_up_at, translation.known_at) = (clock, clock);
+            if O::ON {
+                columns.note_translated(row, clock);
+            }
         } else {
+            if O::ON {
+                pass.observer.begin(vf);
+            }
             let demand = Demand { context: pass.contexts[vf as usize].0, iova, length_bytes: 1, op };
             let (taken_up, leaf) = pass.answer(clock, &demand, translation);
             clock = taken_up;
+            if O::ON {
+                columns.note_answer(row, pass.hit, pass.observer.waits());
+            }
+            let translation = &columns.translations[row as usize];
             let ats = links.tlbs[adapter as usize].get().expect("it sent a request");
             ats.request_of(row).leaf = leaf;
             if let Some(fault) = translation.fault {
@@ -265,6 +279,31 @@ fn pass_with_answers<P: Replacement, W: Walks, O: Observe>(
         pass.end_walks(Picoseconds::MAX);
     }
     clock
+}
+
+impl Columns<'_> {
+    /// A DMA that its device has translated passes at `now`: whatever it waited for is in front of it.
+    fn note_translated(&mut self, row: u32, now: Picoseconds) {
+        let at = row as usize;
+        if let Some(so_far) = &mut self.so_far {
+            so_far[at].spend_until(Cause::WalkQueue, now);
+        }
+        let looked_up = self.translations[at].lookups != Lookups::default();
+        if let Some(waits) = self.waits.as_mut().filter(|_| !looked_up) {
+            waits[at] = WalkWaits::default();
+        }
+    }
+
+    /// A translation request was looked up, and this is what its answer waits for.
+    fn note_answer(&mut self, row: u32, hit: Picoseconds, waits_for: WalkWaits) {
+        let at = row as usize;
+        if let Some(so_far) = &mut self.so_far {
+            so_far[at].look_up(self.translations[at].known_at, hit, &waits_for);
+        }
+        if let Some(waits) = &mut self.waits {
+            waits[at] = waits_for;
+        }
+    }
 }
 
 /// Arrivals that are prepared together. Their lines of the IOTLB, and of what leads to the entries of

@@ -375,7 +375,7 @@ fn switches() -> impl Strategy<Value = SwitchesSpec> {
     });
     let some = prop_oneof![3 => list, 2 => every];
     let some = (some, rest).prop_map(|(some, (gap, waiting))| SwitchesSpec { gap_us: gap / 1e3, waiting, ..some });
-    prop_oneof![4 => Just(SwitchesSpec::default()), 5 => some]
+    prop_oneof![2 => Just(SwitchesSpec::default()), 1 => some]
 }
 
 fn machine() -> impl Strategy<Value = MachineSpec> {

@@ -8,7 +8,7 @@ use portcullis_engine::translation::{FullWord, IotlbSpec, Ways, leaf_code};
 use crate::plain_iotlb::PlainIotlb;
 
 /// Picoseconds by cause, in the order of `Cause::ALL`.
-pub type Split = [u64; 9];
+pub type Split = [u64; 10];
 
 /// Evictions by the class that evicts and the class that is evicted.
 pub type Evictions = [[u64; 3]; 3];
@@ -29,10 +29,29 @@ pub struct Answer {
     pub walk: Option<usize>,
 }
 
+/// A way up the link, of a DMA whose device has a TLB.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Leg {
+    /// Whether it goes as a translation request.
+    pub asks: bool,
+    /// Whether a look-up made it ready; else an answer.
+    pub looked_up: bool,
+    pub ready: u64,
+    pub left: u64,
+    pub arrived: u64,
+    /// When the IOMMU had done with it.
+    pub known: u64,
+    /// When the answer was back.
+    pub back: u64,
+}
+
 /// What is noted of a request on its way.
 #[derive(Clone, Debug, Default)]
 pub struct Note {
     pub eligible: u64,
+    /// When its device took it up, and how it went up the link.
+    pub taken_up: u64,
+    pub legs: Vec<Leg>,
     pub arrived: u64,
     pub answers: Vec<Answer>,
     /// When memory takes it on.
@@ -60,6 +79,37 @@ impl Blocked {
         let overlap = |&(start, end): &(u64, u64)| end.min(to).saturating_sub(start.max(from));
         let meant = |span: &&(u64, u64)| !own || span.1 == to;
         self.spans.iter().filter(meant).map(overlap).sum()
+    }
+}
+
+/// What a device with a TLB waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceWait {
+    Tlb,
+    Credit,
+    Link,
+}
+
+/// What a device with a TLB waited for, and when.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceWaits {
+    now: Option<(u64, DeviceWait)>,
+    spans: Vec<(u64, u64, DeviceWait)>,
+}
+
+impl DeviceWaits {
+    pub fn begin(&mut self, now: u64, wait: DeviceWait) {
+        self.now = Some((now, wait));
+    }
+
+    pub fn end(&mut self, now: u64) {
+        self.spans.extend(self.now.take().map(|(since, wait)| (since, now, wait)));
+    }
+
+    /// How much of the time from `from` to `to` it waited for it.
+    pub fn between(&self, wait: DeviceWait, from: u64, to: u64) -> u64 {
+        let spans = self.spans.iter().filter(|(_, _, of)| *of == wait);
+        spans.map(|&(start, end, _)| end.min(to).saturating_sub(start.max(from))).sum()
     }
 }
 

@@ -199,7 +199,7 @@ fn difference_of_causes(case: &Case, outcome: &Outcome, expected: &[Vec<Fate>]) 
         let counted = || fates.iter().filter(|fate| fate.intended >= case.warm_up_ps);
         if case.attribution {
             let of_vf = &sums[vf * Cause::ALL.len()..][..Cause::ALL.len()];
-            let there = counted().fold([0; 9], |sums, fate| add(sums, fate.split));
+            let there = counted().fold([0; 10], |sums, fate| add(sums, fate.split));
             let latency: u64 = counted().map(|fate| fate.completed - fate.intended).sum();
             if of_vf != there || of_vf.iter().sum::<u64>() != latency {
                 return Some(format!(

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use portcullis_engine::attribution::Cause;
 use portcullis_engine::device_tlb::TlbSharing;
 use portcullis_engine::domain::{Leaf, LeafSize, Permissions};
 use portcullis_engine::hash::mix64;
@@ -19,7 +20,9 @@ use portcullis_engine::topology::DomainScope;
 use portcullis_engine::translation::{IommuMode, Part, WalkLatency, leaf_code};
 
 use crate::case::{Case, Intent, STREAM_BASE};
-use crate::causes::{Answer, Blocked, Book, COLD, Evictions, INVALIDATION, Missed, Note, Split};
+use crate::causes::{
+    Answer, Blocked, Book, COLD, DeviceWait, DeviceWaits, Evictions, INVALIDATION, Leg, Missed, Note, Split,
+};
 use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 
 #[path = "reference/switches.rs"]
@@ -132,10 +135,19 @@ pub enum Rule {
     ContextsAreInvalidated,
     SwitchedDomainsAreInvalidated,
     WaitingSwitchesAreBounded,
+    WhoIsNotTakenUpWaitsForTheSame,
+    DeviceLookUpsAreNotTheLink,
+    WhoJoinedWaitsForTheDevice,
+    RequestsWaitForWalks,
+    AnswersComeOnTheLink,
+    TranslatedOnesWaitForWalkers,
+    SlotsAreNotTheDeviceTlb,
+    PendingIsOfTheDeviceTlb,
+    CreditsAreNotTheLink,
 }
 
 impl Rule {
-    pub const ALL: [Self; 102] = [
+    pub const ALL: [Self; 111] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -238,6 +250,15 @@ impl Rule {
         Self::ContextsAreInvalidated,
         Self::SwitchedDomainsAreInvalidated,
         Self::WaitingSwitchesAreBounded,
+        Self::WhoIsNotTakenUpWaitsForTheSame,
+        Self::DeviceLookUpsAreNotTheLink,
+        Self::WhoJoinedWaitsForTheDevice,
+        Self::RequestsWaitForWalks,
+        Self::AnswersComeOnTheLink,
+        Self::TranslatedOnesWaitForWalkers,
+        Self::SlotsAreNotTheDeviceTlb,
+        Self::PendingIsOfTheDeviceTlb,
+        Self::CreditsAreNotTheLink,
     ];
 }
 
@@ -393,6 +414,7 @@ struct AdapterState {
     under_way: VecDeque<(Id, bool)>,
     sent: usize,
     blocked: Blocked,
+    waits: DeviceWaits,
     link_free: u64,
     credits: u32,
     tags: u32,
@@ -982,6 +1004,7 @@ impl<'a> Reference<'a> {
                     self.adapters[adapter].tags += 1;
                 }
                 if answer {
+                    self.leg(id).back = self.now;
                     self.answered(adapter, id);
                 } else {
                     self.done(adapter, id);
@@ -1020,6 +1043,10 @@ impl<'a> Reference<'a> {
             Event::Resume => self.look_up_input(),
             Event::Arrival { id, .. } => {
                 self.note(id).arrived = self.now;
+                let now = self.now;
+                if let Some(leg) = self.note(id).legs.last_mut() {
+                    leg.arrived = now;
+                }
                 self.input.push_back(id);
                 if self.resume_at.is_none() && self.input.len() == 1 {
                     self.look_up_input();
@@ -1185,6 +1212,14 @@ impl<'a> Reference<'a> {
     /// A device with a TLB: what waits for the link leaves, else the next request is taken up; one after another, as
     /// far as something can happen now.
     fn send_through_tlb(&mut self, adapter: usize) {
+        self.adapters[adapter].waits.end(self.now);
+        if let Some(wait) = self.go_on_through_tlb(adapter) {
+            self.adapters[adapter].waits.begin(self.now, wait);
+        }
+    }
+
+    /// What the device waits for then, if anything.
+    fn go_on_through_tlb(&mut self, adapter: usize) -> Option<DeviceWait> {
         loop {
             let state = &self.adapters[adapter];
             let head = state.eligible.first().map(|&(_, _, id)| id);
@@ -1201,14 +1236,16 @@ impl<'a> Reference<'a> {
             if let Some((&key, &(id, asks))) = state.leaving.first_key_value() {
                 let (ready, link_free) = (key.0, state.link_free);
                 if ready.max(link_free) > self.now {
-                    return self.at(ready.max(link_free), Event::Send { adapter });
+                    self.at(ready.max(link_free), Event::Send { adapter });
+                    return Some(if ready > self.now { DeviceWait::Tlb } else { DeviceWait::Link });
                 }
                 let needs_tag = (asks && self.holds(Rule::TranslationRequestsHoldTags))
                     || (!asks && self.intent(id).op == Op::Read);
                 if (state.credits == 0 && self.holds(Rule::CreditsBoundTheLink))
                     || (needs_tag && state.tags == 0 && self.holds(Rule::TagsBoundReads))
                 {
-                    return;
+                    let of_credits = self.holds(Rule::CreditsAreNotTheLink);
+                    return Some(if of_credits { DeviceWait::Credit } else { DeviceWait::Link });
                 }
                 self.adapters[adapter].leaving.remove(&key);
                 self.leave(adapter, id, asks, needs_tag);
@@ -1216,29 +1253,34 @@ impl<'a> Reference<'a> {
                     continue;
                 }
             }
-            let Some(id) = head else { return };
+            let id = head?;
             let device = &self.case.machine.device;
             let state = &self.adapters[adapter];
             let limited = self.holds(Rule::RateLimitsSpaceStarts);
             let earliest = if limited { state.next_start[self.intent(id).op as usize] } else { 0 };
             if earliest > self.now {
-                return self.at(earliest, Event::Send { adapter });
+                self.at(earliest, Event::Send { adapter });
+                return Some(DeviceWait::Link);
             }
             if state.slots == 0 && self.holds(Rule::SlotsBoundAdapters) {
-                return;
+                let of_slots = self.holds(Rule::SlotsAreNotTheDeviceTlb);
+                return Some(if of_slots { DeviceWait::Credit } else { DeviceWait::Tlb });
             }
             if self.is_first_of_packet(id) {
                 let full = state.asked.len() >= device.tlb.pending as usize;
                 if full && self.holds(Rule::PendingRequestsBoundPackets) {
-                    return;
+                    let of_tlb = self.holds(Rule::PendingIsOfTheDeviceTlb);
+                    return Some(if of_tlb { DeviceWait::Tlb } else { DeviceWait::Credit });
                 }
                 let slot = ps(device.slot_ns).max(1);
                 // A slot takes one packet.
                 if state.packets_from > self.now && self.holds(Rule::PacketsAreTakenUpAtSlots) {
-                    return self.at(state.packets_from, Event::Send { adapter });
+                    self.at(state.packets_from, Event::Send { adapter });
+                    return Some(DeviceWait::Tlb);
                 }
                 if !self.now.is_multiple_of(slot) && self.holds(Rule::PacketsAreTakenUpAtSlots) {
-                    return self.at(self.now.next_multiple_of(slot), Event::Send { adapter });
+                    self.at(self.now.next_multiple_of(slot), Event::Send { adapter });
+                    return Some(DeviceWait::Tlb);
                 }
             }
             self.take_up(adapter, id);
@@ -1255,6 +1297,7 @@ impl<'a> Reference<'a> {
         let device = &self.case.machine.device;
         let mops = if op == Op::Read { device.max_read_mops } else { device.max_write_mops };
         let hit = if self.holds(Rule::DeviceLookUpsTakeTime) { ps(device.tlb.hit_ns) } else { 0 };
+        self.note(id).taken_up = self.now;
         let state = &mut self.adapters[adapter];
         state.eligible.pop_first();
         state.slots = state.slots.saturating_sub(1);
@@ -1313,6 +1356,7 @@ impl<'a> Reference<'a> {
 
     fn wait_for_the_link(&mut self, id: Id, asks: bool, ready: u64, looked_up: bool) {
         let adapter = self.adapter_of(id.0);
+        self.note(id).legs.push(Leg { asks, looked_up, ready, ..Leg::default() });
         let looked_up = looked_up == self.holds(Rule::AnsweredOnesLeaveFirst);
         let state = &mut self.adapters[adapter];
         state.leaving_numbered += 1;
@@ -1337,6 +1381,7 @@ impl<'a> Reference<'a> {
         state.sent += 1;
         state.link_free = self.now + wire(on_wire);
         let free = state.link_free;
+        self.leg(id).left = self.now;
         self.counters.uplink_busy_ps += self.counted_time(self.now, free);
         let translation = &mut self.translations[id.0][id.1];
         if translation.goes_up == GoesUp::AsItIs {
@@ -1627,6 +1672,7 @@ impl<'a> Reference<'a> {
         }
         if self.translations[id.0][id.1].goes_up == GoesUp::ToAsk {
             self.fates[id.0][id.1].translated = known_at;
+            self.leg(id).known = known_at;
             if self.fates[id.0][id.1].fault.is_some() {
                 self.at(known_at, Event::FaultKnown { lookup, id });
             }
@@ -1993,6 +2039,11 @@ impl<'a> Reference<'a> {
         self.notes.entry(id).or_default()
     }
 
+    /// The way up the link that a DMA is on.
+    fn leg(&mut self, id: Id) -> &mut Leg {
+        self.note(id).legs.last_mut().expect("it went to the link")
+    }
+
     fn note_miss(&mut self, id: Id, cause: usize) {
         self.fates[id.0][id.1].missed[cause] += 1;
     }
@@ -2002,11 +2053,24 @@ impl<'a> Reference<'a> {
         if !self.case.attribution {
             return Split::default();
         }
-        let Fate { intended, issued, translated, completed, .. } = self.fates[id.0][id.1];
+        if self.case.machine.device.tlb.entries > 0 {
+            return self.split_through_tlb(id);
+        }
+        let Fate { intended, issued, translated, .. } = self.fates[id.0][id.1];
         let note = &self.notes[&id];
-        let op = self.intent(id).op;
         let own = !self.holds(Rule::WhoIsBehindWaitsForTheSame);
         let credit = self.adapters[self.adapter_of(id.0)].blocked.between(note.eligible, issued, own);
+        let mut split = Split::default();
+        split[Cause::Held as usize] = note.eligible - intended;
+        split[Cause::Credit as usize] = credit;
+        split[Cause::Link as usize] = issued - note.eligible - credit + (note.arrived - issued);
+        self.add_look_ups(&mut split, note, note.arrived, translated);
+        self.add_memory(&mut split, id, note);
+        split
+    }
+
+    /// Adds what the look-ups of what arrived at `arrived` waited for until they were over at `known`.
+    fn add_look_ups(&self, split: &mut Split, note: &Note, arrived: u64, known: u64) {
         let off = self.case.machine.iommu.mode == IommuMode::Off;
         let hit = if off { 0 } else { ps(self.case.machine.iommu.iotlb.hit_ns) };
         // Of the look-ups, the first of those whose answers came last.
@@ -2016,11 +2080,11 @@ impl<'a> Reference<'a> {
         if self.holds(Rule::TheLastAnswerCounts) {
             answers.sort_by_key(|answer| std::cmp::Reverse(answered(answer)));
         }
-        let looked_up = answers.first().map_or(translated - hit, |answer| answer.looked_up);
-        let [mut queue, mut walked, mut invalidation] = [looked_up - note.arrived, 0, 0];
-        let mut stalled = 0;
+        let looked_up = answers.first().map_or(known - hit, |answer| answer.looked_up);
+        let [mut queue, mut walked, mut invalidation] = [looked_up - arrived, 0, 0];
         if !self.holds(Rule::StallsAreOfTheWalkQueue) {
-            (queue, stalled) = (0, queue);
+            split[Cause::Link as usize] += queue;
+            queue = 0;
         }
         if let Some(walk) = answers.first().and_then(|answer| answer.walk) {
             let Walk { mut began_at, ended_at, cause, queued_at, .. } = self.walks[walk];
@@ -2035,17 +2099,73 @@ impl<'a> Reference<'a> {
                 walked = ended_at - began_at;
             }
         }
-        let (ready, back) = if op == Op::Read { (note.ready, note.back) } else { (completed, completed) };
-        let (mut turn, mut order) = (note.turn - translated, completed - back);
-        let (mut memory, mut link) = (ready - note.turn, issued - note.eligible - credit);
-        link += note.arrived - issued + (back - ready) + stalled;
-        if !self.holds(Rule::WritesInTurnRetire) {
-            (memory, turn) = (memory + turn, 0);
+        split[Cause::Iotlb as usize] += hit;
+        split[Cause::WalkQueue as usize] += queue;
+        split[Cause::Walk as usize] += walked;
+        split[Cause::Invalidation as usize] += invalidation;
+    }
+
+    /// Adds where the time of a request went once it was translated.
+    fn add_memory(&self, split: &mut Split, id: Id, note: &Note) {
+        let Fate { translated, completed, .. } = self.fates[id.0][id.1];
+        let read = self.intent(id).op == Op::Read;
+        let (ready, back) = if read { (note.ready, note.back) } else { (completed, completed) };
+        let (turn, order) = (note.turn - translated, completed - back);
+        let of_turn = if self.holds(Rule::WritesInTurnRetire) { Cause::Retirement } else { Cause::Memory };
+        let of_order = if self.holds(Rule::RetirementIsNotTheLink) { Cause::Retirement } else { Cause::Link };
+        split[of_turn as usize] += turn;
+        split[of_order as usize] += order;
+        split[Cause::Memory as usize] += ready - note.turn;
+        split[Cause::Link as usize] += back - ready;
+    }
+
+    /// The same for a request that its device has looked up: it went up the link once or twice.
+    fn split_through_tlb(&self, id: Id) -> Split {
+        let Fate { intended, translated, completed, fault, .. } = self.fates[id.0][id.1];
+        let note = &self.notes[&id];
+        let waits = &self.adapters[self.adapter_of(id.0)].waits;
+        let of = |rule, cause, otherwise| if self.holds(rule) { cause } else { otherwise } as usize;
+        let mut split = Split::default();
+        split[Cause::Held as usize] = note.eligible - intended;
+        let of_others = [
+            (DeviceWait::Tlb, Cause::DeviceTlb),
+            (DeviceWait::Credit, Cause::Credit),
+            (DeviceWait::Link, Cause::Link),
+        ];
+        for (wait, cause) in of_others {
+            let cause = of(Rule::WhoIsNotTakenUpWaitsForTheSame, cause, Cause::DeviceTlb);
+            split[cause] += waits.between(wait, note.eligible, note.taken_up);
         }
-        if !self.holds(Rule::RetirementIsNotTheLink) {
-            (link, order) = (link + order, 0);
+        let mut since = note.taken_up;
+        for leg in &note.legs {
+            let rule = if leg.looked_up {
+                Rule::DeviceLookUpsAreNotTheLink
+            } else {
+                Rule::WhoJoinedWaitsForTheDevice
+            };
+            split[of(rule, Cause::DeviceTlb, Cause::Link)] += leg.ready - since;
+            let credit = waits.between(DeviceWait::Credit, leg.ready, leg.left);
+            split[Cause::Credit as usize] += credit;
+            split[Cause::Link as usize] += leg.arrived - leg.ready - credit;
+            if !leg.asks {
+                let cause = of(Rule::TranslatedOnesWaitForWalkers, Cause::WalkQueue, Cause::Link);
+                split[cause] += translated - leg.arrived;
+                continue;
+            }
+            if self.holds(Rule::RequestsWaitForWalks) {
+                self.add_look_ups(&mut split, note, leg.arrived, leg.known);
+            } else {
+                split[Cause::DeviceTlb as usize] += leg.known - leg.arrived;
+            }
+            split[of(Rule::AnswersComeOnTheLink, Cause::Link, Cause::DeviceTlb)] += leg.back - leg.known;
+            since = leg.back;
         }
-        [note.eligible - intended, credit, link, hit, queue, walked, invalidation, memory, turn + order]
+        if fault.is_some() {
+            split[Cause::Retirement as usize] += completed - since;
+        } else {
+            self.add_memory(&mut split, id, note);
+        }
+        split
     }
 
     fn ready(&mut self, id: Id) {

@@ -21,6 +21,36 @@ fn attributed(scenario: &Scenario) -> Outcome {
     run_plan(plan)
 }
 
+/// Scenarios whose devices have TLBs of their own: below the cliff and beyond it, and with all that can come between.
+fn cliffs() -> Vec<(&'static str, Scenario)> {
+    let cliff = |changes: &[&'static str]| {
+        builtin("multi-tenant-cliff", &[&["requests=9000", "topology.vfs_per_adapter=64"], changes].concat())
+    };
+    let narrow = ["link.generation=1", "link.lanes=2", "link.flow_credits=2", "device.read_tags=3"];
+    let few = ["iommu.walkers.count=2", "iommu.walkers.queue_entries=2", "device.outstanding=7"];
+    vec![
+        ("beyond the cliff", cliff(&[])),
+        ("beyond the cliff, 32 pending", cliff(&["device.tlb.pending=32"])),
+        ("beyond the cliff, an IOTLB", cliff(&["device.tlb.pending=32", "iommu.iotlb.enabled=true"])),
+        ("beyond the cliff, a narrow link", cliff(&[&narrow[..], &["device.tlb.pending=4"]].concat())),
+        ("beyond the cliff, few walkers and slots", cliff(&[&few[..], &["device.tlb.pending=4"]].concat())),
+        (
+            "beyond the cliff, all in order",
+            cliff(&["device.retire=in_order", "device.write_order=in_order", "device.tlb.pending=32"]),
+        ),
+        ("beyond the cliff, warm", cliff(&["warmup_us=40.0005", "device.tlb.sharing=vf"])),
+    ]
+}
+
+/// All of them: every scenario that is built in, and those that are hard on the machine.
+fn every_scenario() -> impl Iterator<Item = (&'static str, Scenario)> {
+    let builtins = portcullis_workloads::builtins().iter().map(|of| {
+        let short = ["requests=20000", "topology.hosts=1"];
+        (of.name, builtin(of.name, if of.name == "mixed-fleet" { &short[..1] } else { &short }))
+    });
+    builtins.chain(cliffs()).chain(scenarios()).chain(warm_scenarios())
+}
+
 /// Misses of each VF by cause.
 fn misses(outcome: &Outcome) -> [Vec<u64>; 4] {
     MISS_CAUSES.map(|cause| {
@@ -30,7 +60,7 @@ fn misses(outcome: &Outcome) -> [Vec<u64>; 4] {
 }
 
 /// The picoseconds of every request by cause, and its latency.
-fn split_of_requests(outcome: &Outcome) -> Vec<([u64; 9], u64)> {
+fn split_of_requests(outcome: &Outcome) -> Vec<([u64; 10], u64)> {
     let causes = Cause::ALL.map(|cause| optional_numbers(&outcome.requests, &format!("{}_ps", cause.name())));
     let [intended, completed] = ["intended_ps", "completed_ps"].map(|name| numbers(&outcome.requests, name));
     let split = |row: usize| causes.each_ref().map(|cells| cells[row].expect("asked for"));
@@ -39,7 +69,7 @@ fn split_of_requests(outcome: &Outcome) -> Vec<([u64; 9], u64)> {
 
 #[test]
 fn causes_add_up_to_the_latency_of_every_request_and_tenant() {
-    for (name, scenario) in scenarios().into_iter().chain(warm_scenarios()) {
+    for (name, scenario) in every_scenario() {
         let outcome = attributed(&scenario);
         let of_requests = split_of_requests(&outcome);
         for (row, (split, latency)) in of_requests.iter().enumerate() {
@@ -50,7 +80,7 @@ fn causes_add_up_to_the_latency_of_every_request_and_tenant() {
             ["intended_ps", "host", "adapter", "vf"].map(|name| numbers(&outcome.requests, name));
         let place = |row: usize| (host[row], adapter[row], vf[row]);
         let warm_up_ps = (outcome.summary.warmup_ns * 1e3).round() as u64;
-        let mut of_vfs = std::collections::BTreeMap::<_, [u64; 9]>::new();
+        let mut of_vfs = std::collections::BTreeMap::<_, [u64; 10]>::new();
         for (row, (split, _)) in
             of_requests.iter().enumerate().filter(|(row, _)| intended[*row] >= warm_up_ps)
         {
@@ -69,6 +99,7 @@ fn causes_add_up_to_the_latency_of_every_request_and_tenant() {
         let summary = &outcome.summary;
         let means = [
             summary.latency_held_mean_ns,
+            summary.latency_device_tlb_mean_ns,
             summary.latency_credit_mean_ns,
             summary.latency_link_mean_ns,
             summary.latency_iotlb_mean_ns,
@@ -85,7 +116,7 @@ fn causes_add_up_to_the_latency_of_every_request_and_tenant() {
 
 #[test]
 fn every_miss_has_one_cause_and_every_eviction_an_evictor() {
-    for (name, scenario) in scenarios().into_iter().chain(warm_scenarios()) {
+    for (name, scenario) in every_scenario() {
         let outcome = attributed(&scenario);
         let all = numbers(&outcome.tenants, "iotlb_misses");
         let by_cause = misses(&outcome);
@@ -103,13 +134,14 @@ fn every_miss_has_one_cause_and_every_eviction_an_evictor() {
 /// Who watches changes nothing of what he watches.
 #[test]
 fn nothing_else_changes() {
-    for (name, scenario) in scenarios() {
+    for (name, scenario) in every_scenario() {
         let plain = run(&scenario);
         let mut found = attributed(&scenario);
         let of_plain = optional_numbers(&plain.tenants, "iotlb_misses_cold");
         assert!(of_plain.iter().all(Option::is_none), "{name}: nobody asked");
         found.summary = portcullis_engine::account::SummaryRow {
             latency_held_mean_ns: None,
+            latency_device_tlb_mean_ns: None,
             latency_credit_mean_ns: None,
             latency_link_mean_ns: None,
             latency_iotlb_mean_ns: None,

@@ -10,6 +10,8 @@ use crate::scenario::{ClassMemory, Scenario, TenantClass};
 const ROW_BYTES: u128 = 128;
 /// Bytes of a row's columns for what its request waits for, where that is attributed.
 const WAITS_BYTES: u128 = 80;
+/// Bytes more of it where devices have TLBs of their own.
+const SPLIT_BYTES: u128 = 88;
 /// Bytes of a page in the table of translations that were ever cached, where misses have causes.
 const PAST_BYTES: u128 = 40;
 /// Bytes of a VF's books, histograms, queue and source.
@@ -62,7 +64,8 @@ impl Scenario {
         let tlb = &group.machine.device.tlb;
         let tlbs = if tlb.sharing == TlbSharing::Vf { vfs } else { u128::from(topology.adapters_per_host) };
         let tlbs = tlbs * u128::from(tlb.entries) * IOTLB_ENTRY_BYTES;
-        let row_bytes = ROW_BYTES + if self.report.attributes() { WAITS_BYTES } else { 0 };
+        let attributed_bytes = WAITS_BYTES + if tlb.is_on() { SPLIT_BYTES } else { 0 };
+        let row_bytes = ROW_BYTES + if self.report.attributes() { attributed_bytes } else { 0 };
         let of_host = iommus * (WORLD_BYTES + iotlb) + vfs * (VF_BYTES + rows_per_vf * row_bytes);
         hosts * (of_host + tlbs) + mapped.sum::<u128>()
     }
