@@ -12,7 +12,7 @@ pub struct SilenceBooks {
     pub switches: u64,
     /// Time in which it could send nothing because of a switch.
     pub silence_ps: u64,
-    /// Requests held back, each by the last pause before it left.
+    /// Requests held back by pauses.
     pub held: u64,
     /// How long, summed.
     pub held_ps: u128,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bevy_ecs::component::Component;
 
+use super::history::PauseHistory;
 use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
 use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
 use crate::request::Op;
@@ -72,8 +73,8 @@ pub struct Unit {
     pub current: Option<Switch>,
     /// What is under way, by direction.
     pub flows: [Flow; 2],
-    /// The last pause that is over.
-    pub pause: (Picoseconds, Picoseconds),
+    /// The pauses that are over.
+    pub history: PauseHistory,
     /// Pauses that are over and that requests may still not have been asked about, where VFs are silent one by one.
     pub pauses: VecDeque<(Picoseconds, Picoseconds)>,
     /// Its next switch does not begin before this time.
@@ -128,9 +129,9 @@ pub struct Switched {
 /// What the requests of a VF lost to switches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeldBooks {
-    /// Requests that could not leave for some time, since those that are silent together were.
+    /// Requests that a pause kept from leaving for some time.
     pub requests: u64,
-    /// How long, summed, from the beginning of the pause or from when they were intended.
+    /// How long, summed.
     pub held_ps: u128,
 }
 
@@ -303,15 +304,21 @@ impl Switching {
         flow.last_number = number;
     }
 
-    /// What a request that was intended at `intended` and leaves at `start` lost to the last pause.
+    /// The pauses of a VF that are over.
+    #[must_use]
+    pub fn pauses_of(&self, vf: u32) -> &PauseHistory {
+        &self.units[self.unit_of(vf)].history
+    }
+
+    /// A request that was intended at `intended` leaves at `start`: how long pauses held it back.
     pub fn note_held(&mut self, vf: u32, intended: Picoseconds, start: Picoseconds) {
-        let (from, until) = self.units[self.unit_of(vf)].pause;
-        if intended >= until || start < until || intended < self.warm_up {
+        let held = self.units[self.unit_of(vf)].history.between(intended, start);
+        if held == Picoseconds::ZERO || intended < self.warm_up {
             return;
         }
         let books = &mut self.held[(vf - self.first_vf) as usize];
         books.requests += 1;
-        books.held_ps += u128::from((until - from.max(intended)).0);
+        books.held_ps += u128::from(held.0);
     }
 
     /// A request was looked up, and is over at `over_from` or later.

@@ -147,7 +147,7 @@ impl Switching {
         // The current one waited too until it began.
         self.refuse(number, switch.from, self.waiting - 1);
         if self.pauses {
-            self.units[number].pause = (switch.from, resumed_at);
+            self.units[number].history.push(switch.from, resumed_at);
             if !self.is_of_adapter() {
                 self.units[number].pauses.push_back((switch.from, resumed_at));
             }

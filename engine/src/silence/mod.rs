@@ -10,6 +10,7 @@
 
 mod books;
 mod components;
+mod history;
 mod kernel;
 mod operations;
 mod schedule;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use books::*;
 pub use components::*;
+pub use history::*;
 pub use kernel::*;
 pub use operations::*;
 pub use schedule::*;

@@ -108,12 +108,13 @@ impl Case {
         self.machine.memory.llc.bytes = 0;
         self.machine.iommu.iotlb.sharing = IotlbSharing::Shared;
         self.machine.iommu.walkers.sharing = WalkerSharing::Shared;
-        self.attribution = false;
         self.streams.fill(None);
         let topology = &self.machine.topology;
         if topology.domain_scope == DomainScope::Adapter {
             self.machine.silence.scope = SilenceScope::Adapter;
         }
+        let silence = &self.machine.silence;
+        self.attribution &= silence.scope == SilenceScope::Adapter || silence.mode == SwitchMode::AtomicReplace;
         for listed in &mut self.machine.switches.list {
             listed.adapter %= topology.adapters_per_host;
             listed.vf %= topology.vfs_per_adapter;

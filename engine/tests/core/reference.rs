@@ -135,6 +135,7 @@ pub enum Rule {
     ContextsAreInvalidated,
     SwitchedDomainsAreInvalidated,
     WaitingSwitchesAreBounded,
+    SilenceIsNotTheLink,
     WhoIsNotTakenUpWaitsForTheSame,
     DeviceLookUpsAreNotTheLink,
     WhoJoinedWaitsForTheDevice,
@@ -147,7 +148,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 111] = [
+    pub const ALL: [Self; 112] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -250,6 +251,7 @@ impl Rule {
         Self::ContextsAreInvalidated,
         Self::SwitchedDomainsAreInvalidated,
         Self::WaitingSwitchesAreBounded,
+        Self::SilenceIsNotTheLink,
         Self::WhoIsNotTakenUpWaitsForTheSame,
         Self::DeviceLookUpsAreNotTheLink,
         Self::WhoJoinedWaitsForTheDevice,
@@ -2061,9 +2063,15 @@ impl<'a> Reference<'a> {
         let own = !self.holds(Rule::WhoIsBehindWaitsForTheSame);
         let credit = self.adapters[self.adapter_of(id.0)].blocked.between(note.eligible, issued, own);
         let mut split = Split::default();
-        split[Cause::Held as usize] = note.eligible - intended;
-        split[Cause::Credit as usize] = credit;
-        split[Cause::Link as usize] = issued - note.eligible - credit + (note.arrived - issued);
+        let eligible = note.eligible;
+        let paused = |from, to| self.switches.paused(id.0, from, to);
+        let (before, silence) = (paused(intended, eligible), paused(intended, issued));
+        let of_silence = if self.holds(Rule::SilenceIsNotTheLink) { Cause::Silence } else { Cause::Link };
+        split[of_silence as usize] += silence;
+        split[Cause::Held as usize] += eligible - intended - before;
+        split[Cause::Credit as usize] += credit;
+        split[Cause::Link as usize] +=
+            issued - eligible - (silence - before) - credit + (note.arrived - issued);
         self.add_look_ups(&mut split, note, note.arrived, translated);
         self.add_memory(&mut split, id, note);
         split

@@ -48,8 +48,8 @@ struct Unit {
     reads_out: usize,
     leaving: usize,
     writes_out: usize,
-    /// The last pause.
-    pause: (u64, u64),
+    /// The pauses that are over.
+    pauses: Vec<(u64, u64)>,
 }
 
 /// The switches of an adapter.
@@ -160,6 +160,14 @@ impl Switches {
         let units = &mut self.adapters[vf / self.vfs_per_adapter].units;
         let at = if units.len() == 1 { 0 } else { vf % self.vfs_per_adapter };
         &mut units[at]
+    }
+
+    /// How much of the time from `from` to `to` a VF could send nothing because of a switch.
+    pub fn paused(&self, vf: usize, from: u64, to: u64) -> u64 {
+        let Some(of_adapter) = self.adapters.get(vf / self.vfs_per_adapter.max(1)) else { return 0 };
+        let at = if of_adapter.units.len() == 1 { 0 } else { vf % self.vfs_per_adapter };
+        let overlap = |&(start, end): &(u64, u64)| end.min(to).saturating_sub(start.max(from));
+        of_adapter.units[at].pauses.iter().map(overlap).sum()
     }
 
     /// Whether an adapter as a whole is paused.
@@ -326,6 +334,9 @@ impl Reference<'_> {
         let of_unit = self.unit(adapter, unit);
         of_unit.stage = Stage::Suspending;
         of_unit.paused = pauses;
+        if pauses && !self.switches.alone {
+            self.adapters[adapter].blocked.end(now);
+        }
         if pauses && self.switches.alone {
             let vf = adapter * self.switches.vfs_per_adapter + unit;
             let eligible = &mut self.adapters[adapter].eligible;
@@ -395,10 +406,10 @@ impl Reference<'_> {
                 self.at(free, Event::LeftDevice { id });
             }
         }
-        let (from, until) = self.switches.unit_of(id.0).pause;
-        if intended < until && now >= until && self.counted(intended) == 1 {
+        let held = self.switches.paused(id.0, intended, now);
+        if held > 0 && self.counted(intended) == 1 {
             self.switches.held += 1;
-            self.switches.held_ps += until - from.max(intended);
+            self.switches.held_ps += held;
         }
     }
 
@@ -516,7 +527,7 @@ impl Reference<'_> {
         of_unit.stage = Stage::Idle;
         of_unit.paused = false;
         if pauses {
-            of_unit.pause = (began_at, now);
+            of_unit.pauses.push((began_at, now));
         }
         let aside: Vec<Id> = of_unit.aside.drain(..).collect();
         let counted = self.counted(began_at);
