@@ -3,6 +3,7 @@
 use bevy_ecs::component::Component;
 
 use super::components::Switched;
+use crate::escape::Span;
 use crate::units::Picoseconds;
 
 /// What switches did to a VF; those of the warm-up are left out.
@@ -48,6 +49,13 @@ impl SwitchTotals {
 }
 
 impl Switched {
+    /// The time in which the host made no call into the driver, if it told the driver.
+    #[must_use]
+    pub fn exclusive_window(&self) -> Option<Span> {
+        let window = Span { begin: self.silent.drained_at, end: self.ended_at };
+        (window.begin < window.end).then_some(window)
+    }
+
     /// The phases by the names of the protocol's states, with their beginnings and ends. A replacement at once has three.
     #[must_use]
     pub fn phases(&self, is_atomic: bool) -> Vec<(&'static str, Picoseconds, Picoseconds)> {

@@ -162,6 +162,8 @@ pub struct Switching {
     pub controls_from: Picoseconds,
     /// No request that a pause holds back leaves before this time.
     pub resumes_from: Picoseconds,
+    /// No exclusive window begins before this time but those that are over.
+    pub windows_from: Picoseconds,
     /// When the last request was over, as far as that is known.
     pub last_over: Picoseconds,
     /// The last request that has left is over at or after this time.
@@ -203,6 +205,7 @@ impl Switching {
             held: vec![HeldBooks::default(); place.vfs as usize],
             controls_from: Picoseconds::ZERO,
             resumes_from: Picoseconds::MAX,
+            windows_from: Picoseconds::ZERO,
             last_over: Picoseconds::ZERO,
             over_from: Picoseconds::ZERO,
             open: 0,
@@ -231,6 +234,12 @@ impl Switching {
     #[must_use]
     pub fn is_of_adapter(&self) -> bool {
         self.spec.scope == SilenceScope::Adapter
+    }
+
+    /// Whether the driver of the adapter is told of its silence: where VFs are silent one by one, others go on with it.
+    #[must_use]
+    pub fn has_exclusive_windows(&self) -> bool {
+        self.quiesces && self.is_of_adapter()
     }
 
     /// Takes up every switch that is due at or before `time`.

@@ -35,7 +35,7 @@ impl Flow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quiet {
     Known { drained_at: Picoseconds, quiet_at: Picoseconds },
-    NotBefore(Picoseconds),
+    NotBefore { drained_at: Picoseconds, quiet_at: Picoseconds },
 }
 
 impl Switching {
@@ -59,7 +59,7 @@ impl Switching {
             known &= writes.is_known();
             quiet_at = (drained_at + to_begin).max(writes.over_from(link));
         }
-        if known { Quiet::Known { drained_at, quiet_at } } else { Quiet::NotBefore(quiet_at) }
+        if known { Quiet::Known { drained_at, quiet_at } } else { Quiet::NotBefore { drained_at, quiet_at } }
     }
 
     /// Goes on with every current switch that takes place, where a request of the IOMMU is over at `evidence` or later. Whether
@@ -69,6 +69,7 @@ impl Switching {
         self.draw_until(evidence);
         // What is not drawn yet changes nothing at its very instant.
         self.controls_from = self.schedule.peek().saturating_add(Picoseconds(1));
+        self.windows_from = self.schedule.peek();
         let mut resumes_from = Picoseconds::MAX;
         for at in 0..self.active.len() {
             let number = self.active[at] as usize;
@@ -105,12 +106,15 @@ impl Switching {
                     control.switch(vf, detached_at, phase(TimedPhase::Attach));
                     self.units[number].current = Some(switch);
                 }
-                Quiet::Known { quiet_at, .. } | Quiet::NotBefore(quiet_at) => {
+                Quiet::Known { drained_at, quiet_at } | Quiet::NotBefore { drained_at, quiet_at } => {
+                    self.windows_from = self.windows_from.min(drained_at);
                     let detached_from = quiet_at + detach;
                     return (detached_from, detached_from + behind);
                 }
             }
         }
+        let silent = switch.silent.expect("its domain is being switched");
+        self.windows_from = self.windows_from.min(silent.drained_at);
         let switches = control.switches.as_mut().expect("domains are switched");
         let resumes_from = switches.operation(vf).not_before + behind;
         // The next switch of the unit comes behind this one.
