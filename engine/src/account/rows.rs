@@ -197,6 +197,8 @@ row! {
         cross_tenant_total: u64,
         /// Switches of domains.
         switches: u64,
+        /// Of these, those whose drain took too long: the old domain stayed.
+        switches_aborted: u64,
         /// Switches that were due while too many waited, and were refused.
         switches_refused: u64,
         /// Mean time from the beginning of a switch until requests leave again, ns.

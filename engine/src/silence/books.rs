@@ -30,6 +30,8 @@ pub struct SilenceBooks {
 pub struct SwitchTotals {
     /// How many there were.
     pub switches: u64,
+    /// Of these, those whose drain took too long.
+    pub aborted: u64,
     /// Switches that found too many waiting.
     pub refused: u64,
     /// How long they took, summed.
@@ -43,6 +45,7 @@ impl SwitchTotals {
     pub fn add(&mut self, switched: &Switched) {
         let took = switched.resumed_at - switched.from;
         self.switches += 1;
+        self.aborted += u64::from(switched.aborted);
         self.total_ps += u128::from(took.0);
         self.max = self.max.max(took);
     }
@@ -53,7 +56,7 @@ impl Switched {
     #[must_use]
     pub fn exclusive_window(&self) -> Option<Span> {
         let window = Span { begin: self.silent.drained_at, end: self.ended_at };
-        (window.begin < window.end).then_some(window)
+        (window.begin < window.end && !self.aborted).then_some(window)
     }
 
     /// The phases by the names of the protocol's states, with their beginnings and ends. A replacement at once has three.
@@ -63,6 +66,12 @@ impl Switched {
         let mut phases = Vec::new();
         if self.from > self.due.time {
             phases.push(("waiting", self.due.time, self.from));
+        }
+        if self.aborted {
+            phases.push(("scheduler_suspended", self.from, self.suspended_at));
+            phases.push(("draining_in_vain", self.suspended_at, drained_at));
+            phases.push(("resuming", drained_at, self.resumed_at));
+            return phases;
         }
         if is_atomic {
             phases.push(("replacing", self.from, detached_at));

@@ -18,7 +18,7 @@ mod spec;
 mod systems;
 #[cfg(test)]
 mod tests;
-
+mod under_way;
 pub use books::*;
 pub use components::*;
 pub use history::*;
@@ -27,3 +27,4 @@ pub use operations::*;
 pub use schedule::*;
 pub use spec::*;
 pub use systems::*;
+pub use under_way::*;

@@ -4,7 +4,7 @@ use bevy_ecs::change_detection::ContiguousMut;
 use bevy_ecs::prelude::*;
 
 use super::books::{SilenceBooks, SwitchTotals};
-use super::components::Silence;
+use super::components::{Silence, Switched, Switching};
 use super::kernel::LinkState;
 use crate::account::Timeline;
 use crate::escape::ExclusiveWindows;
@@ -52,6 +52,13 @@ pub fn advance_switches(
             looked_up_from: uplink.looked_up_from,
         };
         progress.moved += u64::from(switching.advance(evidence, &link, control));
+        let aborted = core::mem::take(&mut switching.aborted);
+        for switched in &aborted {
+            progress.moved += 1;
+            let_go(uplink, Some(&mut *switching), queues, switched);
+        }
+        let switches = control.switches.as_mut().expect("there are some");
+        switches.over.extend(aborted);
         if uplink.halt == Halt::Horizon && switching.resumes_from > uplink.resumes_from {
             // Requests behind the horizon that was have not been looked at.
             uplink.halt = Halt::Until(uplink.frontier);
@@ -82,9 +89,7 @@ pub fn book_switches(
     let (of_adapters, silences, mut totals) = columns_mut!(adapters);
     let totals = totals.bypass_change_detection();
     for switched in core::mem::take(&mut switches.over) {
-        for (phase, begin, end) in switched.phases(switches.is_atomic) {
-            timeline.switch(switched.vf, phase, begin, end);
-        }
+        timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
         let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
         let at = of_adapters.iter().position(covers).expect("its adapter");
         let switching = silences[at].0.as_deref().expect("it has switches");
@@ -140,18 +145,25 @@ fn resume(
         {
             windows[at].push(window);
         }
-        if !switching.pauses {
-            continue;
-        }
-        let uplink = &mut uplinks[at];
-        if switching.is_of_adapter() {
-            uplink.free_at = uplink.free_at.max(switched.resumed_at);
-        } else {
-            uplink.release_aside(&mut queues[attached.vf as usize], switched.resumed_at);
-        }
-        uplink.halt = Halt::Until(uplink.frontier);
+        let_go(&mut uplinks[at], silences[at].get(), queues, &switched);
     }
     attached.len() as u64
+}
+
+/// What a switch held back goes on.
+fn let_go(
+    uplink: &mut Uplink,
+    switching: Option<&mut Switching>,
+    queues: &mut [VfQueue],
+    switched: &Switched,
+) {
+    let Some(switching) = switching.filter(|switching| switching.pauses) else { return };
+    if switching.is_of_adapter() {
+        uplink.free_at = uplink.free_at.max(switched.resumed_at);
+    } else {
+        uplink.release_aside(&mut queues[switched.vf as usize], switched.resumed_at);
+    }
+    uplink.halt = Halt::Until(uplink.frontier);
 }
 
 /// When the last request was over, as far as that is known.

@@ -148,6 +148,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         switch_ps: (summary.switch_mean_ns * summary.switches as f64 * 1e3).round() as u64,
         switch_faults: summary.switch_faults,
         switches_refused: summary.switches_refused,
+        switches_aborted: summary.switches_aborted,
         held: summary.dma_held,
         held_ps: (summary.held_mean_ns * summary.dma_held as f64 * 1e3).round() as u64,
         commands: Vec::new(),

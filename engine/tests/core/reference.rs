@@ -136,6 +136,7 @@ pub enum Rule {
     SwitchedDomainsAreInvalidated,
     WaitingSwitchesAreBounded,
     SilenceIsNotTheLink,
+    DrainsTimeOut,
     WhoIsNotTakenUpWaitsForTheSame,
     DeviceLookUpsAreNotTheLink,
     WhoJoinedWaitsForTheDevice,
@@ -148,7 +149,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 112] = [
+    pub const ALL: [Self; 113] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -252,6 +253,7 @@ impl Rule {
         Self::SwitchedDomainsAreInvalidated,
         Self::WaitingSwitchesAreBounded,
         Self::SilenceIsNotTheLink,
+        Self::DrainsTimeOut,
         Self::WhoIsNotTakenUpWaitsForTheSame,
         Self::DeviceLookUpsAreNotTheLink,
         Self::WhoJoinedWaitsForTheDevice,
@@ -324,6 +326,7 @@ pub struct Counters {
     pub switch_ps: u64,
     pub switch_faults: u64,
     pub switches_refused: u64,
+    pub switches_aborted: u64,
     /// Requests that a pause held back, and for how long.
     pub held: u64,
     pub held_ps: u64,
@@ -367,6 +370,7 @@ impl Counters {
         self.switch_ps += other.switch_ps;
         self.switch_faults += other.switch_faults;
         self.switches_refused += other.switches_refused;
+        self.switches_aborted += other.switches_aborted;
         self.held += other.held;
         self.held_ps += other.held_ps;
     }
@@ -384,6 +388,7 @@ enum Event {
     SwitchResume { adapter: usize, unit: usize },
     SwitchNext { adapter: usize, unit: usize },
     SwitchDue { adapter: usize },
+    DrainTimeout { adapter: usize, unit: usize, number: u64 },
     Suspended { adapter: usize, unit: usize },
     Quiesced { adapter: usize, unit: usize },
     Credit { adapter: usize, lookup: usize },
@@ -914,7 +919,7 @@ impl<'a> Reference<'a> {
             | Event::Suspended { .. }
             | Event::Quiesced { .. }
             | Event::Credit { .. } => 0,
-            Event::SwitchResume { .. } | Event::SwitchNext { .. } => 1,
+            Event::SwitchResume { .. } | Event::SwitchNext { .. } | Event::DrainTimeout { .. } => 1,
             Event::SwitchDue { .. } => 2,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
@@ -981,6 +986,7 @@ impl<'a> Reference<'a> {
         self.counters.switch_ps = self.switches.pause_ps;
         self.counters.switch_faults = self.switches.faults;
         self.counters.switches_refused = self.switches.refused;
+        self.counters.switches_aborted = self.switches.aborted;
         (self.counters.held, self.counters.held_ps) = (self.switches.held, self.switches.held_ps);
         if self.case.miss_causes {
             self.counters.evicted = self.book.evictions;
@@ -1017,6 +1023,7 @@ impl<'a> Reference<'a> {
             Event::WriteOver { id } => self.note_over(id),
             Event::SwitchDue { adapter } => self.switch_due(adapter),
             Event::SwitchNext { adapter, unit } => self.switch_next(adapter, unit),
+            Event::DrainTimeout { adapter, unit, number } => self.drain_timeout(adapter, unit, number),
             Event::Suspended { adapter, unit } => self.suspended(adapter, unit),
             Event::Quiesced { adapter, unit } => self.quiesced(adapter, unit),
             Event::SwitchResume { adapter, unit } => self.switch_over(adapter, unit),
