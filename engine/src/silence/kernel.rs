@@ -130,7 +130,13 @@ impl Switching {
                 Quiet::Known { drained_at, quiet_at } | Quiet::NotBefore { drained_at, quiet_at } => {
                     self.windows_from = self.windows_from.min(drained_at);
                     let detached_from = quiet_at + detach;
-                    return (detached_from, detached_from + behind);
+                    let mut bounds = (detached_from, detached_from + behind);
+                    if self.drains {
+                        let resumed_at = aborted_at.saturating_add(phase(TimedPhase::Resume));
+                        let next_from = resumed_at.saturating_add(self.gap);
+                        bounds = (bounds.0.min(next_from), bounds.1.min(resumed_at));
+                    }
+                    return bounds;
                 }
             }
         }
