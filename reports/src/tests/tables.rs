@@ -258,6 +258,7 @@ fn rows_of_the_engine_can_be_written() {
         .collect();
     let timeline: Table = [TimelineRow {
         time_ps: 7,
+        end_ps: None,
         host: 0,
         iommu: 0,
         adapter: 0,

@@ -10,7 +10,9 @@ use crate::scenario::Scenario;
 pub struct HostGroup {
     /// The name of the class.
     pub name: String,
-    /// The machine; `topology.hosts` is how many hosts there are.
+    /// Its first host, by its index in the fleet.
+    pub first_host: u32,
+    /// The machine; `topology.hosts` is how many hosts there are. Of the switches that are listed it has those of these hosts.
     pub machine: MachineSpec,
     /// The rates of all tenant classes.
     pub rates: Vec<ClassRate>,
@@ -40,11 +42,15 @@ impl Scenario {
     /// must add up.
     #[must_use]
     pub fn host_groups(&self) -> Vec<HostGroup> {
-        let group = |name: &str, machine: MachineSpec, counts: Option<Vec<u32>>| {
+        let mut first_host = 0;
+        let mut group = |name: &str, mut machine: MachineSpec, counts: Option<Vec<u32>>| {
+            let hosts = first_host..first_host + machine.topology.hosts;
+            first_host = hosts.end;
+            machine.switches.list.retain(|listed| hosts.contains(&listed.host));
             let counts = counts.unwrap_or_else(|| vec![0; self.tenants.len()]);
             let rates = self.tenants.iter().zip(counts);
             let rates = rates.map(|(class, count)| ClassRate::of_class(class, count, &machine)).collect();
-            HostGroup { name: name.to_owned(), machine, rates }
+            HostGroup { name: name.to_owned(), first_host: hosts.start, machine, rates }
         };
         if self.hosts.is_empty() {
             return vec![group(HostGroup::ALL, self.machine(), self.class_counts())];

@@ -51,9 +51,11 @@ impl Scenario {
                 let leaf_bytes = if memory.page_size == LeafSize::Size4K { 8 } else { 40 };
                 // Of streaming mappings only the buffers are mapped, but every address is kept in a list.
                 let frames = pages << (memory.page_size.shift() - 12);
+                // A domain that can be switched has a second page table, to frames of its own.
+                let tables = 1 + u128::from(group.machine.switches.are_on());
                 // The page table, and the owner map: a word of 4 bytes for 512 frames, in which each IOMMU of a host
                 // has room for the frames of those before it.
-                pages * (leaf_bytes + past_bytes) + frames * (iommus + 1) / 256
+                tables * (pages * (leaf_bytes + past_bytes) + frames * (iommus + 1) / 256)
             };
             let of_vf: u128 = class.memories().iter().map(of_memory).sum();
             u128::from(rate.vfs_per_adapter) * u128::from(group.adapters()) * of_vf

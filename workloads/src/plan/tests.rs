@@ -353,3 +353,18 @@ fn a_class_alone_intends_what_it_does_among_the_others() {
     let problem = read("default", &[]).class_index("trainin").expect_err("no such class");
     assert!(problem.contains("no tenant class \"trainin\"; did you mean \"training\"?"), "{problem}");
 }
+
+#[test]
+fn domains_that_are_switched_take_their_memory_twice() {
+    let of = |changes: &[&str]| read("fleet-4096", changes).memory_bytes() as f64;
+    let pages = |pages: &str, schedule: &str| {
+        of(&[&format!("tenants.0.memory.pages={pages}"), &format!("switches.schedule={schedule}")])
+    };
+    // What grows with the pages, but for the pattern's tables.
+    let growth = |schedule| pages("200000", schedule) - pages("100000", schedule) - 24.0 * 100_000.0;
+    assert!(
+        (growth("poisson") / growth("none") - 2.0).abs() < 1e-9,
+        "{}",
+        growth("poisson") / growth("none")
+    );
+}

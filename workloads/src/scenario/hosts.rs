@@ -9,6 +9,7 @@ use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::MachineSpec;
+use portcullis_engine::silence::{SilenceSpec, SwitchesSpec};
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{IommuSpec, WalkersSpec};
 use serde::de::{self, Visitor};
@@ -57,11 +58,27 @@ pub struct HostClassSpec {
     /// The filter of escapes.
     #[serde(default)]
     pub escape: EscapeSpec,
+    /// How domains are switched.
+    #[serde(default)]
+    pub silence: SilenceSpec,
+    /// When they are.
+    #[serde(default)]
+    pub switches: SwitchesSpec,
 }
 
 /// The sections that a class of hosts takes over from the scenario.
-pub(super) const INHERITED: [&str; 8] =
-    ["topology", "scheduler", "link", "device", "iommu", "memory", "admission", "escape"];
+pub(super) const INHERITED: [&str; 10] = [
+    "topology",
+    "scheduler",
+    "link",
+    "device",
+    "iommu",
+    "memory",
+    "admission",
+    "escape",
+    "silence",
+    "switches",
+];
 
 impl HostClassSpec {
     /// The machine of `hosts` hosts of the class.
@@ -84,6 +101,8 @@ impl HostClassSpec {
             memory: self.memory.clone(),
             admission: self.admission.clone(),
             escape: self.escape.clone(),
+            silence: self.silence.clone(),
+            switches: self.switches.clone(),
         }
     }
 
@@ -116,6 +135,8 @@ impl HostClassSpec {
             memory: MemorySpec::default(),
             admission: AdmissionSpec::default(),
             escape: EscapeSpec::default(),
+            silence: SilenceSpec::default(),
+            switches: SwitchesSpec::default(),
         }
     }
 }

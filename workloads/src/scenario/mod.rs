@@ -23,6 +23,7 @@ mod replay_settings;
 mod sizes;
 mod spec;
 mod streaming;
+mod switches;
 mod target;
 mod template;
 mod validate;

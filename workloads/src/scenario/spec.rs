@@ -8,6 +8,7 @@ use portcullis_engine::invalidation::{Granularity, WalkCacheInvalidation};
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec, Sabotage};
+use portcullis_engine::silence::{ListedSwitch, SilenceSpec, SwitchesSpec};
 use portcullis_engine::topology::TopologySpec;
 use portcullis_engine::translation::{ClassShare, IommuSpec, WalkersSpec};
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,12 @@ pub struct Scenario {
     /// The filter of escapes.
     #[serde(default)]
     pub escape: EscapeSpec,
+    /// How domains are switched.
+    #[serde(default)]
+    pub silence: SilenceSpec,
+    /// When domains are switched.
+    #[serde(default)]
+    pub switches: SwitchesSpec,
     /// How the work is cut; results do not depend on it.
     #[serde(default)]
     pub engine: BatchSpec,
@@ -118,6 +125,8 @@ impl Scenario {
             memory: self.memory.clone(),
             admission: self.admission.clone(),
             escape: self.escape.clone(),
+            silence: self.silence.clone(),
+            switches: self.switches.clone(),
         }
     }
 
@@ -204,6 +213,11 @@ impl Scenario {
             memory,
             admission: AdmissionSpec::default(),
             escape: EscapeSpec { build_test_command_buffer_bytes: Some(8), ..EscapeSpec::default() },
+            silence: SilenceSpec::default(),
+            switches: SwitchesSpec {
+                list: vec![ListedSwitch { at_us: 1.0, host: 0, adapter: 0, vf: 0 }],
+                ..SwitchesSpec::default()
+            },
             engine: BatchSpec::default(),
             report: ReportSpec::default(),
             hosts: vec![HostClassSpec::with_every_key()],

@@ -1107,3 +1107,161 @@ mod escapes {
         assert_eq!(Scenario::parse("print", &scenario.to_toml(), &[]), Ok(scenario));
     }
 }
+
+mod switches_of_domains {
+    use portcullis_engine::silence::{ListedSwitch, ProtocolStep, SilenceScope, SwitchMode, SwitchSchedule};
+
+    use super::*;
+
+    const LISTED: &str = r#"
+name = "listed"
+requests = 1000
+topology = { hosts = 3, adapters_per_host = 2, vfs_per_adapter = 4 }
+switches.schedule = "list"
+
+[[switches.list]]
+at_us = 1
+vf = 3
+
+[[switches.list]]
+at_us = 2.5
+host = 2
+adapter = 1
+
+[[hosts]]
+name = "small"
+count = 1
+
+[[hosts]]
+name = "large"
+topology.vfs_per_adapter = 9
+
+[[tenants]]
+name = "all"
+arrivals = { mops_per_vf = 1.0 }
+"#;
+
+    fn listed(at_us: f64, host: u32, adapter: u32, vf: u32) -> ListedSwitch {
+        ListedSwitch { at_us, host, adapter, vf }
+    }
+
+    #[test]
+    fn are_read_from_file_and_command_line() {
+        let changes = [
+            "silence.mode=unsafe",
+            "silence.scope=vf",
+            "silence.skip=[\"drain\", \"invalidate_iotlb\"]",
+            "silence.end_us=3.5",
+            "switches.schedule=list",
+            "switches.list=[{ at_us = 1, vf = 2 }, { at_us = 4 }]",
+            "switches.list.1.vf=3",
+        ];
+        let scenario = small(&changes).expect("valid");
+        let silence = &scenario.machine().silence;
+        assert_eq!(
+            (silence.mode, silence.scope, silence.end_us),
+            (SwitchMode::Unsafe, SilenceScope::Vf, 3.5)
+        );
+        assert_eq!(silence.skip, [ProtocolStep::Drain, ProtocolStep::InvalidateIotlb]);
+        assert_eq!(scenario.switches.schedule, SwitchSchedule::List);
+        assert_eq!(
+            scenario.plan().host_classes[0].machine.switches.list,
+            [listed(1.0, 0, 0, 2), listed(4.0, 0, 0, 3)]
+        );
+        assert!(!small(&[]).expect("valid").machine().switches.are_on());
+    }
+
+    #[test]
+    fn of_a_list_each_class_has_what_names_its_hosts() {
+        let lists = |changes: &[&str]| {
+            let groups = parse(LISTED, changes).expect("valid").host_groups();
+            groups.into_iter().map(|group| group.machine.switches.list).collect::<Vec<_>>()
+        };
+        let [first, last] = [listed(1.0, 0, 0, 3), listed(2.5, 2, 1, 0)];
+        assert_eq!(lists(&[]), [vec![first.clone()], vec![last.clone()]]);
+        let own = "hosts.large.switches.list=[{ at_us = 7, host = 1, vf = 8 }]";
+        assert_eq!(lists(&[own]), [vec![first.clone()], vec![listed(7.0, 1, 0, 8)]]);
+        let none = ["hosts.large.switches.schedule=none", "hosts.large.switches.list=[]"];
+        assert_eq!(lists(&none), [vec![first], vec![]]);
+        let printed = parse(LISTED, &[own]).expect("valid").to_toml();
+        assert_eq!(Scenario::parse("printed", &printed, &[]).expect(&printed).to_toml(), printed);
+    }
+
+    #[test]
+    fn listed_ones_name_what_there_is() {
+        for (change, key, word) in [
+            ("switches.list.1.host=3", "switches.list.1.host", "is 3; it must lie between 0 and 2"),
+            ("switches.list.0.vf=4", "hosts.small.switches.list.0.vf", "is 4; it must lie between 0 and 3"),
+            ("switches.list.1.vf=9", "hosts.large.switches.list.1.vf", "is 9; it must lie between 0 and 8"),
+            ("switches.list.1.adapter=2", "hosts.large.switches.list.1.adapter", "between 0 and 1"),
+            ("switches.list.1.at_us=0.5", "switches.list", "order of time"),
+            ("switches.list.1.at_us=-1", "switches.list.at_us", "is -1"),
+            ("switches.schedule=poisson", "switches.list", "only `switches.schedule = \"list\"`"),
+            ("switches.list.0.at_ms=3", "switches.list.0.at_ms", "mean `switches.list.0.at_us`?"),
+            ("hosts.small.switches.list=[]", "hosts.small.switches.list", "is empty"),
+            (
+                "hosts.large.switches.list=[{ at_us = 7, host = 0 }]",
+                "hosts.large.switches.list.0.host",
+                "is 0; it must lie between 1 and 2",
+            ),
+        ] {
+            let error = parse(LISTED, &[change]).expect_err(change).to_string();
+            assert!(error.contains(&format!("`{key}`")) && error.contains(word), "{change}: {error}");
+            assert!(!error.contains('\n'), "one sentence: {error}");
+        }
+        let error = small(&["switches.schedule=list"]).expect_err("no list");
+        assert_eq!(error.key, "switches.list", "{error}");
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_by_its_key() {
+        let every = "switches.schedule=periodic";
+        for (changes, key, word) in [
+            (&["iommu.mode=passthrough"][..], "iommu.mode", "switches.schedule"),
+            (&["device.tlb.entries=8"], "device.tlb.entries", "switches.schedule"),
+            (&["memory.llc.bytes=65536"], "memory.llc.bytes", "switches.schedule"),
+            (&["topology.domain_scope=adapter", "silence.scope=vf"], "silence.scope", "domain_scope"),
+            (&["silence.skip=[\"drain\"]"], "silence.skip", "unsafe"),
+            (&["silence.mode=unsafe", "silence.skip=[\"suspend\"]"], "silence.skip", "`drain` and `begin`"),
+            (&["silence.mode=unsafe", "silence.skip=[\"end\"]"], "silence.skip", "never resumed"),
+            (&["silence.begin_us=-1"], "silence.begin_us", "between 0"),
+            (&["switches.waiting=0"], "switches.waiting", "between 1"),
+            (&["switches.gap_us=0"], "switches.gap_us", "between 0.001"),
+            (&["switches.every_us=0"], "switches.every_us", "between 0.001"),
+            (&["tenants.rest.escapes={ packets_per_s = 5 }"], "tenants.rest.escapes", "switches.schedule"),
+            (
+                &[
+                    "tenants.rest.streaming={}",
+                    "tenants.rest.arrivals={ kind = \"closed\" }",
+                    "tenants.rest.pattern={ kind = \"ring\" }",
+                ],
+                "tenants.rest.streaming",
+                "switches.schedule",
+            ),
+        ] {
+            let error = small(&[&[every], changes].concat()).expect_err(key).to_string();
+            assert!(error.contains(&format!("`{key}`")) && error.contains(word), "{changes:?}: {error}");
+            assert!(!error.contains('\n'), "one sentence: {error}");
+        }
+        // A class that is not there is asked for nothing.
+        let absent =
+            ["tenants.rest.count=0", "tenants.rings.count=4", "tenants.rest.escapes={ packets_per_s = 5 }"];
+        assert!(small(&[&[every], &absent[..]].concat()).is_ok());
+        // In a class of hosts the keys are its own.
+        let error = parse(LISTED, &["hosts.small.silence.attach_us=-2"]).expect_err("negative");
+        assert_eq!(error.key, "hosts.small.silence.attach_us");
+    }
+
+    #[test]
+    fn domain_ids_that_are_not_reused_suffice() {
+        // 65,535 IDs but for the four in use: half of the others may be expected to be taken.
+        let with = |every_us: &str| {
+            let every = format!("switches.every_us={every_us}");
+            small(&["duration_us=65531", "switches.schedule=poisson", "silence.did_reuse=false", &every])
+        };
+        assert!(with("2").is_ok());
+        let error = with("1.99").expect_err("too many");
+        assert_eq!(error.key, "silence.did_reuse", "{error}");
+        assert!(small(&["duration_us=65531", "switches.schedule=poisson", "switches.every_us=1.99"]).is_ok());
+    }
+}

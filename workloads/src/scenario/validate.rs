@@ -35,19 +35,29 @@ impl Scenario {
             return Err(SpecError::new("question", "must be one line"));
         }
         self.validate_machine()?;
+        self.validate_listed_switches()?;
         self.engine.validate()?;
         self.report.validate()?;
         self.validate_classes()?;
         self.validate_hosts()?;
-        for group in self.host_groups() {
-            let path = if self.hosts.is_empty() { String::new() } else { format!("hosts.{}.", group.name) };
-            self.validate_addresses(&path, &group)?;
-            self.validate_rates(&group)?;
-            self.validate_shares(&path, &group)?;
-            self.validate_sabotage(&group)?;
-            self.validate_device_tlb(&path, &group)?;
+        let groups = self.host_groups();
+        let path_to = |group: &HostGroup| match self.hosts.is_empty() {
+            true => String::new(),
+            false => format!("hosts.{}.", group.name),
+        };
+        for group in &groups {
+            let path = path_to(group);
+            self.validate_addresses(&path, group)?;
+            self.validate_rates(group)?;
+            self.validate_shares(&path, group)?;
+            self.validate_sabotage(group)?;
+            self.validate_device_tlb(&path, group)?;
+            self.validate_listed_switches_of(&path, group)?;
+            self.validate_switches(&path, group)?;
         }
         self.validate_length()?;
+        let us = self.expected_duration_us().expect("a length");
+        groups.iter().try_for_each(|group| Self::validate_domain_ids(&path_to(group), group, us))?;
         self.validate_warm_up()
     }
 
@@ -59,8 +69,7 @@ impl Scenario {
             SpecError::in_range("topology.hosts", self.topology.hosts, 1, HOSTS_MAX)?;
             machine.topology.hosts = 1;
         }
-        machine.validate()?;
-        self.report.validate_on(&machine)
+        self.validate_machine_at("", machine)
     }
 
     /// Names, values and counts of the classes.
@@ -126,9 +135,7 @@ impl Scenario {
         }
         for class in &self.hosts {
             let path = format!("hosts.{}.", class.name);
-            let machine = class.machine(1);
-            let valid = machine.validate().and_then(|()| self.report.validate_on(&machine));
-            valid.map_err(|error| SpecError::new(format!("{path}{}", error.key), error.problem))?;
+            self.validate_machine_at(&path, class.machine(1))?;
             self.validate_tenants_on(class, &path)?;
         }
         self.validate_host_counts()
@@ -270,7 +277,7 @@ impl Scenario {
     /// What goes wrong on purpose can go wrong.
     fn validate_sabotage(&self, hosts: &HostGroup) -> Result<(), SpecError> {
         let Some(sabotage) = self.sabotage else { return Ok(()) };
-        let MachineSpec { topology, iommu, .. } = &hosts.machine;
+        let MachineSpec { topology, iommu, switches, .. } = &hosts.machine;
         let mut carried = self.tenants.iter().zip(&hosts.rates).filter(|(_, rate)| carries(rate));
         let problem = match sabotage {
             _ if iommu.mode != IommuMode::Translate => "needs `iommu.mode = \"translate\"`",
@@ -278,8 +285,10 @@ impl Scenario {
                 "needs `topology.domain_scope = \"vf\"`: who shares a domain has one tag anyway"
             }
             Sabotage::WrongDomainTag if topology.vfs_per_adapter < 2 => "needs two VFs an adapter",
-            Sabotage::MissedInvalidation if carried.all(|(class, _)| class.streaming.is_none()) => {
-                "needs a class with streaming mappings, without which nothing is invalidated"
+            Sabotage::MissedInvalidation
+                if !switches.are_on() && carried.all(|(class, _)| class.streaming.is_none()) =>
+            {
+                "needs a class with streaming mappings, or switches of domains: without them nothing is invalidated"
             }
             Sabotage::WrongDomainTag | Sabotage::MissedInvalidation => return Ok(()),
         };
@@ -349,11 +358,15 @@ impl Scenario {
         requests as f64 / self.total_hz() * 1e6
     }
 
+    /// Simulated time that the run is expected to take, in microseconds, once its length is given.
+    fn expected_duration_us(&self) -> Option<f64> {
+        self.duration_us.or_else(|| self.requests.map(|requests| self.expected_us(requests)))
+    }
+
     /// The warm-up ends before the run is expected to.
     fn validate_warm_up(&self) -> Result<(), SpecError> {
         SpecError::in_range("warmup_us", self.warmup_us, 0.0, DURATION_US_MAX)?;
-        let expected = self.duration_us.or_else(|| self.requests.map(|requests| self.expected_us(requests)));
-        match expected {
+        match self.expected_duration_us() {
             Some(us) if self.warmup_us > 0.0 && self.warmup_us >= us => Err(SpecError::new(
                 "warmup_us",
                 format!(
@@ -367,11 +380,11 @@ impl Scenario {
 }
 
 /// Whether there is a VF of the class.
-fn carries(rate: &ClassRate) -> bool {
+pub(super) fn carries(rate: &ClassRate) -> bool {
     rate.vfs_per_adapter > 0
 }
 
-fn path_of(class: &TenantClass) -> String {
+pub(super) fn path_of(class: &TenantClass) -> String {
     format!("tenants.{}", class.name)
 }
 

@@ -1,0 +1,116 @@
+//! Whether switches of domains can be built, and go together with what else a scenario asks for.
+
+use portcullis_engine::error::SpecError;
+use portcullis_engine::plan::MachineSpec;
+use portcullis_engine::silence::{ProtocolStep, SwitchSchedule, SwitchesSpec};
+
+use super::Scenario;
+use super::validate::{carries, path_of};
+use crate::plan::HostGroup;
+
+/// Domain IDs of an IOMMU: 16 bits, of which one is reserved.
+const DOMAIN_IDS: u32 = (1 << 16) - 1;
+
+impl Scenario {
+    /// A machine with keys under `path`. Which hosts the switches that are listed belong to is checked elsewhere.
+    pub(super) fn validate_machine_at(&self, path: &str, mut machine: MachineSpec) -> Result<(), SpecError> {
+        let switches = machine.switches.clone();
+        machine.switches.list.clear();
+        let valid = switches.validate().and_then(|()| machine.validate());
+        valid
+            .and_then(|()| self.report.validate_on(&machine))
+            .map_err(|error| SpecError::new(format!("{path}{}", error.key), error.problem))
+    }
+
+    /// Switches that are listed are those of adapters and VFs that there are.
+    pub(super) fn validate_listed_switches(&self) -> Result<(), SpecError> {
+        let hosts = self.topology.hosts;
+        for (listed, number) in self.switches.list.iter().zip(0..) {
+            SpecError::in_range(&format!("switches.list.{number}.host"), listed.host, 0, hosts - 1)?;
+        }
+        if self.hosts.is_empty() {
+            is_not_empty("", &self.switches)?;
+        }
+        for class in &self.hosts {
+            is_not_empty(&format!("hosts.{}.", class.name), &class.switches)?;
+        }
+        Ok(())
+    }
+
+    /// The same for those of the hosts of a group, with keys under `path`.
+    pub(super) fn validate_listed_switches_of(&self, path: &str, group: &HostGroup) -> Result<(), SpecError> {
+        let class = self.hosts.iter().find(|class| class.name == group.name);
+        let list = class.map_or(&self.switches.list, |class| &class.switches.list);
+        let topology = &group.machine.topology;
+        let hosts = group.first_host..group.first_host + topology.hosts;
+        for (listed, number) in list.iter().zip(0..) {
+            let key = |index: &str| format!("{path}switches.list.{number}.{index}");
+            if hosts.contains(&listed.host) {
+                SpecError::in_range(&key("adapter"), listed.adapter, 0, topology.adapters_per_host - 1)?;
+                SpecError::in_range(&key("vf"), listed.vf, 0, topology.vfs_per_adapter - 1)?;
+            } else if *list != self.switches.list {
+                // A list that is taken over names hosts of other classes too.
+                SpecError::in_range(&key("host"), listed.host, hosts.start, hosts.end - 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What tenants do, and what is left out, goes together with switches of domains.
+    pub(super) fn validate_switches(&self, path: &str, group: &HostGroup) -> Result<(), SpecError> {
+        let MachineSpec { silence, switches, .. } = &group.machine;
+        if !switches.are_on() {
+            return Ok(());
+        }
+        for (class, _) in self.tenants.iter().zip(&group.rates).filter(|(_, rate)| carries(rate)) {
+            for (key, refused) in
+                [("streaming", class.streaming.is_some()), ("escapes", class.escapes.is_some())]
+            {
+                if refused {
+                    let problem = format!(
+                        "does not go together yet with switches of domains (`{path}switches.schedule`)"
+                    );
+                    return Err(SpecError::new(format!("{}.{key}", path_of(class)), problem));
+                }
+            }
+        }
+        if silence.skips(ProtocolStep::End) {
+            let problem = "leaves out `end`; that a scheduler is never resumed is not simulated yet";
+            return Err(SpecError::new(format!("{path}silence.skip"), problem));
+        }
+        Ok(())
+    }
+
+    /// Where no domain ID is used twice, there are enough for a run of this length.
+    pub(super) fn validate_domain_ids(path: &str, group: &HostGroup, us: f64) -> Result<(), SpecError> {
+        let MachineSpec { topology, silence, switches, .. } = &group.machine;
+        if silence.did_reuse || !switches.are_on() {
+            return Ok(());
+        }
+        let adapters = topology.adapters_per_host.div_ceil(topology.iommus_per_host);
+        let domains = f64::from(adapters) * f64::from(topology.vfs_per_adapter);
+        let expected = match switches.schedule {
+            SwitchSchedule::List => switches.list.len() as f64,
+            _ => f64::from(adapters) * us / switches.every_us,
+        };
+        // Twice what is expected: a run may take longer, and switches come at random.
+        let left = f64::from(DOMAIN_IDS) - domains;
+        if 2.0 * expected <= left {
+            return Ok(());
+        }
+        let problem = format!(
+            "is false, where about {expected:.0} switches of the domains of an IOMMU are expected to take an ID each; \
+             of {left} that are left at most half may be expected to be taken"
+        );
+        Err(SpecError::new(format!("{path}silence.did_reuse"), problem))
+    }
+}
+
+/// A schedule that is a list lists something.
+fn is_not_empty(path: &str, switches: &SwitchesSpec) -> Result<(), SpecError> {
+    if switches.schedule == SwitchSchedule::List && switches.list.is_empty() {
+        let problem = "is empty, where `switches.schedule = \"list\"` takes the switches from it";
+        return Err(SpecError::new(format!("{path}switches.list"), problem));
+    }
+    Ok(())
+}
