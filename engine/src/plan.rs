@@ -67,7 +67,11 @@ impl MachineSpec {
             return Ok(());
         }
         let refused = [
-            (self.iommu.mode != IommuMode::Translate, "iommu.mode", "is not \"translate\": there are no domains"),
+            (
+                self.iommu.mode != IommuMode::Translate,
+                "iommu.mode",
+                "is not \"translate\": there are no domains",
+            ),
             (self.device.tlb.is_on(), "device.tlb.entries", "is not 0: no device has a TLB"),
             (self.memory.llc.bytes > 0, "memory.llc.bytes", "is not 0: no data is cached"),
             (
@@ -78,7 +82,10 @@ impl MachineSpec {
         ];
         for (is_refused, key, problem) in refused {
             if is_refused {
-                return Err(SpecError::new(key, format!("{problem} where domains are switched (`switches.schedule`)")));
+                return Err(SpecError::new(
+                    key,
+                    format!("{problem} where domains are switched (`switches.schedule`)"),
+                ));
             }
         }
         let vfs = self.topology.vfs_per_adapter;

@@ -5,7 +5,9 @@ use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleT
 
 use crate::escape::EscapeBatch;
 use crate::units::Picoseconds;
-use crate::{account, attribution, escape, gate, invalidation, memory, replay, silence, traffic, translation};
+use crate::{
+    account, attribution, escape, gate, invalidation, memory, replay, silence, traffic, translation,
+};
 
 /// The stages of a batch, in the order in which they run.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]

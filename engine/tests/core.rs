@@ -16,5 +16,3 @@ mod plain_iotlb;
 mod reference;
 #[path = "core/rules.rs"]
 mod rules;
-#[path = "core/hunt.rs"]
-mod hunt;

@@ -20,8 +20,8 @@ use crate::invalidation::{BusySpan, ControlPlane, StreamBooks};
 use crate::link::time_before;
 use crate::memory::Downlink;
 use crate::plan::ReportSpec;
-use crate::silence::{SilenceBooks, SwitchTotals};
 use crate::request::{Fault, Op};
+use crate::silence::{SilenceBooks, SwitchTotals};
 use crate::table::Table;
 use crate::topology::{AdapterOfVf, Host, Iommu, Vf, Vm};
 use crate::traffic::TrafficSource;
@@ -160,7 +160,9 @@ impl Totals {
         let used = latencies.0.used_buckets();
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
-        for ((vf, adapter, context, queue, (books, incidents, silence), source), number) in vfs.iter(world).zip(0..) {
+        for ((vf, adapter, context, queue, (books, incidents, silence), source), number) in
+            vfs.iter(world).zip(0..)
+        {
             if adapter.0 != adapter_before {
                 (vf_of_adapter, adapter_before) = (0, adapter.0);
             }

@@ -397,14 +397,18 @@ impl Control {
         }
         let switches = self.switches();
         let table = switches.table_of(vf);
-        let steps = [(switches.invalidates_context, Drops::Contexts), (switches.invalidates_iotlb, Drops::Domain)];
+        let steps =
+            [(switches.invalidates_context, Drops::Contexts), (switches.invalidates_iotlb, Drops::Domain)];
         let steps: Vec<_> = steps.into_iter().filter(|(is_taken, _)| *is_taken).collect();
         if steps.is_empty() {
             return self.invalidated(vf, old, now);
         }
         for (number, &(_, drops)) in steps.iter().enumerate() {
             let switch = Some((vf, number + 1 == steps.len()));
-            self.submit(now, Command { domain: old, table, drops, flushes: Vec::new(), waiter: None, switch });
+            self.submit(
+                now,
+                Command { domain: old, table, drops, flushes: Vec::new(), waiter: None, switch },
+            );
         }
         self.switches().operation(vf).not_before = self.queue_free_at;
     }

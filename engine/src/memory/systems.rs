@@ -235,7 +235,9 @@ pub fn complete(
             None if returning.switching.is_some() => {
                 returning.serve::<false, true>(&reads[..served], None, by_address);
             }
-            None if wires.knows_addresses() => returning.serve::<false, false>(&reads[..served], None, by_address),
+            None if wires.knows_addresses() => {
+                returning.serve::<false, false>(&reads[..served], None, by_address)
+            }
             None => returning.serve::<false, false>(&reads[..served], None, by_length),
             Some(ats) => {
                 for (row, time) in ats.retired_reads.drain(..) {

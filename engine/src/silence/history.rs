@@ -27,7 +27,9 @@ impl PauseHistory {
     #[must_use]
     pub fn between(&self, from: Picoseconds, to: Picoseconds) -> Picoseconds {
         match self.pauses.back() {
-            Some((_, until, _)) if *until > from => Picoseconds(self.until(to).saturating_sub(self.until(from))),
+            Some((_, until, _)) if *until > from => {
+                Picoseconds(self.until(to).saturating_sub(self.until(from)))
+            }
             _ => Picoseconds::ZERO,
         }
     }
@@ -64,7 +66,16 @@ mod tests {
         assert_eq!(history.between(at(0), at(100)), at(0));
         history.push(at(10), at(20));
         history.push(at(30), at(60));
-        let cases = [(0, 5, 0), (0, 15, 5), (12, 15, 3), (0, 100, 40), (20, 30, 0), (15, 40, 15), (60, 90, 0), (59, 90, 1)];
+        let cases = [
+            (0, 5, 0),
+            (0, 15, 5),
+            (12, 15, 3),
+            (0, 100, 40),
+            (20, 30, 0),
+            (15, 40, 15),
+            (60, 90, 0),
+            (59, 90, 1),
+        ];
         for (from, to, paused) in cases {
             assert_eq!(history.between(at(from), at(to)), at(paused), "{from}..{to}");
         }

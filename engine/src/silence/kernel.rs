@@ -2,8 +2,8 @@
 
 use super::components::{Flow, Silent, Switch, Switched, Switching};
 use super::operations::Attached;
-use super::under_way::Idle;
 use super::spec::{ProtocolStep, SwitchMode, TimedPhase};
+use super::under_way::Idle;
 use crate::invalidation::Control;
 use crate::request::Op;
 use crate::units::Picoseconds;
@@ -35,8 +35,16 @@ impl Flow {
 /// What a unit waits for, or when it is surely silent at the earliest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quiet {
-    Known { drained_at: Picoseconds, quiet_at: Picoseconds },
-    NotBefore { drained_at: Picoseconds, quiet_at: Picoseconds },
+    Known {
+        drained_at: Picoseconds,
+        quiet_at: Picoseconds,
+    },
+    /// Whether it is known when it is drained.
+    NotBefore {
+        drained_at: Picoseconds,
+        quiet_at: Picoseconds,
+        is_drained: bool,
+    },
 }
 
 impl Switching {
@@ -55,13 +63,15 @@ impl Switching {
                 Idle::At(drained_at, written) => {
                     Quiet::Known { drained_at, quiet_at: quiet_at(drained_at, written) }
                 }
-                Idle::NotBefore(drained_at, written) => {
-                    Quiet::NotBefore { drained_at, quiet_at: quiet_at(drained_at, written) }
+                Idle::NotBefore { idle: drained_at, written, is_drained } => {
+                    let quiet_at = quiet_at(drained_at, written);
+                    Quiet::NotBefore { drained_at, quiet_at, is_drained }
                 }
             };
         }
         let [reads, writes] = [&unit.flows[Op::Read as usize], &unit.flows[Op::Write as usize]];
-        let suspend = if self.pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
+        let suspend =
+            if self.pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
         let mut drained_at = switch.from + suspend;
         // What may still leave before the pause is to be waited for, or goes on before it.
         let mut known = link.frontier >= switch.from || !self.pauses;
@@ -69,9 +79,14 @@ impl Switching {
             known &= reads.is_known();
             drained_at = drained_at.max(reads.over_from(link)).max(writes.last_left);
         }
+        let is_drained = known;
         known &= !self.quiesces || writes.is_known();
         let quiet_at = quiet_at(drained_at, writes.over_from(link));
-        if known { Quiet::Known { drained_at, quiet_at } } else { Quiet::NotBefore { drained_at, quiet_at } }
+        if known {
+            Quiet::Known { drained_at, quiet_at }
+        } else {
+            Quiet::NotBefore { drained_at, quiet_at, is_drained }
+        }
     }
 
     /// Goes on with every current switch that takes place, where a request of the IOMMU is over at `evidence` or later. Whether
@@ -113,12 +128,10 @@ impl Switching {
             let quiet = self.quiet(number, &switch, link);
             let (Quiet::Known { drained_at, .. } | Quiet::NotBefore { drained_at, .. }) = quiet;
             let aborted_at = switch.from.saturating_add(self.drain_timeout);
-            if self.drains && drained_at > aborted_at && switch.from <= evidence {
-                let is_closed = link.frontier >= switch.from || !self.pauses;
-                if is_closed {
-                    self.abort(number, aborted_at);
-                    return (aborted_at.saturating_add(Picoseconds(1)), aborted_at);
-                }
+            let is_closed = link.frontier >= switch.from || !self.pauses;
+            if self.drains && drained_at > aborted_at && switch.from <= evidence && is_closed {
+                self.abort(number, aborted_at);
+                return (aborted_at.saturating_add(Picoseconds(1)), aborted_at);
             }
             match quiet {
                 Quiet::Known { drained_at, quiet_at } if switch.from <= evidence => {
@@ -127,11 +140,12 @@ impl Switching {
                     control.switch(vf, detached_at, phase(TimedPhase::Attach));
                     self.units[number].current = Some(switch);
                 }
-                Quiet::Known { drained_at, quiet_at } | Quiet::NotBefore { drained_at, quiet_at } => {
+                Quiet::Known { drained_at, quiet_at } | Quiet::NotBefore { drained_at, quiet_at, .. } => {
                     self.windows_from = self.windows_from.min(drained_at);
                     let detached_from = quiet_at + detach;
                     let mut bounds = (detached_from, detached_from + behind);
-                    if self.drains {
+                    let may_abort = matches!(quiet, Quiet::NotBefore { is_drained: false, .. });
+                    if self.drains && may_abort {
                         let resumed_at = aborted_at.saturating_add(phase(TimedPhase::Resume));
                         let next_from = resumed_at.saturating_add(self.gap);
                         bounds = (bounds.0.min(next_from), bounds.1.min(resumed_at));
@@ -159,7 +173,8 @@ impl Switching {
         let after = |time: Picoseconds, of: TimedPhase| if waits { time + phase(of) } else { time };
         let ended_at = after(attached.attached_at, TimedPhase::End);
         let resumed_at = after(ended_at, TimedPhase::Resume);
-        let begun_at = if self.quiesces { after(silent.drained_at, TimedPhase::Begin) } else { silent.drained_at };
+        let begun_at =
+            if self.quiesces { after(silent.drained_at, TimedPhase::Begin) } else { silent.drained_at };
         let suspended_at = if self.pauses { after(switch.from, TimedPhase::Suspend) } else { switch.from };
         let switched = Switched {
             vf: attached.vf,
@@ -181,7 +196,8 @@ impl Switching {
     /// The drain of a unit takes too long: its switch is over at `at`, but for the scheduler.
     fn abort(&mut self, number: usize, at: Picoseconds) {
         let switch = self.units[number].current.take().expect("a switch is under way");
-        let suspend = if self.pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
+        let suspend =
+            if self.pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
         let switched = Switched {
             vf: self.first_vf + switch.due.vf,
             due: switch.due,

@@ -245,7 +245,13 @@ impl DomainSwitches {
 
     /// All invalidations of a switch are complete at `now`: the frames of the old domain are nobody's from `released_at`
     /// on. When the new entry will be there, where it is not yet.
-    pub fn invalidated(&mut self, vf: u32, old: DomainId, now: Picoseconds, released_at: Picoseconds) -> Option<Picoseconds> {
+    pub fn invalidated(
+        &mut self,
+        vf: u32,
+        old: DomainId,
+        now: Picoseconds,
+        released_at: Picoseconds,
+    ) -> Option<Picoseconds> {
         let images = &mut self.images[self.of_vf[vf as usize] as usize];
         let gone = if self.is_atomic { images.current ^ 1 } else { images.current };
         images.released_at[gone] = released_at;
@@ -288,4 +294,3 @@ impl DomainSwitches {
         !(self.invalidates_context && self.invalidates_iotlb)
     }
 }
-

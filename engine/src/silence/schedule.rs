@@ -61,7 +61,8 @@ impl Schedule {
     /// Of the adapter at `place`.
     #[must_use]
     pub fn new(spec: &SwitchesSpec, place: AdapterPlace, seed: u64) -> Self {
-        let here = spec.list.iter().filter(|listed| (listed.host, listed.adapter) == (place.host, place.adapter));
+        let here =
+            spec.list.iter().filter(|listed| (listed.host, listed.adapter) == (place.host, place.adapter));
         let mut schedule = Self {
             kind: spec.schedule,
             every_ps: spec.every_us * 1e6,

@@ -135,7 +135,8 @@ fn resume(
     let switches = control.switches.as_mut().expect("there are some");
     let attached = core::mem::take(&mut switches.attached);
     for attached in &attached {
-        let has = |silence: &Silence| silence.0.as_deref().is_some_and(|switching| switching.has(attached.vf));
+        let has =
+            |silence: &Silence| silence.0.as_deref().is_some_and(|switching| switching.has(attached.vf));
         let at = silences.iter().position(has).expect("its adapter has switches");
         let switching = silences[at].get().expect("it has");
         let switched = switching.finish(attached);

@@ -14,8 +14,7 @@ fn first(spec: &SwitchesSpec, count: usize, seed: u64) -> Vec<Due> {
 
 #[test]
 fn periodic_switches_take_vfs_in_turn() {
-    let spec =
-        SwitchesSpec { schedule: SwitchSchedule::Periodic, every_us: 10.0, ..SwitchesSpec::default() };
+    let spec = SwitchesSpec { schedule: SwitchSchedule::Periodic, every_us: 10.0, ..SwitchesSpec::default() };
     let due = first(&spec, 6, 3);
     assert!(due[0].time < Picoseconds::from_us(10));
     assert!(due.windows(2).all(|pair| pair[1].time - pair[0].time == Picoseconds::from_us(10)));
@@ -24,8 +23,7 @@ fn periodic_switches_take_vfs_in_turn() {
 
 #[test]
 fn poisson_switches_have_exponential_gaps_and_any_vf() {
-    let spec =
-        SwitchesSpec { schedule: SwitchSchedule::Poisson, every_us: 10.0, ..SwitchesSpec::default() };
+    let spec = SwitchesSpec { schedule: SwitchSchedule::Poisson, every_us: 10.0, ..SwitchesSpec::default() };
     let due = first(&spec, 20_000, 3);
     let mean_us = due.last().expect("some").time.as_ns_f64() / 1e3 / 20_000.0;
     assert!((mean_us - 10.0).abs() < 0.25, "{mean_us}");

@@ -21,6 +21,8 @@ struct Request {
 #[derive(Clone, Debug, Default)]
 pub struct UnderWay {
     requests: VecDeque<Request>,
+    /// Writes before them that are not in memory as far as is known.
+    flushing: VecDeque<Request>,
     /// When the last of those before them was back, or had left.
     busy_until: Picoseconds,
     /// When the last write of those before them was in memory.
@@ -32,8 +34,15 @@ pub struct UnderWay {
 pub enum Idle {
     /// At this time, when the writes that had left were in memory at the second.
     At(Picoseconds, Picoseconds),
-    /// Not before these times.
-    NotBefore(Picoseconds, Picoseconds),
+    /// Not before these times; the first is it where the device is drained.
+    NotBefore {
+        /// Nothing under way.
+        idle: Picoseconds,
+        /// The writes that had left in memory.
+        written: Picoseconds,
+        /// Whether only the second may be later.
+        is_drained: bool,
+    },
 }
 
 impl UnderWay {
@@ -45,8 +54,9 @@ impl UnderWay {
     /// A request is over at `over_from` or later; at that very time where `is_known`.
     pub fn note(&mut self, vf: u32, sequence: u64, over_from: Picoseconds, is_known: bool) {
         let is_it = |request: &&mut Request| (request.sent.vf, request.sent.sequence) == (vf, sequence);
+        let request = self.flushing.iter_mut().chain(&mut self.requests).find(is_it);
         // What nobody waits for is gone.
-        let Some(request) = self.requests.iter_mut().find(is_it) else { return };
+        let Some(request) = request else { return };
         request.over_from = request.over_from.max(over_from);
         request.over = is_known.then_some(over_from);
     }
@@ -54,18 +64,10 @@ impl UnderWay {
     /// Forgets the first requests of which all is known.
     pub fn forget(&mut self) {
         while let Some(over) = self.requests.front().and_then(|request| request.over) {
-            self.take_first(over);
-        }
-    }
-
-    fn take_first(&mut self, over: Picoseconds) {
-        let Some(Request { sent, .. }) = self.requests.pop_front() else { return };
-        match sent.op {
-            Op::Read => self.busy_until = self.busy_until.max(over),
-            Op::Write => {
-                self.busy_until = self.busy_until.max(sent.left_at);
-                self.written = self.written.max(over);
-            }
+            let Request { sent, .. } = self.requests.pop_front().expect("it was there");
+            let until = if sent.op == Op::Read { over } else { sent.left_at };
+            self.busy_until = self.busy_until.max(until);
+            self.written = if sent.op == Op::Write { self.written.max(over) } else { self.written };
         }
     }
 
@@ -73,33 +75,47 @@ impl UnderWay {
     /// that left before it matter; these matter only where `flushes`.
     pub fn idle_from(&mut self, from: Picoseconds, waits: bool, flushes: bool, link: &LinkState) -> Idle {
         loop {
-            let at = if waits { from.max(self.busy_until) } else { from };
-            let Some(&Request { sent, over, over_from }) = self.requests.front() else {
-                let is_known = link.frontier >= at;
-                return if is_known { Idle::At(at, self.written) } else { Idle::NotBefore(at, self.written) };
+            let idle = if waits { from.max(self.busy_until) } else { from };
+            let first = self.requests.front().copied().filter(|request| request.sent.start < idle);
+            let Some(Request { sent, over, over_from }) = first else {
+                let is_drained = !self.requests.is_empty() || link.frontier >= idle;
+                return self.flushed(idle, is_drained, link);
             };
-            if sent.start >= at {
-                return Idle::At(at, self.written);
+            match (sent.op, over) {
+                (Op::Write, _) if flushes => self.flushing.extend(self.requests.front().copied()),
+                (Op::Read, None) if waits => {
+                    let idle = idle.max(lower_bound(&sent, over_from, link));
+                    return Idle::NotBefore { idle, written: self.written, is_drained: false };
+                }
+                (Op::Read, Some(over)) => self.busy_until = self.busy_until.max(over),
+                _ => {}
             }
-            if !waits && sent.op == Op::Read {
-                self.requests.pop_front();
-                continue;
-            }
-            if !flushes && sent.op == Op::Write {
+            if sent.op == Op::Write {
                 self.busy_until = self.busy_until.max(sent.left_at);
-                self.requests.pop_front();
-                continue;
             }
-            let Some(over) = over else {
-                let looked_up = sent.number <= link.looked_up;
-                let over_from = if looked_up { over_from } else { over_from.max(link.looked_up_from) };
-                return match sent.op {
-                    Op::Read => Idle::NotBefore(at.max(over_from), self.written),
-                    Op::Write if waits => Idle::NotBefore(at.max(sent.left_at), self.written.max(over_from)),
-                    Op::Write => Idle::NotBefore(at, self.written.max(over_from)),
-                };
-            };
-            self.take_first(over);
+            self.requests.pop_front();
         }
     }
+
+    /// The device is drained at `idle`, or later: when the writes before that are in memory.
+    fn flushed(&mut self, idle: Picoseconds, is_drained: bool, link: &LinkState) -> Idle {
+        let mut written = self.written;
+        self.flushing.retain(|request| {
+            let over = request.over.unwrap_or_else(|| lower_bound(&request.sent, request.over_from, link));
+            written = written.max(over);
+            if request.over.is_some() {
+                self.written = self.written.max(over);
+            }
+            request.over.is_none()
+        });
+        if is_drained && self.flushing.is_empty() {
+            return Idle::At(idle, written);
+        }
+        Idle::NotBefore { idle, written, is_drained }
+    }
+}
+
+/// A request that has left is over at this time or later.
+fn lower_bound(sent: &Sent, over_from: Picoseconds, link: &LinkState) -> Picoseconds {
+    if sent.number <= link.looked_up { over_from } else { over_from.max(link.looked_up_from) }
 }

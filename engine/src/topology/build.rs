@@ -397,7 +397,13 @@ fn spawn_tenants(
             domains.push(spawn_domain(world, domains.len() as u32, class));
             let (_, context) = *domains.last().expect("just spawned");
             let frames = memory.frames.next();
-            let plan = DomainPlan { context, class, vfs: of_world..of_world, frames: frames..frames, buffers: Vec::new() };
+            let plan = DomainPlan {
+                context,
+                class,
+                vfs: of_world..of_world,
+                frames: frames..frames,
+                buffers: Vec::new(),
+            };
             plans.push(plan);
         }
         let of_domain = plans.last_mut().expect("just pushed");
@@ -536,7 +542,10 @@ fn start_control(
     if streams.iter().all(Option::is_none) && !switches {
         return;
     }
-    assert!(!switches || streams.iter().all(Option::is_none), "streaming mappings and switches do not go together");
+    assert!(
+        !switches || streams.iter().all(Option::is_none),
+        "streaming mappings and switches do not go together"
+    );
     let spec = &place.machine(plan).iommu;
     let translates = spec.mode == IommuMode::Translate;
     let domains = world.query::<&Domain>().iter(world).map(|domain| domain.id).collect();

@@ -13,7 +13,8 @@ use portcullis_engine::memory::{LlcSpec, MemorySpec};
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec, ReportSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::silence::{
-    ListedSwitch, PhaseDurations, ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchSchedule, SwitchesSpec,
+    ListedSwitch, PhaseDurations, ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchSchedule,
+    SwitchesSpec,
 };
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
@@ -114,7 +115,8 @@ impl Case {
             self.machine.silence.scope = SilenceScope::Adapter;
         }
         let silence = &self.machine.silence;
-        self.attribution &= silence.scope == SilenceScope::Adapter || silence.mode == SwitchMode::AtomicReplace;
+        self.attribution &=
+            silence.scope == SilenceScope::Adapter || silence.mode == SwitchMode::AtomicReplace;
         for listed in &mut self.machine.switches.list {
             listed.adapter %= topology.adapters_per_host;
             listed.vf %= topology.vfs_per_adapter;
@@ -337,7 +339,14 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
     let phases = (phase(), phase(), phase(), phase(), phase(), phase(), phase());
     let timeout = prop_oneof![2 => Just(2e9), 1 => grid_ns(1..400)];
     (mode, any::<bool>(), skip, any::<bool>(), (prop::bool::weighted(0.2), timeout), phases).prop_map(
-        |(mode, alone, skip, did_reuse, (drawn, timeout), (suspend, begin, quiesce, detach, attach, end, resume))| {
+        |(
+            mode,
+            alone,
+            skip,
+            did_reuse,
+            (drawn, timeout),
+            (suspend, begin, quiesce, detach, attach, end, resume),
+        )| {
             let us = |ns: f64| ns / 1e3;
             SilenceSpec {
                 mode,
@@ -380,7 +389,8 @@ fn switches() -> impl Strategy<Value = SwitchesSpec> {
         ..SwitchesSpec::default()
     });
     let some = prop_oneof![3 => list, 2 => every];
-    let some = (some, rest).prop_map(|(some, (gap, waiting))| SwitchesSpec { gap_us: gap / 1e3, waiting, ..some });
+    let some =
+        (some, rest).prop_map(|(some, (gap, waiting))| SwitchesSpec { gap_us: gap / 1e3, waiting, ..some });
     prop_oneof![2 => Just(SwitchesSpec::default()), 1 => some]
 }
 

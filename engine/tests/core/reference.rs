@@ -29,7 +29,6 @@ use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 mod switches;
 use switches::{Invalidated, Switches};
 
-
 /// The rules of the model that can be broken one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
@@ -389,7 +388,7 @@ enum Event {
     SwitchNext { adapter: usize, unit: usize },
     SwitchDue { adapter: usize },
     DrainTimeout { adapter: usize, unit: usize, number: u64 },
-    Suspended { adapter: usize, unit: usize },
+    Suspended { adapter: usize, unit: usize, number: u64 },
     Quiesced { adapter: usize, unit: usize },
     Credit { adapter: usize, lookup: usize },
     Issue { vf: usize, origin: u64 },
@@ -1024,7 +1023,7 @@ impl<'a> Reference<'a> {
             Event::SwitchDue { adapter } => self.switch_due(adapter),
             Event::SwitchNext { adapter, unit } => self.switch_next(adapter, unit),
             Event::DrainTimeout { adapter, unit, number } => self.drain_timeout(adapter, unit, number),
-            Event::Suspended { adapter, unit } => self.suspended(adapter, unit),
+            Event::Suspended { adapter, unit, number } => self.suspended(adapter, unit, number),
             Event::Quiesced { adapter, unit } => self.quiesced(adapter, unit),
             Event::SwitchResume { adapter, unit } => self.switch_over(adapter, unit),
             Event::Detach { vf } => self.detach(vf),
@@ -2427,7 +2426,8 @@ impl<'a> Reference<'a> {
             };
             walk.cancelled |= covers(walk.domain, base, size);
         }
-        let deferred = self.case.machine.iommu.invalidation.mode == InvalidationMode::Deferred && switch.is_none();
+        let deferred =
+            self.case.machine.iommu.invalidation.mode == InvalidationMode::Deferred && switch.is_none();
         self.counters.flushes += if deferred { self.counted(self.now) } else { 0 };
         self.drop_from_walk_caches(number);
         self.await_accesses(number);

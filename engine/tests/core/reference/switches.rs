@@ -352,7 +352,7 @@ impl Reference<'_> {
             self.at(self.now, Event::Send { adapter });
         }
         let suspend = if pauses { self.phase(&times, TimedPhase::Suspend) } else { 0 };
-        self.at(self.now + suspend, Event::Suspended { adapter, unit });
+        self.at(self.now + suspend, Event::Suspended { adapter, unit, number: due.number });
         if !self.skips(ProtocolStep::Drain) && self.holds(Rule::DrainsTimeOut) {
             let timeout = (self.case.machine.silence.drain_timeout_us * 1e6).round() as u64;
             self.at(self.now + timeout, Event::DrainTimeout { adapter, unit, number: due.number });
@@ -372,8 +372,10 @@ impl Reference<'_> {
         self.at(self.now + self.phase(&times, TimedPhase::Resume), Event::SwitchResume { adapter, unit });
     }
 
-    pub(super) fn suspended(&mut self, adapter: usize, unit: usize) {
-        if self.unit(adapter, unit).stage != Stage::Suspending {
+    pub(super) fn suspended(&mut self, adapter: usize, unit: usize, number: u64) {
+        let of_unit = self.unit(adapter, unit);
+        let is_current = of_unit.current.is_some_and(|(due, _)| due.number == number);
+        if !is_current || of_unit.stage != Stage::Suspending {
             return;
         }
         self.unit(adapter, unit).stage = Stage::Draining;
@@ -387,7 +389,8 @@ impl Reference<'_> {
 
     /// What a unit waits for may have happened.
     fn go_on_waiting(&mut self, adapter: usize, unit: usize) {
-        let Unit { stage, reads_out, leaving, writes_out, to_flush, current, .. } = self.unit(adapter, unit).clone();
+        let Unit { stage, reads_out, leaving, writes_out, to_flush, current, .. } =
+            self.unit(adapter, unit).clone();
         let drains = !self.skips(ProtocolStep::Drain) && self.holds(Rule::DrainsWaitForReads);
         let begins = !self.skips(ProtocolStep::Begin);
         let drained = !drains || reads_out + leaving == 0;
@@ -482,8 +485,10 @@ impl Reference<'_> {
             self.switches.set_entries(domain, None);
         }
         let silence = &self.case.machine.silence;
-        let contexts = !silence.skips(ProtocolStep::InvalidateContext) && self.holds(Rule::ContextsAreInvalidated);
-        let iotlb = !silence.skips(ProtocolStep::InvalidateIotlb) && self.holds(Rule::SwitchedDomainsAreInvalidated);
+        let contexts =
+            !silence.skips(ProtocolStep::InvalidateContext) && self.holds(Rule::ContextsAreInvalidated);
+        let iotlb =
+            !silence.skips(ProtocolStep::InvalidateIotlb) && self.holds(Rule::SwitchedDomainsAreInvalidated);
         let steps = [(contexts, Invalidated::Contexts), (iotlb, Invalidated::Domain(old))];
         let steps: Vec<_> = steps.into_iter().filter(|(taken, _)| *taken).collect();
         let table = self.switches.domains[domain].tables[0];
