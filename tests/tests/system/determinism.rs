@@ -126,7 +126,7 @@ fn changes() -> impl Strategy<Value = Vec<String>> {
 }
 
 /// A quarter of the usual number of cases: each is a fleet, twice.
-fn config() -> ProptestConfig {
+pub fn config() -> ProptestConfig {
     let usual = ProptestConfig::default();
     ProptestConfig {
         cases: usual.cases.div_ceil(4),
