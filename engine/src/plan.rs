@@ -11,7 +11,7 @@ use crate::ids::{HostIndex, Iova, VfIndex};
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
-use crate::silence::{SilenceScope, SilenceSpec, SwitchesSpec};
+use crate::silence::{SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
 use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec, VmKind};
 use crate::traffic::Source;
 use crate::translation::{ClassShare, IommuMode, IommuSpec, IotlbSharing, IotlbSpec, Parts, WalkerSharing};
@@ -228,10 +228,12 @@ impl ReportSpec {
     /// Whether what is asked for can be told of a machine.
     ///
     /// # Errors
-    /// If causes of misses are asked for and the replacement policy cannot rule all entries as one set.
+    /// If latencies are to be split where VFs are silent one by one, or causes of misses are asked for and the replacement policy cannot rule all entries as one set.
     pub fn validate_on(&self, machine: &MachineSpec) -> Result<(), SpecError> {
-        if machine.switches.are_on() && self.attribution {
-            let problem = "cannot be asked for yet where domains are switched (`switches.schedule`)";
+        let silence = &machine.silence;
+        let alone = silence.scope == SilenceScope::Vf && silence.mode != SwitchMode::AtomicReplace;
+        if machine.switches.are_on() && self.attribution && alone {
+            let problem = "cannot be asked for where VFs are silent one by one (`silence.scope = \"vf\"`)";
             return Err(SpecError::new("report.attribution", problem));
         }
         let IotlbSpec { entries, replacement, .. } = machine.iommu.iotlb;

@@ -479,7 +479,7 @@ impl Simulation {
                 let mut of_iommu = world.query::<&mut Timeline>();
                 let mut of_iommu = of_iommu.single_mut(world).expect("one host");
                 rows.append(&mut of_iommu.rows);
-                rows.append(&mut of_iommu.switches);
+                rows.extend(core::mem::take(&mut of_iommu.switches).into_values());
             }
             // Each IOMMU kept as many of its first rows as the host may have.
             rows.sort_by_key(|row| row.time_ps);

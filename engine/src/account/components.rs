@@ -316,8 +316,8 @@ impl Windows {
 pub struct Timeline {
     /// The rows but those of switches, in the order of time.
     pub rows: Vec<TimelineRow>,
-    /// Those of switches, in the order in which their domains were attached.
-    pub switches: Vec<TimelineRow>,
+    /// The first phases of switches, by time, VF and their order within a switch, whichever was known first.
+    pub switches: BTreeMap<(u64, u32, usize), TimelineRow>,
     /// Rows of a kind that have room: each IOMMU's timeline has as much as its host's.
     pub room: u32,
     /// Rows that did not fit.
@@ -330,7 +330,7 @@ impl Timeline {
     /// An empty timeline with room for `room` rows.
     #[must_use]
     pub fn new(place: Place, room: u32) -> Self {
-        Self { rows: Vec::new(), switches: Vec::new(), room, dropped: 0, place }
+        Self { rows: Vec::new(), switches: BTreeMap::new(), room, dropped: 0, place }
     }
 
     /// A fault that was recorded.
@@ -354,21 +354,37 @@ impl Timeline {
         self.note(vf, TimelineRow { kind: "admission", detail, ..TimelineRow::default() });
     }
 
-    /// A phase of a switch of a VF's domain.
-    pub fn switch(&mut self, vf: u32, phase: &'static str, begin: Picoseconds, end: Picoseconds) {
-        let row = TimelineRow { time_ps: begin.0, kind: "switch", detail: phase, ..TimelineRow::default() };
-        self.note(vf, TimelineRow { end_ps: Some(end.0), ..row });
+    /// The phases of a switch of a VF's domain, each with its beginning and its end.
+    pub fn switch(&mut self, vf: u32, phases: &[(&'static str, Picoseconds, Picoseconds)]) {
+        for (number, &(phase, begin, end)) in phases.iter().enumerate() {
+            self.phase((begin.0, vf, number), phase, end);
+        }
+    }
+
+    fn phase(&mut self, (time_ps, vf, number): (u64, u32, usize), phase: &'static str, end: Picoseconds) {
+        let row = TimelineRow { time_ps, kind: "switch", detail: phase, ..TimelineRow::default() };
+        let row = self.about(vf, TimelineRow { end_ps: Some(end.0), ..row });
+        self.switches.insert((time_ps, vf, number), row);
+        if self.switches.len() > self.room as usize {
+            self.switches.pop_last();
+            self.dropped += 1;
+        }
     }
 
     /// Adds a row about a VF of the world, if there is room.
     fn note(&mut self, vf: u32, row: TimelineRow) {
-        let rows = if row.kind == "switch" { &mut self.switches } else { &mut self.rows };
-        if rows.len() as u32 >= self.room {
+        if self.rows.len() as u32 >= self.room {
             self.dropped += 1;
             return;
         }
+        let row = self.about(vf, row);
+        self.rows.push(row);
+    }
+
+    /// A row about a VF of the world.
+    fn about(&self, vf: u32, row: TimelineRow) -> TimelineRow {
         let (adapter, vf) = self.place.name_of(vf);
         let (host, iommu) = (self.place.host.0, self.place.iommu.0);
-        rows.push(TimelineRow { host, iommu, adapter, vf, ..row });
+        TimelineRow { host, iommu, adapter, vf, ..row }
     }
 }

@@ -96,6 +96,7 @@ pub fn log_requests(
             stale: u32::from(stale),
             device_tlb: device_tlb.name(),
             held_ps: time_of(Cause::Held),
+            silence_ps: time_of(Cause::Silence),
             device_tlb_ps: time_of(Cause::DeviceTlb),
             credit_ps: time_of(Cause::Credit),
             link_ps: time_of(Cause::Link),

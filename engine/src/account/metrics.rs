@@ -239,6 +239,7 @@ impl Totals {
         for totals in world.query::<&SwitchTotals>().iter(world) {
             summary.switches += totals.switches;
             summary.switches_refused += totals.refused;
+            summary.switches_aborted += totals.aborted;
             summary.switch_max_ns = summary.switch_max_ns.max(totals.max.as_ns_f64());
             self.switch_ps += totals.total_ps;
         }

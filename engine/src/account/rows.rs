@@ -57,6 +57,9 @@ row! {
         /// Part of the mean latency that is time until it may go on the link: in the source, its VF's queue,
         /// and for a slot of its VF, ns. Only with `report.attribution`.
         latency_held_mean_ns: Option<f64>,
+        /// Part of the mean latency that is time in which a switch of a domain kept the VF silent, ns. Only with
+        /// `report.attribution`.
+        latency_silence_mean_ns: Option<f64>,
         /// Part of the mean latency that is time for the device's own TLB: the look-up in it, its slots and its limit
         /// of translation requests, and answers to requests of other DMAs, ns. Only with `report.attribution`.
         latency_device_tlb_mean_ns: Option<f64>,
@@ -194,6 +197,8 @@ row! {
         cross_tenant_total: u64,
         /// Switches of domains.
         switches: u64,
+        /// Of these, those whose drain took too long: the old domain stayed.
+        switches_aborted: u64,
         /// Switches that were due while too many waited, and were refused.
         switches_refused: u64,
         /// Mean time from the beginning of a switch until requests leave again, ns.
@@ -202,9 +207,9 @@ row! {
         switch_max_ns: f64,
         /// Time in which VFs could send nothing because of a switch, summed over them, ns.
         silence_ns: f64,
-        /// DMAs held back by a pause.
+        /// DMAs held back by pauses.
         dma_held: u64,
-        /// Mean time for which a DMA that was held back was, by the last pause before it left, ns.
+        /// Mean time for which a DMA that was held back was, ns.
         held_mean_ns: f64,
         /// DMAs that met a domain in the middle of its switch and were blocked.
         switch_faults: u64,
@@ -347,9 +352,9 @@ row! {
         switches: u64,
         /// Time in which it could send nothing because of a switch, ns.
         silence_ns: f64,
-        /// DMAs held back by a pause.
+        /// DMAs held back by pauses.
         dma_held: u64,
-        /// Mean time for which a DMA that was held back was, by the last pause before it left, ns.
+        /// Mean time for which a DMA that was held back was, ns.
         held_mean_ns: f64,
         /// DMAs that met the domain in the middle of its switch and were blocked.
         switch_faults: u64,
@@ -660,6 +665,8 @@ row! {
         /// Time until it may go on the link: in the source, its VF's queue, and for a slot of its VF, ps.
         /// Only with `report.attribution`.
         held_ps: Option<u64>,
+        /// Time in which a switch of a domain kept the VF silent, ps. Only with `report.attribution`.
+        silence_ps: Option<u64>,
         /// Time for the device's own TLB: the look-up in it, its slots and its limit of translation requests, and
         /// answers to requests of other DMAs, ps. Only with `report.attribution`.
         device_tlb_ps: Option<u64>,

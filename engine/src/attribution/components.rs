@@ -14,6 +14,8 @@ pub enum Cause {
     /// Until the request may go on the link, or its device may look it up: in its source, its VF's queue, and for a slot
     /// of its VF.
     Held,
+    /// A switch of a domain keeps the VF silent.
+    Silence,
     /// The device's TLB: the look-up in it, packets before it, their slots and its limit of translation requests, and
     /// the answer to a request of another DMA.
     DeviceTlb,
@@ -38,8 +40,9 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of a request's way.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Held,
+        Self::Silence,
         Self::DeviceTlb,
         Self::Credit,
         Self::Link,
@@ -56,6 +59,7 @@ impl Cause {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Held => "held",
+            Self::Silence => "silence",
             Self::DeviceTlb => "device_tlb",
             Self::Credit => "credit",
             Self::Link => "link",
@@ -107,8 +111,10 @@ impl Split {
 pub struct GateWaits {
     /// When it became eligible, where queues or slots held it; zero before it is, and once its waits are known.
     pub eligible: Picoseconds,
-    /// Until it was eligible.
+    /// Until it was eligible, and not silent.
     pub held: Picoseconds,
+    /// While a switch kept its VF silent.
+    pub silence: Picoseconds,
     /// From then on, while the adapter's next request had no credit, tag or slot.
     pub credit: Picoseconds,
 }

@@ -10,6 +10,7 @@ use crate::device_tlb::Route;
 use crate::link::{Issued, RateLimits, WireTimes};
 use crate::memory::Completed;
 use crate::request::{Intent, Op};
+use crate::silence::PauseHistory;
 use crate::translation::Translation;
 use crate::units::Picoseconds;
 
@@ -62,8 +63,9 @@ fn until_known(over: &Over<'_>, wires: &WireTimes, hit: Picoseconds) -> Split {
     let Over { intent, issued: Issued(issued), translation, gate, walk, .. } = *over;
     let mut split = Split::default();
     split.add(Cause::Held, gate.held);
+    split.add(Cause::Silence, gate.silence);
     split.add(Cause::Credit, gate.credit);
-    split.add(Cause::Link, issued - (intent.time + gate.held + gate.credit));
+    split.add(Cause::Link, issued - (intent.time + gate.held + gate.silence + gate.credit));
     let arrived = issued + wires.upstream(intent.transfer) + wires.propagation;
     split.add(Cause::Link, arrived - issued);
     split.add(Cause::Iotlb, hit);
@@ -97,26 +99,37 @@ impl LinkWaits {
     }
 
     /// A request, eligible since `eligible`, leaves at `start` and is on the wire for `wire`: how much of its wait
-    /// is for credits. Requests leave in the order in which they became eligible.
+    /// is for credits. Requests leave in the order in which they became eligible. Nothing is a wait for credits while the
+    /// adapter is paused: `pauses` are those that are over.
     pub fn send(
         &mut self,
         eligible: Picoseconds,
         op: Op,
-        start: Picoseconds,
-        wire: Picoseconds,
+        (start, wire): (Picoseconds, Picoseconds),
+        pauses: Option<&PauseHistory>,
     ) -> Picoseconds {
         let could = eligible.max(self.free_at).max(self.limits.earliest(op));
         self.limits.start(op, start);
         self.free_at = start + wire;
-        if start > could {
-            self.spans.push_back((could, start));
-            self.total += start - could;
+        let mut since = could;
+        for (from, until) in pauses.into_iter().flat_map(|pauses| pauses.overlapping(could, start)) {
+            self.add_span(since, from);
+            since = until;
         }
+        self.add_span(since, start);
         while let Some((from, to)) = self.spans.front().copied().filter(|(_, to)| *to <= eligible) {
             self.total = self.total - (to - from);
             self.spans.pop_front();
         }
         let before = self.spans.front().map_or(Picoseconds::ZERO, |(from, _)| eligible.saturating_sub(*from));
         self.total - before
+    }
+
+    /// The link waited for credits from `from` to `to`, if that is later.
+    fn add_span(&mut self, from: Picoseconds, to: Picoseconds) {
+        if to > from {
+            self.spans.push_back((from, to));
+            self.total += to - from;
+        }
     }
 }

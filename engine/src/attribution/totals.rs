@@ -125,6 +125,7 @@ fn with_all(mut by_class: Vec<ClassLatency>, classes: &[String]) -> Vec<ClassLat
 fn set_means(summary: &mut SummaryRow, all: &ClassLatency) {
     let mean_ns = |cause| Some(all.mean_ns(cause));
     summary.latency_held_mean_ns = mean_ns(Cause::Held);
+    summary.latency_silence_mean_ns = mean_ns(Cause::Silence);
     summary.latency_device_tlb_mean_ns = mean_ns(Cause::DeviceTlb);
     summary.latency_credit_mean_ns = mean_ns(Cause::Credit);
     summary.latency_link_mean_ns = mean_ns(Cause::Link);

@@ -9,7 +9,7 @@ use crate::attribution::GateWaits;
 use crate::link::Issued;
 use crate::memory::{Downlink, MemoryTimes, Retirement};
 use crate::request::{Intent, Op, Sequence};
-use crate::silence::{Pause, Switching, Until};
+use crate::silence::{Pause, Sent, Switching, Until};
 use crate::translation::{ContextEntry, Translation};
 use crate::units::Picoseconds;
 
@@ -328,8 +328,11 @@ impl Gate<'_> {
         }
         self.uplink.send(start, transfer, next.row);
         if PAUSES && let Some(switching) = &mut self.switching {
-            let Uplink { sent, free_at, wires, .. } = &*self.uplink;
-            switching.note_sent(next.vf, transfer.op, *sent, *free_at, *free_at + wires.propagation);
+            let Uplink { sent: number, free_at: left_at, wires, .. } = *self.uplink;
+            let Sequence(sequence) = columns.sequence[next.row as usize];
+            let arrives_at = left_at + wires.propagation;
+            let (vf, op) = (next.vf, transfer.op);
+            switching.note_sent(Sent { vf, sequence, op, start, left_at, arrives_at, number });
             switching.note_held(next.vf, intended, start);
         }
         if self.retirement.is_watched() {

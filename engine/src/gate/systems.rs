@@ -94,7 +94,8 @@ pub fn issue_requests(
             uplink.note_warm_up(sent, columns.issued);
         }
         if let (Some(mut link_waits), Some(waits)) = (link_waits, &mut columns.waits) {
-            note_waits(&mut link_waits, &uplink, sent, (columns.intents, columns.issued), waits);
+            let columns = (columns.intents, &*columns.issued);
+            note_waits(&mut link_waits, &uplink, silence, sent, columns, waits);
         }
     }
 }
@@ -103,16 +104,21 @@ pub fn issue_requests(
 fn note_waits(
     link_waits: &mut LinkWaits,
     uplink: &Uplink,
+    silence: &Silence,
     sent: u64,
     (intents, issued): (&[Intent], &[Issued]),
     waits: &mut [GateWaits],
 ) {
     let in_flight = uplink.in_flight.waiting();
     for &Arrival { row, .. } in &in_flight[in_flight.len() - sent as usize..] {
-        let (at, Intent { time, transfer, .. }) = (row as usize, intents[row as usize]);
+        let (at, Intent { time, transfer, vf, .. }) = (row as usize, intents[row as usize]);
         let eligible = waits[at].eligible.max(time);
-        let wire = uplink.wires.upstream(transfer);
-        let credit = link_waits.send(eligible, transfer.op, issued[at].0, wire);
-        waits[at] = GateWaits { eligible: Picoseconds::ZERO, held: eligible - time, credit };
+        let start = issued[at].0;
+        let on_wire = (start, uplink.wires.upstream(transfer));
+        let pauses = silence.0.as_deref().map(|switching| switching.pauses_of(vf));
+        let paused = |from, to| pauses.map_or(Picoseconds::ZERO, |pauses| pauses.between(from, to));
+        let held = eligible - time - paused(time, eligible);
+        let credit = link_waits.send(eligible, transfer.op, on_wire, pauses);
+        waits[at] = GateWaits { eligible: Picoseconds::ZERO, held, silence: paused(time, start), credit };
     }
 }

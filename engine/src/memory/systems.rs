@@ -150,7 +150,7 @@ pub fn complete(
         sorted.start(&downlink.pending, looked_up.len());
     }
     if silences[0].0.is_some() {
-        note_looked_up(silences, looked_up, (intents, translations), &memory);
+        note_looked_up(silences, looked_up, (intents, sequence, translations), &memory);
     }
     let looked_up = looked_up.iter().map(|&row| (row, &intents[row as usize], &translations[row as usize]));
     let mut noted = optional_columns_mut!(noted);
@@ -209,7 +209,8 @@ pub fn complete(
         }
         if let Some(switching) = silence.get() {
             let writes = sorted.writes().iter();
-            writes.for_each(|write| switching.note_over(intents[write.row as usize].vf, Op::Write, write.ready));
+            let name = |row: u32| (intents[row as usize].vf, sequence[row as usize].0);
+            writes.for_each(|write| switching.note_over(name(write.row), Op::Write, write.ready));
         }
         let reads = sorted.reads();
         let served = reads.partition_point(|pending| pending.ready < overtaken_from);
@@ -258,7 +259,7 @@ pub fn complete(
 fn note_looked_up(
     silences: &mut [Silence],
     looked_up: &[u32],
-    (intents, translations): (&[Intent], &[Translation]),
+    (intents, sequence, translations): (&[Intent], &[Sequence], &[Translation]),
     memory: &MemoryTimes,
 ) {
     for &row in looked_up {
@@ -266,7 +267,7 @@ fn note_looked_up(
         let Translation { known_at, fault, .. } = translations[row as usize];
         let over_from = known_at + memory.latency(transfer.op, fault.is_some());
         if let Some(switching) = silences[adapter as usize].get() {
-            switching.note_looked_up(vf, transfer.op, over_from);
+            switching.note_looked_up((vf, sequence[row as usize].0), transfer.op, over_from);
         }
     }
 }
@@ -326,7 +327,8 @@ impl Returning<'_> {
             let time = self.downlink.free_at + wires.propagation;
             self.tags.give_back(time);
             if SWITCHES && let Some(switching) = &mut self.switching {
-                switching.note_over(self.columns.intents[at].vf, Op::Read, time);
+                let name = (self.columns.intents[at].vf, self.columns.sequence[at].0);
+                switching.note_over(name, Op::Read, time);
             }
             if let Some(ats) = ats.as_deref_mut().filter(|_| is_answer(&self.columns.translations[at])) {
                 let refused = self.columns.translations[at].fault.is_some();

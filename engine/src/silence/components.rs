@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use bevy_ecs::component::Component;
 
+use super::history::PauseHistory;
 use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
 use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
+use super::under_way::UnderWay;
 use crate::request::Op;
 use crate::units::Picoseconds;
 
@@ -37,6 +39,25 @@ pub struct Flow {
     pub over_from: Picoseconds,
     /// How many requests of the adapter had left with the last one.
     pub last_number: u64,
+}
+
+/// A request that has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Its VF, by its index within the world.
+    pub vf: u32,
+    /// Which of its VF's it is.
+    pub sequence: u64,
+    /// Its direction.
+    pub op: Op,
+    /// When it started.
+    pub start: Picoseconds,
+    /// When it had left the device.
+    pub left_at: Picoseconds,
+    /// When it reaches the IOMMU.
+    pub arrives_at: Picoseconds,
+    /// How many requests of the adapter had left with it.
+    pub number: u64,
 }
 
 /// A switch that is under way or due next.
@@ -72,8 +93,10 @@ pub struct Unit {
     pub current: Option<Switch>,
     /// What is under way, by direction.
     pub flows: [Flow; 2],
-    /// The last pause that is over.
-    pub pause: (Picoseconds, Picoseconds),
+    /// What is under way, where requests leave during switches too.
+    pub under_way: UnderWay,
+    /// The pauses that are over.
+    pub history: PauseHistory,
     /// Pauses that are over and that requests may still not have been asked about, where VFs are silent one by one.
     pub pauses: VecDeque<(Picoseconds, Picoseconds)>,
     /// Its next switch does not begin before this time.
@@ -123,14 +146,16 @@ pub struct Switched {
     pub ended_at: Picoseconds,
     /// When requests could leave again.
     pub resumed_at: Picoseconds,
+    /// Whether the drain took too long: the old domain stays.
+    pub aborted: bool,
 }
 
 /// What the requests of a VF lost to switches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeldBooks {
-    /// Requests that could not leave for some time, since those that are silent together were.
+    /// Requests that a pause kept from leaving for some time.
     pub requests: u64,
-    /// How long, summed, from the beginning of the pause or from when they were intended.
+    /// How long, summed.
     pub held_ps: u128,
 }
 
@@ -161,6 +186,8 @@ pub struct Switching {
     pub controls_from: Picoseconds,
     /// No request that a pause holds back leaves before this time.
     pub resumes_from: Picoseconds,
+    /// No exclusive window begins before this time but those that are over.
+    pub windows_from: Picoseconds,
     /// When the last request was over, as far as that is known.
     pub last_over: Picoseconds,
     /// The last request that has left is over at or after this time.
@@ -173,6 +200,12 @@ pub struct Switching {
     pub drains: bool,
     /// Whether posted writes are waited for.
     pub quiesces: bool,
+    /// Whether it must be known what is under way at each moment: something is waited for, and requests go on leaving.
+    pub follows: bool,
+    /// How long a drain may take.
+    pub drain_timeout: Picoseconds,
+    /// Switches that were aborted and have not been booked.
+    pub aborted: Vec<Switched>,
     /// Counting starts.
     pub warm_up: Picoseconds,
 }
@@ -190,6 +223,8 @@ impl Switching {
     ) -> Self {
         let units = if spec.scope == SilenceScope::Adapter { 1 } else { place.vfs };
         let waits = spec.mode != SwitchMode::AtomicReplace;
+        let [pauses, drains, quiesces] = [ProtocolStep::Suspend, ProtocolStep::Drain, ProtocolStep::Begin]
+            .map(|step| waits && !spec.skips(step));
         Self {
             schedule: Schedule::new(switches, place, seed),
             units: vec![Unit::default(); units as usize],
@@ -202,12 +237,16 @@ impl Switching {
             held: vec![HeldBooks::default(); place.vfs as usize],
             controls_from: Picoseconds::ZERO,
             resumes_from: Picoseconds::MAX,
+            windows_from: Picoseconds::ZERO,
             last_over: Picoseconds::ZERO,
             over_from: Picoseconds::ZERO,
             open: 0,
-            pauses: waits && !spec.skips(ProtocolStep::Suspend),
-            drains: waits && !spec.skips(ProtocolStep::Drain),
-            quiesces: waits && !spec.skips(ProtocolStep::Begin),
+            pauses,
+            drains,
+            quiesces,
+            follows: !pauses && (drains || quiesces),
+            drain_timeout: Picoseconds::from_ns_f64(spec.drain_timeout_us * 1e3),
+            aborted: Vec::new(),
             warm_up,
             spec: spec.clone(),
         }
@@ -230,6 +269,12 @@ impl Switching {
     #[must_use]
     pub fn is_of_adapter(&self) -> bool {
         self.spec.scope == SilenceScope::Adapter
+    }
+
+    /// Whether the driver of the adapter is told of its silence: where VFs are silent one by one, others go on with it.
+    #[must_use]
+    pub fn has_exclusive_windows(&self) -> bool {
+        self.quiesces && self.is_of_adapter()
     }
 
     /// Takes up every switch that is due at or before `time`.
@@ -291,39 +336,58 @@ impl Switching {
         Some(Pause { from: current.from, until: Until::NotBefore(unit.resumes_from) })
     }
 
-    /// A request has left, as number `number` of the adapter; it left the device at `left_at` and arrives at `arrives_at`.
-    pub fn note_sent(&mut self, vf: u32, op: Op, number: u64, left_at: Picoseconds, arrives_at: Picoseconds) {
-        let unit = self.unit_of(vf);
-        let flow = &mut self.units[unit].flows[op as usize];
+    /// A request has left.
+    pub fn note_sent(&mut self, sent: Sent) {
+        if self.follows {
+            self.draw_until(sent.start);
+        }
+        let unit = self.unit_of(sent.vf);
+        let unit = &mut self.units[unit];
+        let flow = &mut unit.flows[sent.op as usize];
         self.open += 1;
         flow.sent += 1;
-        flow.last_left = left_at;
-        flow.over_from = flow.over_from.max(arrives_at);
-        self.over_from = self.over_from.max(arrives_at);
-        flow.last_number = number;
+        flow.last_left = sent.left_at;
+        flow.over_from = flow.over_from.max(sent.arrives_at);
+        self.over_from = self.over_from.max(sent.arrives_at);
+        flow.last_number = sent.number;
+        if self.follows {
+            if unit.current.is_none() {
+                unit.under_way.forget();
+            }
+            unit.under_way.push(sent);
+        }
     }
 
-    /// What a request that was intended at `intended` and leaves at `start` lost to the last pause.
+    /// The pauses of a VF that are over.
+    #[must_use]
+    pub fn pauses_of(&self, vf: u32) -> &PauseHistory {
+        &self.units[self.unit_of(vf)].history
+    }
+
+    /// A request that was intended at `intended` leaves at `start`: how long pauses held it back.
     pub fn note_held(&mut self, vf: u32, intended: Picoseconds, start: Picoseconds) {
-        let (from, until) = self.units[self.unit_of(vf)].pause;
-        if intended >= until || start < until || intended < self.warm_up {
+        let held = self.units[self.unit_of(vf)].history.between(intended, start);
+        if held == Picoseconds::ZERO || intended < self.warm_up {
             return;
         }
         let books = &mut self.held[(vf - self.first_vf) as usize];
         books.requests += 1;
-        books.held_ps += u128::from((until - from.max(intended)).0);
+        books.held_ps += u128::from(held.0);
     }
 
     /// A request was looked up, and is over at `over_from` or later.
-    pub fn note_looked_up(&mut self, vf: u32, op: Op, over_from: Picoseconds) {
+    pub fn note_looked_up(&mut self, (vf, sequence): (u32, u64), op: Op, over_from: Picoseconds) {
         let unit = self.unit_of(vf);
         let flow = &mut self.units[unit].flows[op as usize];
         flow.over_from = flow.over_from.max(over_from);
         self.over_from = self.over_from.max(over_from);
+        if self.follows {
+            self.units[unit].under_way.note(vf, sequence, over_from, false);
+        }
     }
 
     /// It is known that a request is over at `time`.
-    pub fn note_over(&mut self, vf: u32, op: Op, time: Picoseconds) {
+    pub fn note_over(&mut self, (vf, sequence): (u32, u64), op: Op, time: Picoseconds) {
         let unit = self.unit_of(vf);
         let flow = &mut self.units[unit].flows[op as usize];
         self.open -= 1;
@@ -332,5 +396,8 @@ impl Switching {
         flow.last_over = flow.last_over.max(time);
         flow.over_from = flow.over_from.max(time);
         self.over_from = self.over_from.max(time);
+        if self.follows {
+            self.units[unit].under_way.note(vf, sequence, time, true);
+        }
     }
 }

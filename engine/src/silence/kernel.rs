@@ -1,7 +1,8 @@
 //! How far the switches of an adapter are known.
 
-use super::components::{Flow, Silent, Switch, Switched, Switching, Unit};
+use super::components::{Flow, Silent, Switch, Switched, Switching};
 use super::operations::Attached;
+use super::under_way::Idle;
 use super::spec::{ProtocolStep, SwitchMode, TimedPhase};
 use crate::invalidation::Control;
 use crate::request::Op;
@@ -35,31 +36,42 @@ impl Flow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quiet {
     Known { drained_at: Picoseconds, quiet_at: Picoseconds },
-    NotBefore(Picoseconds),
+    NotBefore { drained_at: Picoseconds, quiet_at: Picoseconds },
 }
 
 impl Switching {
-    /// When a unit is silent for `switch`, as far as that is known.
-    fn quiet(&self, unit: &Unit, switch: &Switch, link: &LinkState) -> Quiet {
+    /// When a unit is silent for its switch, as far as that is known.
+    fn quiet(&mut self, number: usize, switch: &Switch, link: &LinkState) -> Quiet {
         if self.spec.mode == SwitchMode::AtomicReplace {
             return Quiet::Known { drained_at: switch.from, quiet_at: switch.from };
         }
-        let [reads, writes] = [&unit.flows[Op::Read as usize], &unit.flows[Op::Write as usize]];
-        let suspended_at = switch.from + switch.times.of_phase(TimedPhase::Suspend);
         let to_begin = switch.times.of_phase(TimedPhase::Begin) + switch.times.of_phase(TimedPhase::Quiesce);
+        let quiet_at = |drained_at: Picoseconds, written: Picoseconds| {
+            if self.quiesces { (drained_at + to_begin).max(written) } else { drained_at }
+        };
+        let unit = &mut self.units[number];
+        if self.follows {
+            return match unit.under_way.idle_from(switch.from, self.drains, self.quiesces, link) {
+                Idle::At(drained_at, written) => {
+                    Quiet::Known { drained_at, quiet_at: quiet_at(drained_at, written) }
+                }
+                Idle::NotBefore(drained_at, written) => {
+                    Quiet::NotBefore { drained_at, quiet_at: quiet_at(drained_at, written) }
+                }
+            };
+        }
+        let [reads, writes] = [&unit.flows[Op::Read as usize], &unit.flows[Op::Write as usize]];
+        let suspend = if self.pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
+        let mut drained_at = switch.from + suspend;
         // What may still leave before the pause is to be waited for, or goes on before it.
-        let closed = link.frontier >= switch.from;
-        let (mut drained_at, mut known) = (suspended_at, closed || !self.pauses);
+        let mut known = link.frontier >= switch.from || !self.pauses;
         if self.drains {
             known &= reads.is_known();
             drained_at = drained_at.max(reads.over_from(link)).max(writes.last_left);
         }
-        let mut quiet_at = drained_at;
-        if self.quiesces {
-            known &= writes.is_known();
-            quiet_at = (drained_at + to_begin).max(writes.over_from(link));
-        }
-        if known { Quiet::Known { drained_at, quiet_at } } else { Quiet::NotBefore(quiet_at) }
+        known &= !self.quiesces || writes.is_known();
+        let quiet_at = quiet_at(drained_at, writes.over_from(link));
+        if known { Quiet::Known { drained_at, quiet_at } } else { Quiet::NotBefore { drained_at, quiet_at } }
     }
 
     /// Goes on with every current switch that takes place, where a request of the IOMMU is over at `evidence` or later. Whether
@@ -69,9 +81,10 @@ impl Switching {
         self.draw_until(evidence);
         // What is not drawn yet changes nothing at its very instant.
         self.controls_from = self.schedule.peek().saturating_add(Picoseconds(1));
+        self.windows_from = self.schedule.peek();
         let mut resumes_from = Picoseconds::MAX;
-        for at in 0..self.active.len() {
-            let number = self.active[at] as usize;
+        for number in self.active.clone() {
+            let number = number as usize;
             let (from, of_unit) = self.advance_unit(number, evidence, link, control);
             self.units[number].resumes_from = of_unit;
             self.controls_from = self.controls_from.min(from);
@@ -90,27 +103,45 @@ impl Switching {
         link: &LinkState,
         control: &mut Control,
     ) -> (Picoseconds, Picoseconds) {
-        let unit = &self.units[number];
-        let mut switch = unit.current.expect("an active unit has a switch");
+        let mut switch = self.units[number].current.expect("an active unit has a switch");
         let phase = |phase| switch.times.of_phase(phase);
         let is_atomic = self.spec.mode == SwitchMode::AtomicReplace;
         let behind = if is_atomic { self.gap } else { phase(TimedPhase::End) + phase(TimedPhase::Resume) };
         let vf = self.first_vf + switch.due.vf;
         if switch.silent.is_none() {
             let detach = phase(TimedPhase::Detach);
-            match self.quiet(unit, &switch, link) {
+            let quiet = self.quiet(number, &switch, link);
+            let (Quiet::Known { drained_at, .. } | Quiet::NotBefore { drained_at, .. }) = quiet;
+            let aborted_at = switch.from.saturating_add(self.drain_timeout);
+            if self.drains && drained_at > aborted_at && switch.from <= evidence {
+                let is_closed = link.frontier >= switch.from || !self.pauses;
+                if is_closed {
+                    self.abort(number, aborted_at);
+                    return (aborted_at.saturating_add(Picoseconds(1)), aborted_at);
+                }
+            }
+            match quiet {
                 Quiet::Known { drained_at, quiet_at } if switch.from <= evidence => {
                     let detached_at = quiet_at + detach;
                     switch.silent = Some(Silent { drained_at, quiet_at, detached_at });
                     control.switch(vf, detached_at, phase(TimedPhase::Attach));
                     self.units[number].current = Some(switch);
                 }
-                Quiet::Known { quiet_at, .. } | Quiet::NotBefore(quiet_at) => {
+                Quiet::Known { drained_at, quiet_at } | Quiet::NotBefore { drained_at, quiet_at } => {
+                    self.windows_from = self.windows_from.min(drained_at);
                     let detached_from = quiet_at + detach;
-                    return (detached_from, detached_from + behind);
+                    let mut bounds = (detached_from, detached_from + behind);
+                    if self.drains {
+                        let resumed_at = aborted_at.saturating_add(phase(TimedPhase::Resume));
+                        let next_from = resumed_at.saturating_add(self.gap);
+                        bounds = (bounds.0.min(next_from), bounds.1.min(resumed_at));
+                    }
+                    return bounds;
                 }
             }
         }
+        let silent = switch.silent.expect("its domain is being switched");
+        self.windows_from = self.windows_from.min(silent.drained_at);
         let switches = control.switches.as_mut().expect("domains are switched");
         let resumes_from = switches.operation(vf).not_before + behind;
         // The next switch of the unit comes behind this one.
@@ -129,31 +160,60 @@ impl Switching {
         let ended_at = after(attached.attached_at, TimedPhase::End);
         let resumed_at = after(ended_at, TimedPhase::Resume);
         let begun_at = if self.quiesces { after(silent.drained_at, TimedPhase::Begin) } else { silent.drained_at };
+        let suspended_at = if self.pauses { after(switch.from, TimedPhase::Suspend) } else { switch.from };
         let switched = Switched {
             vf: attached.vf,
             due: switch.due,
             from: switch.from,
-            suspended_at: after(switch.from, TimedPhase::Suspend),
+            suspended_at,
             silent,
             begun_at,
             invalidated_at: attached.invalidated_at,
             attached_at: attached.attached_at,
             ended_at,
             resumed_at,
+            aborted: false,
         };
+        self.let_go(number, &switched);
+        switched
+    }
+
+    /// The drain of a unit takes too long: its switch is over at `at`, but for the scheduler.
+    fn abort(&mut self, number: usize, at: Picoseconds) {
+        let switch = self.units[number].current.take().expect("a switch is under way");
+        let suspend = if self.pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
+        let switched = Switched {
+            vf: self.first_vf + switch.due.vf,
+            due: switch.due,
+            from: switch.from,
+            suspended_at: (switch.from + suspend).min(at),
+            silent: Silent { drained_at: at, quiet_at: at, detached_at: at },
+            begun_at: at,
+            invalidated_at: at,
+            attached_at: at,
+            ended_at: at,
+            resumed_at: at + switch.times.of_phase(TimedPhase::Resume),
+            aborted: true,
+        };
+        self.let_go(number, &switched);
+        self.aborted.push(switched);
+    }
+
+    /// A switch of a unit is over: the next may come.
+    fn let_go(&mut self, number: usize, switched: &Switched) {
+        let Switched { from, resumed_at, .. } = *switched;
         let place = self.active.iter().position(|active| *active as usize == number).expect("it was active");
         self.active.remove(place);
         self.units[number].free_at = resumed_at + self.gap;
         // The current one waited too until it began.
-        self.refuse(number, switch.from, self.waiting - 1);
+        self.refuse(number, from, self.waiting - 1);
         if self.pauses {
-            self.units[number].pause = (switch.from, resumed_at);
+            self.units[number].history.push(from, resumed_at);
             if !self.is_of_adapter() {
-                self.units[number].pauses.push_back((switch.from, resumed_at));
+                self.units[number].pauses.push_back((from, resumed_at));
             }
         }
         self.take_next(number as u32);
-        switched
     }
 
     /// No request is under way or to come: what would begin after the last was over at `last_over` does not take place.

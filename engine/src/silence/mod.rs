@@ -10,6 +10,7 @@
 
 mod books;
 mod components;
+mod history;
 mod kernel;
 mod operations;
 mod schedule;
@@ -17,11 +18,13 @@ mod spec;
 mod systems;
 #[cfg(test)]
 mod tests;
-
+mod under_way;
 pub use books::*;
 pub use components::*;
+pub use history::*;
 pub use kernel::*;
 pub use operations::*;
 pub use schedule::*;
 pub use spec::*;
 pub use systems::*;
+pub use under_way::*;

@@ -1,16 +1,18 @@
 //! Goes on with the switches of an IOMMU's adapters.
 
+use bevy_ecs::change_detection::ContiguousMut;
 use bevy_ecs::prelude::*;
 
 use super::books::{SilenceBooks, SwitchTotals};
-use super::components::Silence;
+use super::components::{Silence, Switched, Switching};
 use super::kernel::LinkState;
 use crate::account::Timeline;
+use crate::escape::ExclusiveWindows;
 use crate::gate::{Candidates, Halt, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane};
 use crate::request::Intent;
 use crate::schedule::Progress;
-use crate::topology::{AdapterVfs, columns, columns_mut};
+use crate::topology::{AdapterVfs, columns, columns_mut, optional_columns_mut};
 use crate::traffic::Batch;
 use crate::translation::ContextEntry;
 use crate::units::Picoseconds;
@@ -22,6 +24,7 @@ pub fn advance_switches(
     mut adapters: Query<(&mut Uplink, &Candidates, &mut Silence)>,
     mut vfs: Query<(&mut VfQueue, &mut ContextEntry)>,
     requests: Query<&Intent>,
+    mut windows: Query<&mut ExclusiveWindows>,
     batch: Res<Batch>,
     mut progress: ResMut<Progress>,
 ) {
@@ -32,13 +35,15 @@ pub fn advance_switches(
     let intents = columns!(requests);
     let queues = queues.bypass_change_detection();
     progress.waits = true;
-    progress.moved += resume(control, uplinks, silences, queues);
+    let mut windows = optional_columns_mut!(windows);
+    let mut windows = windows.as_mut().map(ContiguousMut::bypass_change_detection);
+    progress.moved += resume(control, uplinks, silences, windows.as_deref_mut(), queues);
     let last_over = last_over(silences);
     if batch.exhausted && uplinks.iter().zip(&*silences).all(|(uplink, silence)| is_idle(uplink, silence)) {
         silences.iter_mut().filter_map(Silence::get).for_each(|switching| switching.close(last_over));
     }
     let evidence = evidence(uplinks, silences, candidates, intents);
-    for (uplink, silence) in uplinks.iter_mut().zip(silences) {
+    for (uplink, silence) in uplinks.iter_mut().zip(&mut *silences) {
         let Some(switching) = silence.get() else { continue };
         let in_flight = uplink.in_flight.waiting().len() as u64;
         let link = LinkState {
@@ -47,11 +52,22 @@ pub fn advance_switches(
             looked_up_from: uplink.looked_up_from,
         };
         progress.moved += u64::from(switching.advance(evidence, &link, control));
+        let aborted = core::mem::take(&mut switching.aborted);
+        for switched in &aborted {
+            progress.moved += 1;
+            let_go(uplink, Some(&mut *switching), queues, switched);
+        }
+        let switches = control.switches.as_mut().expect("there are some");
+        switches.over.extend(aborted);
         if uplink.halt == Halt::Horizon && switching.resumes_from > uplink.resumes_from {
             // Requests behind the horizon that was have not been looked at.
             uplink.halt = Halt::Until(uplink.frontier);
         }
         uplink.resumes_from = switching.resumes_from;
+    }
+    let known = silences.iter().map(|silence| silence.0.as_deref().map(|switching| switching.windows_from));
+    for (windows, known) in windows.into_iter().flatten().zip(known) {
+        known.into_iter().for_each(|until| windows.know_until(until));
     }
     let switches = control.switches.as_ref().expect("there are some");
     for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
@@ -73,9 +89,7 @@ pub fn book_switches(
     let (of_adapters, silences, mut totals) = columns_mut!(adapters);
     let totals = totals.bypass_change_detection();
     for switched in core::mem::take(&mut switches.over) {
-        for (phase, begin, end) in switched.phases(switches.is_atomic) {
-            timeline.switch(switched.vf, phase, begin, end);
-        }
+        timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
         let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
         let at = of_adapters.iter().position(covers).expect("its adapter");
         let switching = silences[at].0.as_deref().expect("it has switches");
@@ -111,7 +125,13 @@ pub fn book_switches(
 }
 
 /// Adapters and VFs whose switch is over go on; returns how many.
-fn resume(control: &mut Control, uplinks: &mut [Uplink], silences: &mut [Silence], queues: &mut [VfQueue]) -> u64 {
+fn resume(
+    control: &mut Control,
+    uplinks: &mut [Uplink],
+    silences: &mut [Silence],
+    mut windows: Option<&mut [ExclusiveWindows]>,
+    queues: &mut [VfQueue],
+) -> u64 {
     let switches = control.switches.as_mut().expect("there are some");
     let attached = core::mem::take(&mut switches.attached);
     for attached in &attached {
@@ -120,18 +140,30 @@ fn resume(control: &mut Control, uplinks: &mut [Uplink], silences: &mut [Silence
         let switching = silences[at].get().expect("it has");
         let switched = switching.finish(attached);
         switches.over.push(switched);
-        if !switching.pauses {
-            continue;
+        if let (Some(windows), Some(window)) = (&mut windows, switched.exclusive_window())
+            && switching.has_exclusive_windows()
+        {
+            windows[at].push(window);
         }
-        let uplink = &mut uplinks[at];
-        if switching.is_of_adapter() {
-            uplink.free_at = uplink.free_at.max(switched.resumed_at);
-        } else {
-            uplink.release_aside(&mut queues[attached.vf as usize], switched.resumed_at);
-        }
-        uplink.halt = Halt::Until(uplink.frontier);
+        let_go(&mut uplinks[at], silences[at].get(), queues, &switched);
     }
     attached.len() as u64
+}
+
+/// What a switch held back goes on.
+fn let_go(
+    uplink: &mut Uplink,
+    switching: Option<&mut Switching>,
+    queues: &mut [VfQueue],
+    switched: &Switched,
+) {
+    let Some(switching) = switching.filter(|switching| switching.pauses) else { return };
+    if switching.is_of_adapter() {
+        uplink.free_at = uplink.free_at.max(switched.resumed_at);
+    } else {
+        uplink.release_aside(&mut queues[switched.vf as usize], switched.resumed_at);
+    }
+    uplink.halt = Halt::Until(uplink.frontier);
 }
 
 /// When the last request was over, as far as that is known.

@@ -510,11 +510,14 @@ fn spawn_escapes(
     world.spawn_batch(vec![EscapePacket::default(); BATCH_PACKETS]);
     let filter = EscapeFilter { policy: spec.policy(), times: spec.times(), warm_up: plan.warm_up };
     world.spawn((filter, order, GuestArena::default(), EscapeBooks::default()));
-    let adapters: Vec<_> = world.query_filtered::<Entity, With<Adapter>>().iter(world).collect();
-    for adapter in adapters {
+    let mut adapters = world.query::<(Entity, &Silence)>();
+    let has_windows = |silence: &Silence| silence.0.as_deref().is_some_and(Switching::has_exclusive_windows);
+    let adapters: Vec<_> =
+        adapters.iter(world).map(|(adapter, silence)| (adapter, has_windows(silence))).collect();
+    for (adapter, has_windows) in adapters {
         world.entity_mut(adapter).insert((
             DriverQueue::default(),
-            ExclusiveWindows::never(),
+            if has_windows { ExclusiveWindows::unknown() } else { ExclusiveWindows::never() },
             Stalls::default(),
         ));
     }

@@ -108,12 +108,13 @@ impl Case {
         self.machine.memory.llc.bytes = 0;
         self.machine.iommu.iotlb.sharing = IotlbSharing::Shared;
         self.machine.iommu.walkers.sharing = WalkerSharing::Shared;
-        self.attribution = false;
         self.streams.fill(None);
         let topology = &self.machine.topology;
         if topology.domain_scope == DomainScope::Adapter {
             self.machine.silence.scope = SilenceScope::Adapter;
         }
+        let silence = &self.machine.silence;
+        self.attribution &= silence.scope == SilenceScope::Adapter || silence.mode == SwitchMode::AtomicReplace;
         for listed in &mut self.machine.switches.list {
             listed.adapter %= topology.adapters_per_host;
             listed.vf %= topology.vfs_per_adapter;
@@ -324,6 +325,9 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
         vec![Begin],
         vec![Drain, Begin],
         vec![Suspend, Drain, Begin],
+        vec![Suspend],
+        vec![Suspend, Begin],
+        vec![Suspend, Drain],
         vec![InvalidateContext],
         vec![InvalidateIotlb],
         vec![InvalidateContext, InvalidateIotlb],
@@ -331,8 +335,9 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
     ]);
     let phase = || prop_oneof![2 => Just(0.0), 2 => grid_ns(0..4), 1 => grid_ns(0..60)];
     let phases = (phase(), phase(), phase(), phase(), phase(), phase(), phase());
-    (mode, any::<bool>(), skip, any::<bool>(), prop::bool::weighted(0.2), phases).prop_map(
-        |(mode, alone, skip, did_reuse, drawn, (suspend, begin, quiesce, detach, attach, end, resume))| {
+    let timeout = prop_oneof![2 => Just(2e9), 1 => grid_ns(1..400)];
+    (mode, any::<bool>(), skip, any::<bool>(), (prop::bool::weighted(0.2), timeout), phases).prop_map(
+        |(mode, alone, skip, did_reuse, (drawn, timeout), (suspend, begin, quiesce, detach, attach, end, resume))| {
             let us = |ns: f64| ns / 1e3;
             SilenceSpec {
                 mode,
@@ -341,6 +346,7 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
                 did_reuse,
                 durations: if drawn { PhaseDurations::Exponential } else { PhaseDurations::Constant },
                 suspend_us: us(suspend),
+                drain_timeout_us: us(timeout),
                 begin_us: us(begin),
                 quiesce_us: us(quiesce),
                 detach_us: us(detach),

@@ -8,7 +8,7 @@ use portcullis_engine::translation::{FullWord, IotlbSpec, Ways, leaf_code};
 use crate::plain_iotlb::PlainIotlb;
 
 /// Picoseconds by cause, in the order of `Cause::ALL`.
-pub type Split = [u64; 10];
+pub type Split = [u64; 11];
 
 /// Evictions by the class that evicts and the class that is evicted.
 pub type Evictions = [[u64; 3]; 3];

@@ -6,7 +6,7 @@ use portcullis_engine::table::Column;
 use proptest::prelude::*;
 
 use crate::case::{Case, case};
-use crate::causes::{Evictions, Missed};
+use crate::causes::{Evictions, Missed, Split};
 use crate::engine::{Outcome, domains, numbers, run, tenant_sum};
 use crate::reference::{Counters, Fate, Reference, Rule};
 
@@ -148,6 +148,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         switch_ps: (summary.switch_mean_ns * summary.switches as f64 * 1e3).round() as u64,
         switch_faults: summary.switch_faults,
         switches_refused: summary.switches_refused,
+        switches_aborted: summary.switches_aborted,
         held: summary.dma_held,
         held_ps: (summary.held_mean_ns * summary.dma_held as f64 * 1e3).round() as u64,
         commands: Vec::new(),
@@ -199,7 +200,7 @@ fn difference_of_causes(case: &Case, outcome: &Outcome, expected: &[Vec<Fate>]) 
         let counted = || fates.iter().filter(|fate| fate.intended >= case.warm_up_ps);
         if case.attribution {
             let of_vf = &sums[vf * Cause::ALL.len()..][..Cause::ALL.len()];
-            let there = counted().fold([0; 10], |sums, fate| add(sums, fate.split));
+            let there = counted().fold(Split::default(), |sums, fate| add(sums, fate.split));
             let latency: u64 = counted().map(|fate| fate.completed - fate.intended).sum();
             if of_vf != there || of_vf.iter().sum::<u64>() != latency {
                 return Some(format!(

@@ -10,7 +10,12 @@ fn check(case: &Case, batch: u32) -> Option<String> {
         let outcome = run(case, batch);
         let d = difference(case, &outcome, &reference(case, None));
         if d.is_some() { return d; }
-        if run(case, 2048) != outcome { return Some("batch".into()); }
+        let o2 = run(case, 2048);
+        if o2 != outcome {
+            let (a, b) = (format!("{o2:#?}"), format!("{outcome:#?}"));
+            let d: Vec<_> = a.lines().zip(b.lines()).enumerate().filter(|(_, (x, y))| x != y).take(6).map(|(n, (x, y))| format!("{n}: {} | {}", x.trim(), y.trim())).collect();
+            let name = a.lines().take(a.lines().zip(b.lines()).position(|(x, y)| x != y).unwrap_or(0)).filter(|l| l.contains("name: \"")).last().unwrap_or("").to_owned();
+            return Some(format!("batch {name} {} {d:?}", a.lines().count() as i64 - b.lines().count() as i64)); }
         None
     }));
     match got { Ok(d) => d, Err(e) => Some(format!("panic {:?}", e.downcast_ref::<String>().cloned().or(e.downcast_ref::<&str>().map(|s| s.to_string())))) }

@@ -135,6 +135,8 @@ pub enum Rule {
     ContextsAreInvalidated,
     SwitchedDomainsAreInvalidated,
     WaitingSwitchesAreBounded,
+    SilenceIsNotTheLink,
+    DrainsTimeOut,
     WhoIsNotTakenUpWaitsForTheSame,
     DeviceLookUpsAreNotTheLink,
     WhoJoinedWaitsForTheDevice,
@@ -147,7 +149,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 111] = [
+    pub const ALL: [Self; 113] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -250,6 +252,8 @@ impl Rule {
         Self::ContextsAreInvalidated,
         Self::SwitchedDomainsAreInvalidated,
         Self::WaitingSwitchesAreBounded,
+        Self::SilenceIsNotTheLink,
+        Self::DrainsTimeOut,
         Self::WhoIsNotTakenUpWaitsForTheSame,
         Self::DeviceLookUpsAreNotTheLink,
         Self::WhoJoinedWaitsForTheDevice,
@@ -322,6 +326,7 @@ pub struct Counters {
     pub switch_ps: u64,
     pub switch_faults: u64,
     pub switches_refused: u64,
+    pub switches_aborted: u64,
     /// Requests that a pause held back, and for how long.
     pub held: u64,
     pub held_ps: u64,
@@ -365,6 +370,7 @@ impl Counters {
         self.switch_ps += other.switch_ps;
         self.switch_faults += other.switch_faults;
         self.switches_refused += other.switches_refused;
+        self.switches_aborted += other.switches_aborted;
         self.held += other.held;
         self.held_ps += other.held_ps;
     }
@@ -382,6 +388,7 @@ enum Event {
     SwitchResume { adapter: usize, unit: usize },
     SwitchNext { adapter: usize, unit: usize },
     SwitchDue { adapter: usize },
+    DrainTimeout { adapter: usize, unit: usize, number: u64 },
     Suspended { adapter: usize, unit: usize },
     Quiesced { adapter: usize, unit: usize },
     Credit { adapter: usize, lookup: usize },
@@ -912,7 +919,7 @@ impl<'a> Reference<'a> {
             | Event::Suspended { .. }
             | Event::Quiesced { .. }
             | Event::Credit { .. } => 0,
-            Event::SwitchResume { .. } | Event::SwitchNext { .. } => 1,
+            Event::SwitchResume { .. } | Event::SwitchNext { .. } | Event::DrainTimeout { .. } => 1,
             Event::SwitchDue { .. } => 2,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
@@ -979,6 +986,7 @@ impl<'a> Reference<'a> {
         self.counters.switch_ps = self.switches.pause_ps;
         self.counters.switch_faults = self.switches.faults;
         self.counters.switches_refused = self.switches.refused;
+        self.counters.switches_aborted = self.switches.aborted;
         (self.counters.held, self.counters.held_ps) = (self.switches.held, self.switches.held_ps);
         if self.case.miss_causes {
             self.counters.evicted = self.book.evictions;
@@ -1015,6 +1023,7 @@ impl<'a> Reference<'a> {
             Event::WriteOver { id } => self.note_over(id),
             Event::SwitchDue { adapter } => self.switch_due(adapter),
             Event::SwitchNext { adapter, unit } => self.switch_next(adapter, unit),
+            Event::DrainTimeout { adapter, unit, number } => self.drain_timeout(adapter, unit, number),
             Event::Suspended { adapter, unit } => self.suspended(adapter, unit),
             Event::Quiesced { adapter, unit } => self.quiesced(adapter, unit),
             Event::SwitchResume { adapter, unit } => self.switch_over(adapter, unit),
@@ -2061,9 +2070,15 @@ impl<'a> Reference<'a> {
         let own = !self.holds(Rule::WhoIsBehindWaitsForTheSame);
         let credit = self.adapters[self.adapter_of(id.0)].blocked.between(note.eligible, issued, own);
         let mut split = Split::default();
-        split[Cause::Held as usize] = note.eligible - intended;
-        split[Cause::Credit as usize] = credit;
-        split[Cause::Link as usize] = issued - note.eligible - credit + (note.arrived - issued);
+        let eligible = note.eligible;
+        let paused = |from, to| self.switches.paused(id.0, from, to);
+        let (before, silence) = (paused(intended, eligible), paused(intended, issued));
+        let of_silence = if self.holds(Rule::SilenceIsNotTheLink) { Cause::Silence } else { Cause::Link };
+        split[of_silence as usize] += silence;
+        split[Cause::Held as usize] += eligible - intended - before;
+        split[Cause::Credit as usize] += credit;
+        split[Cause::Link as usize] +=
+            issued - eligible - (silence - before) - credit + (note.arrived - issued);
         self.add_look_ups(&mut split, note, note.arrived, translated);
         self.add_memory(&mut split, id, note);
         split

@@ -47,9 +47,11 @@ struct Unit {
     /// Reads whose data is not back, writes that have not left, writes that are not in memory.
     reads_out: usize,
     leaving: usize,
-    writes_out: usize,
-    /// The last pause.
-    pause: (u64, u64),
+    writes_out: BTreeSet<Id>,
+    /// Of these, those that were under way when the device was drained.
+    to_flush: BTreeSet<Id>,
+    /// The pauses that are over.
+    pauses: Vec<(u64, u64)>,
 }
 
 /// The switches of an adapter.
@@ -101,6 +103,7 @@ pub struct Switches {
     pub pause_ps: u64,
     pub faults: u64,
     pub refused: u64,
+    pub aborted: u64,
     /// Requests that were held back, and for how long.
     pub held: u64,
     pub held_ps: u64,
@@ -160,6 +163,14 @@ impl Switches {
         let units = &mut self.adapters[vf / self.vfs_per_adapter].units;
         let at = if units.len() == 1 { 0 } else { vf % self.vfs_per_adapter };
         &mut units[at]
+    }
+
+    /// How much of the time from `from` to `to` a VF could send nothing because of a switch.
+    pub fn paused(&self, vf: usize, from: u64, to: u64) -> u64 {
+        let Some(of_adapter) = self.adapters.get(vf / self.vfs_per_adapter.max(1)) else { return 0 };
+        let at = if of_adapter.units.len() == 1 { 0 } else { vf % self.vfs_per_adapter };
+        let overlap = |&(start, end): &(u64, u64)| end.min(to).saturating_sub(start.max(from));
+        of_adapter.units[at].pauses.iter().map(overlap).sum()
     }
 
     /// Whether an adapter as a whole is paused.
@@ -326,6 +337,9 @@ impl Reference<'_> {
         let of_unit = self.unit(adapter, unit);
         of_unit.stage = Stage::Suspending;
         of_unit.paused = pauses;
+        if pauses && !self.switches.alone {
+            self.adapters[adapter].blocked.end(now);
+        }
         if pauses && self.switches.alone {
             let vf = adapter * self.switches.vfs_per_adapter + unit;
             let eligible = &mut self.adapters[adapter].eligible;
@@ -337,10 +351,31 @@ impl Reference<'_> {
             // Those behind them may leave.
             self.at(self.now, Event::Send { adapter });
         }
-        self.at(self.now + self.phase(&times, TimedPhase::Suspend), Event::Suspended { adapter, unit });
+        let suspend = if pauses { self.phase(&times, TimedPhase::Suspend) } else { 0 };
+        self.at(self.now + suspend, Event::Suspended { adapter, unit });
+        if !self.skips(ProtocolStep::Drain) && self.holds(Rule::DrainsTimeOut) {
+            let timeout = (self.case.machine.silence.drain_timeout_us * 1e6).round() as u64;
+            self.at(self.now + timeout, Event::DrainTimeout { adapter, unit, number: due.number });
+        }
+    }
+
+    /// A drain has taken too long, if it is not over.
+    pub(super) fn drain_timeout(&mut self, adapter: usize, unit: usize, number: u64) {
+        let of_unit = self.unit(adapter, unit);
+        let Some((due, times)) = of_unit.current else { return };
+        if due.number != number || !matches!(of_unit.stage, Stage::Suspending | Stage::Draining) {
+            return;
+        }
+        of_unit.stage = Stage::Idle;
+        let began_at = of_unit.began_at;
+        self.switches.aborted += self.counted(began_at);
+        self.at(self.now + self.phase(&times, TimedPhase::Resume), Event::SwitchResume { adapter, unit });
     }
 
     pub(super) fn suspended(&mut self, adapter: usize, unit: usize) {
+        if self.unit(adapter, unit).stage != Stage::Suspending {
+            return;
+        }
         self.unit(adapter, unit).stage = Stage::Draining;
         self.go_on_waiting(adapter, unit);
     }
@@ -352,17 +387,18 @@ impl Reference<'_> {
 
     /// What a unit waits for may have happened.
     fn go_on_waiting(&mut self, adapter: usize, unit: usize) {
-        let Unit { stage, reads_out, leaving, writes_out, current, .. } = self.unit(adapter, unit).clone();
+        let Unit { stage, reads_out, leaving, writes_out, to_flush, current, .. } = self.unit(adapter, unit).clone();
         let drains = !self.skips(ProtocolStep::Drain) && self.holds(Rule::DrainsWaitForReads);
         let begins = !self.skips(ProtocolStep::Begin);
         let drained = !drains || reads_out + leaving == 0;
-        let flushed = writes_out == 0 || !self.holds(Rule::QuiescingWaitsForWrites);
+        let flushed = to_flush.is_empty() || !self.holds(Rule::QuiescingWaitsForWrites);
         match stage {
             Stage::Draining if drained && begins => {
                 let (_, times) = current.expect("a switch");
                 let to_begin =
                     self.phase(&times, TimedPhase::Begin) + self.phase(&times, TimedPhase::Quiesce);
                 self.unit(adapter, unit).stage = Stage::Beginning;
+                self.unit(adapter, unit).to_flush = writes_out;
                 self.at(self.now + to_begin, Event::Quiesced { adapter, unit });
             }
             Stage::Draining if drained => self.quiet(adapter, unit),
@@ -389,16 +425,16 @@ impl Reference<'_> {
         match op {
             Op::Read => unit.reads_out += 1,
             Op::Write => {
-                unit.writes_out += 1;
+                unit.writes_out.insert(id);
                 unit.leaving += 1;
                 let free = self.adapters[adapter].link_free;
                 self.at(free, Event::LeftDevice { id });
             }
         }
-        let (from, until) = self.switches.unit_of(id.0).pause;
-        if intended < until && now >= until && self.counted(intended) == 1 {
+        let held = self.switches.paused(id.0, intended, now);
+        if held > 0 && self.counted(intended) == 1 {
             self.switches.held += 1;
-            self.switches.held_ps += until - from.max(intended);
+            self.switches.held_ps += held;
         }
     }
 
@@ -421,7 +457,10 @@ impl Reference<'_> {
         let unit = self.switches.unit_of(id.0);
         match op {
             Op::Read => unit.reads_out -= 1,
-            Op::Write => unit.writes_out -= 1,
+            Op::Write => {
+                unit.writes_out.remove(&id);
+                unit.to_flush.remove(&id);
+            }
         }
         self.check_unit(id.0);
     }
@@ -516,7 +555,7 @@ impl Reference<'_> {
         of_unit.stage = Stage::Idle;
         of_unit.paused = false;
         if pauses {
-            of_unit.pause = (began_at, now);
+            of_unit.pauses.push((began_at, now));
         }
         let aside: Vec<Id> = of_unit.aside.drain(..).collect();
         let counted = self.counted(began_at);
