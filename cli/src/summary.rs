@@ -277,14 +277,13 @@ fn run_switches(row: &SummaryRow, lines: &mut Lines) {
     if row.switches + row.switches_refused == 0 {
         return;
     }
-    let refused = match row.switches_refused {
-        0 => String::new(),
-        refused => format!(", {} refused", count(refused)),
-    };
+    let failed = [("refused", row.switches_refused), ("aborted", row.switches_aborted)];
+    let failed = failed.into_iter().filter(|(_, switches)| *switches > 0);
+    let failed: String = failed.map(|(what, switches)| format!(", {} {what}", count(switches))).collect();
     lines.push((
         "switches",
         format!(
-            "{} of domains, mean {}, max {}{refused}",
+            "{} of domains, mean {}, max {}{failed}",
             count(row.switches),
             nanoseconds(row.switch_mean_ns),
             nanoseconds(row.switch_max_ns)

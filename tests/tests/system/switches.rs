@@ -8,6 +8,7 @@ use portcullis_workloads::Scenario;
 use proptest::prelude::*;
 
 use crate::determinism::{config, difference};
+use crate::escapes::EVERY_KIND;
 use crate::support::{
     Dma, HOSTILE, Outcome, assert_within, builtin, custom, log, names, numbers, optional_numbers, run,
     run_logged, run_plan, vf_places,
@@ -275,7 +276,27 @@ fn without_begin_writes_fault() {
     assert_eq!(without("\"begin\"", &["tenants.writers.read_share=1"]), (0, 0));
 }
 
-/// New work lands in the middle of the switch, and nothing would ever be drained.
+/// Where requests go on leaving nothing is ever drained, but by chance: most switches are aborted.
+#[test]
+fn without_suspension_drains_are_in_vain() {
+    let aborted = |rate: &str| {
+        let scenario = custom(
+            HASTY,
+            &["silence.skip=[\"suspend\"]", "silence.drain_timeout_us=20", rate, "requests=20000"],
+        );
+        let summary = run(&scenario).summary;
+        let wrong = (summary.stale_total, summary.breach_total, summary.dma_held);
+        assert_eq!((wrong, summary.switches > 50), ((0, 0, 0), true));
+        summary.switches_aborted as f64 / summary.switches as f64
+    };
+    let (busy, light) = (
+        aborted("tenants.readers.arrivals.mops_per_vf=2"),
+        aborted("tenants.readers.arrivals.mops_per_vf=0.02"),
+    );
+    assert!(busy > 2.0 * light, "{busy} of all where devices are busy, {light} where they are not");
+}
+
+/// New work lands in the middle of the switch.
 #[test]
 fn without_suspension_dmas_fault() {
     // A switch takes longer than the way to the IOMMU: what arrives then left after it began.
@@ -311,6 +332,21 @@ fn domains_that_are_replaced_at_once_cost_nobody_anything() {
     assert!(summary.switches > 100);
     let wrong = (summary.switch_faults, summary.stale_total, summary.breach_total);
     assert_eq!((wrong, summary.dma_held, summary.silence_ns), ((0, 0, 0), 0, 0.0));
+}
+
+/// While an adapter's driver is between begin and end no escape gets to it; where nobody tells the driver, none waits.
+#[test]
+fn escapes_wait_for_the_end_of_an_exclusive_window() {
+    let of = |changes: &[&str]| {
+        let base = ["requests=4000", "switches.schedule=periodic", "switches.every_us=120"];
+        let summary = run(&custom(EVERY_KIND, &[&base, changes].concat())).summary;
+        assert!(summary.switches > 10 && summary.escapes_total > 100, "{summary:?}");
+        (summary.escapes_deferred, summary.escapes_allowed, summary.escapes_denied)
+    };
+    let ((deferred, allowed, denied), at_once) = (of(&[]), of(&["silence.mode=atomic_replace"]));
+    assert!(deferred > allowed / 20, "{deferred} of {allowed}");
+    // Whether they wait changes nothing of what becomes of them.
+    assert_eq!(at_once, (0, allowed, denied));
 }
 
 /// One VF that reads 64 bytes at random instants, hardly ever two at once on the link or in the IOMMU, from a memory that takes ten
@@ -427,6 +463,7 @@ fn run_cut(scenario: &Scenario, threads: usize, (batch, visit): (u32, u32)) -> O
     let mut plan = scenario.plan();
     plan.log_requests = true;
     plan.report.tenant_windows = true;
+    plan.report.attribution = scenario.silence.scope == SilenceScope::Adapter;
     (plan.batch.batch_requests, plan.batch.visit_requests) = (batch, visit);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     pool.install(|| run_plan(plan))
