@@ -6,7 +6,7 @@ use std::fs;
 use portcullis_reports::{Cells, StoredTable};
 use serde_json::Value;
 
-use crate::support::Workplace;
+use crate::support::{Outcome, Workplace};
 
 /// Switches that wait for one another, faults and admissions on two hosts of two adapters.
 const EVENTFUL: &str = r#"
@@ -141,6 +141,29 @@ fn a_bad_place_is_refused_before_anything_is_simulated() {
     refuse("nowhere/trace.json", &["nowhere/trace.json", "cannot be created"]);
     refuse(".", &["directory"]);
     assert_eq!(fs::read_to_string(place.path("there.json")).expect("still there"), "precious");
+}
+
+/// The limit on a file's size stands for a disk that fills up: writing fails in the middle.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_fills_up_fails_the_run_and_leaves_nothing() {
+    let place = Workplace::new();
+    let limited = "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"";
+    let run = [
+        "run",
+        "switch-storm",
+        "--set",
+        "requests=300000",
+        "--out",
+        "report",
+        "--trace-events",
+        "trace.json",
+    ];
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", limited, env!("CARGO_BIN_EXE_portcullis")]).args(run);
+    let output = shell.current_dir(place.path("")).output().expect("a shell");
+    Outcome::from(output).assert_error(1, &["cannot write `trace.json`", "File too large"]);
+    assert_eq!(place.listing(), [] as [std::path::PathBuf; 0]);
 }
 
 #[test]

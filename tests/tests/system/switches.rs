@@ -10,12 +10,15 @@ use proptest::prelude::*;
 use crate::determinism::{config, difference};
 use crate::escapes::EVERY_KIND;
 use crate::support::{
-    Dma, HOSTILE, Outcome, assert_within, builtin, custom, log, names, numbers, optional_numbers, run,
-    run_logged, run_plan, vf_places,
+    Dma, HOSTILE, Outcome, VfPlace, assert_within, builtin, custom, log, names, numbers, optional_numbers,
+    run, run_logged, run_plan, vf_places,
 };
 
 /// Phases of switches, by host, adapter and VF, in order: name, beginning and end.
-type Phases = BTreeMap<(u32, u32, u32), Vec<(&'static str, u64, u64)>>;
+type Phases = BTreeMap<VfPlace, Vec<(&'static str, u64, u64)>>;
+
+/// Spans of time, by who is silent in them.
+type Spans = BTreeMap<VfPlace, Vec<(u64, u64)>>;
 
 fn phases(outcome: &Outcome) -> Phases {
     let timeline = &outcome.timeline;
@@ -32,12 +35,7 @@ fn phases(outcome: &Outcome) -> Phases {
 }
 
 /// The spans of one phase of each adapter, or of each VF where they are silent one by one, to the end of another.
-fn spans(
-    scenario: &Scenario,
-    phases: &Phases,
-    first: &str,
-    last: &str,
-) -> BTreeMap<(u32, u32, u32), Vec<(u64, u64)>> {
+fn spans(scenario: &Scenario, phases: &Phases, first: &str, last: &str) -> Spans {
     let mut spans: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (place, of_vf) in phases {
         let of = |name: &str| of_vf.iter().filter(move |(found, ..)| *found == name).collect::<Vec<_>>();
@@ -51,7 +49,7 @@ fn spans(
 }
 
 /// Who is silent together with a VF.
-fn unit(scenario: &Scenario, (host, adapter, vf): (u32, u32, u32)) -> (u32, u32, u32) {
+fn unit(scenario: &Scenario, (host, adapter, vf): VfPlace) -> VfPlace {
     let adapter_wide = scenario.silence.scope == SilenceScope::Adapter;
     (host, adapter, if adapter_wide { u32::MAX } else { vf })
 }
@@ -91,11 +89,7 @@ fn assert_protocol(what: &str, phases: &Phases) -> usize {
 }
 
 /// DMAs of those who are silent in a span that are under way in it.
-fn under_way(
-    scenario: &Scenario,
-    log: &[Dma],
-    silent: &BTreeMap<(u32, u32, u32), Vec<(u64, u64)>>,
-) -> Vec<Dma> {
+fn under_way(scenario: &Scenario, log: &[Dma], silent: &Spans) -> Vec<Dma> {
     let is_under_way = |dma: &&Dma| {
         let spans = silent.get(&unit(scenario, dma.vf)).map_or(&[][..], |spans| spans);
         // Spans of a unit follow one another.
@@ -469,7 +463,6 @@ fn run_cut(scenario: &Scenario, threads: usize, (batch, visit): (u32, u32)) -> O
     pool.install(|| run_plan(plan))
 }
 
-/// Whatever the threads and however the work is cut; hosts in shards are the same hosts.
 #[test]
 fn tables_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
     let hostile = |changes: &[&str]| {
