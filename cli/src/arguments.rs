@@ -66,6 +66,7 @@ Examples:
   portcullis run my-scenario.toml --audit off --out results/first
   portcullis run noisy-neighbour --alone           what do the others cost each class?
   portcullis run rogue-vf --without scan           what does one class cost the others?
+  portcullis run switch-storm --trace-events t.json  to be drawn by ui.perfetto.dev
 
 A scenario to start from: `portcullis scenarios default`; every key: docs/scenarios.md.";
 
@@ -96,6 +97,10 @@ pub struct RunArguments {
     /// Log every DMA, a row each, to requests.parquet
     #[arg(long)]
     pub log_requests: bool,
+
+    /// Write the timeline also as trace events, for Perfetto and Chrome's tracing; FILE must not exist
+    #[arg(long, value_name = "FILE")]
+    pub trace_events: Option<PathBuf>,
 
     /// Simulate also with CLASS alone, the other classes intending nothing, and write its slowdown to
     /// slowdown.parquet; may be given several times; without =CLASS each class in turn
@@ -239,7 +244,7 @@ pub struct OutputArguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Replace the directory if it holds a report of Portcullis and nothing else
+    /// Replace the directory if it holds a report of Portcullis and nothing else, and the file of trace events
     #[arg(long)]
     pub force: bool,
 }

@@ -17,6 +17,7 @@ mod summary;
 mod sweep;
 mod threads;
 mod trace;
+mod trace_events;
 mod validation;
 
 use std::io::{self, Write};

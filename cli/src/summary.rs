@@ -65,6 +65,7 @@ pub fn of_run(row: &SummaryRow, report: &Path) -> String {
     run_traffic(row, &mut lines);
     run_translation(row, &mut lines);
     run_isolation(row, &mut lines);
+    run_switches(row, &mut lines);
     run_escapes(row, &mut lines);
     lines.push(("fairness", format!("{:.4} (Jain's index over tenants, 1 is fair)", row.fairness_jain)));
     lines.push((
@@ -268,6 +269,37 @@ fn run_isolation(row: &SummaryRow, lines: &mut Lines) {
             "cross-tenant",
             format!("{} through a shared domain", counted(row.cross_tenant_total, "DMA")),
         ));
+    }
+}
+
+/// What switches of domains took, and from whom; nothing where there were none.
+fn run_switches(row: &SummaryRow, lines: &mut Lines) {
+    if row.switches + row.switches_refused == 0 {
+        return;
+    }
+    let failed = [("refused", row.switches_refused), ("aborted", row.switches_aborted)];
+    let failed = failed.into_iter().filter(|(_, switches)| *switches > 0);
+    let failed: String = failed.map(|(what, switches)| format!(", {} {what}", count(switches))).collect();
+    lines.push((
+        "switches",
+        format!(
+            "{} of domains, mean {}, max {}{failed}",
+            count(row.switches),
+            nanoseconds(row.switch_mean_ns),
+            nanoseconds(row.switch_max_ns)
+        ),
+    ));
+    lines.push((
+        "silence",
+        format!(
+            "{} of all VFs, {} held back for {} on average",
+            nanoseconds(row.silence_ns),
+            counted(row.dma_held, "DMA"),
+            nanoseconds(row.held_mean_ns)
+        ),
+    ));
+    if row.switch_faults > 0 {
+        lines.push(("mid-switch", format!("{} met no domain", counted(row.switch_faults, "DMA"))));
     }
 }
 

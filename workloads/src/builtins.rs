@@ -36,6 +36,9 @@ static BUILTINS: &[Builtin] = builtins! {
     "multi-tenant-cliff": "Where does a NIC's own TLB give way as tenants are added, and what repairs it?",
     "secure-vms": "Who gets a GPU, and which escapes does the filter let each kind of VM send to its driver?",
     "escape-flood": "What does a VM that floods the host with escapes cost the others, and how much of it reaches the driver?",
+    "switch-storm": "What do VMs that come and go on dense GPUs cost those that stay?",
+    "silence-vs-atomic": "What does silence cost an adapter, a VF alone, and nobody where hardware replaces domains at once?",
+    "unsafe-switch": "What goes wrong when a domain is switched and steps of the protocol are left out?",
     "window-sweep": "What do IOTLB misses cost a device that touches N pages at random?",
 };
 

@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::report::{About, Report};
 use crate::simulate::{Simulated, Task, simulate};
+use crate::trace_events::TraceEvents;
 use crate::{host, human, interrupt, scenario, stdout, summary, threads};
 
 /// How often a request to stop is looked for while the world is built.
@@ -50,10 +51,20 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let task = Task { scenario, silent: Vec::new(), log_requests: arguments.log_requests };
     let extras = Extras { slowdown: !comparisons.is_empty(), ..task.extras() };
     let mut report = Report::open(about, &arguments.output, run_tables(extras))?;
+    let trace_events = arguments.trace_events.as_deref();
+    let mut trace_events =
+        trace_events.map(|path| TraceEvents::create(path, arguments.output.force)).transpose()?;
     let which =
         Which { run: 1, of: 1 + comparisons.len(), quiet: arguments.output.quiet, name: "all together" };
-    let Simulated { summary, figures, attributed, escapes, mut breach } =
-        watched(&task, &pool, &mut |tables| report.write(tables), &which)?;
+    let Simulated { summary, figures, attributed, escapes, mut breach } = watched(
+        &task,
+        &pool,
+        &mut |tables| {
+            trace_events.iter_mut().try_for_each(|trace| trace.write(&tables))?;
+            report.write(tables)
+        },
+        &which,
+    )?;
 
     let mut slowdowns: Vec<SlowdownRow> = Vec::new();
     for (Comparison { silent, name }, run) in comparisons.into_iter().zip(2..) {
@@ -71,6 +82,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     report.write([slowdowns.iter().cloned().collect()])?;
 
     let path = report.publish()?;
+    trace_events.map_or(Ok(()), TraceEvents::publish)?;
     let text = match arguments.output.json {
         true => summary::json(summary),
         false => [

@@ -9,4 +9,5 @@ mod run;
 mod scenarios;
 mod support;
 mod sweep;
+mod trace_events;
 mod validate;

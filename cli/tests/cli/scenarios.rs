@@ -2,7 +2,7 @@
 
 use crate::support::{SHORT, Workplace, json_without_wall};
 
-const BUILT_IN: [&str; 12] = [
+const BUILT_IN: [&str; 15] = [
     "default",
     "gpu-copy-2m",
     "nic-rings",
@@ -14,6 +14,9 @@ const BUILT_IN: [&str; 12] = [
     "mixed-fleet",
     "secure-vms",
     "escape-flood",
+    "switch-storm",
+    "silence-vs-atomic",
+    "unsafe-switch",
     "window-sweep",
 ];
 

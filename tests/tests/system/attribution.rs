@@ -60,7 +60,7 @@ fn misses(outcome: &Outcome) -> [Vec<u64>; 4] {
 }
 
 /// The picoseconds of every request by cause, and its latency.
-fn split_of_requests(outcome: &Outcome) -> Vec<([u64; 10], u64)> {
+fn split_of_requests(outcome: &Outcome) -> Vec<([u64; Cause::ALL.len()], u64)> {
     let causes = Cause::ALL.map(|cause| optional_numbers(&outcome.requests, &format!("{}_ps", cause.name())));
     let [intended, completed] = ["intended_ps", "completed_ps"].map(|name| numbers(&outcome.requests, name));
     let split = |row: usize| causes.each_ref().map(|cells| cells[row].expect("asked for"));
@@ -80,7 +80,7 @@ fn causes_add_up_to_the_latency_of_every_request_and_tenant() {
             ["intended_ps", "host", "adapter", "vf"].map(|name| numbers(&outcome.requests, name));
         let place = |row: usize| (host[row], adapter[row], vf[row]);
         let warm_up_ps = (outcome.summary.warmup_ns * 1e3).round() as u64;
-        let mut of_vfs = std::collections::BTreeMap::<_, [u64; 10]>::new();
+        let mut of_vfs = std::collections::BTreeMap::<_, [u64; Cause::ALL.len()]>::new();
         for (row, (split, _)) in
             of_requests.iter().enumerate().filter(|(row, _)| intended[*row] >= warm_up_ps)
         {
@@ -99,6 +99,7 @@ fn causes_add_up_to_the_latency_of_every_request_and_tenant() {
         let summary = &outcome.summary;
         let means = [
             summary.latency_held_mean_ns,
+            summary.latency_silence_mean_ns,
             summary.latency_device_tlb_mean_ns,
             summary.latency_credit_mean_ns,
             summary.latency_link_mean_ns,
@@ -141,6 +142,7 @@ fn nothing_else_changes() {
         assert!(of_plain.iter().all(Option::is_none), "{name}: nobody asked");
         found.summary = portcullis_engine::account::SummaryRow {
             latency_held_mean_ns: None,
+            latency_silence_mean_ns: None,
             latency_device_tlb_mean_ns: None,
             latency_credit_mean_ns: None,
             latency_link_mean_ns: None,

@@ -16,6 +16,7 @@ mod replay;
 mod reports;
 mod scenarios;
 mod support;
+mod switches;
 mod theory;
 mod tidy;
 mod validation;

@@ -190,3 +190,56 @@ fn a_window_beyond_the_iotlb_costs_walks_one_at_a_time_and_throughput_many_at_a_
     assert_within("throughput", of(4_096, &open).read_gbps, closed, 0.01);
     assert_within("throughput", closed, 64.0 * 8.0 * 6.0 / 290.0, 0.05);
 }
+
+/// What do VMs that come and go on dense GPUs cost those that stay?
+#[test]
+fn vms_that_come_and_go_cost_those_that_stay_their_tails_unless_they_are_silent_alone() {
+    let of = |changes: &[&str]| summary("switch-storm", &[&["requests=300000"], changes].concat());
+    let (adapter, vf, at_once) = (of(&[]), of(&["silence.scope=vf"]), of(&["silence.mode=atomic_replace"]));
+    for found in [&adapter, &vf, &at_once] {
+        let wrong = (found.switch_faults, found.stale_total, found.breach_total);
+        assert_eq!((found.switches > 50, wrong), (true, (0, 0, 0)), "{found:?}");
+    }
+    // A pause of 70 us every 500 us: a seventh of the DMAs comes in one, where all of an adapter are silent.
+    assert!(adapter.latency_p99_ns > 50_000 && vf.latency_p99_ns < 20_000, "{adapter:?} {vf:?}");
+    assert!(at_once.latency_max_ns < 5_000.0 && at_once.dma_held == 0, "{at_once:?}");
+    assert!(adapter.dma_held > 10 * vf.dma_held && vf.dma_held > 0, "{adapter:?} {vf:?}");
+}
+
+/// What does silence cost an adapter, a VF alone, and nobody where hardware replaces domains at once?
+#[test]
+fn silence_costs_an_adapter_as_many_times_as_it_has_vfs() {
+    let of = |changes: &[&str]| summary("silence-vs-atomic", &[&["requests=400000"], changes].concat());
+    let (adapter, vf) = (of(&[]), of(&["silence.scope=vf"]));
+    let at_once = of(&["silence.mode=atomic_replace"]);
+    assert_eq!((adapter.switches, vf.switches), (at_once.switches, at_once.switches));
+    // As long a pause each time, of sixteen VFs or of one.
+    assert_within("silence", adapter.silence_ns / vf.silence_ns, 16.0, 0.01);
+    assert_within(
+        "silence",
+        adapter.silence_ns,
+        16.0 * adapter.switches as f64 * adapter.switch_mean_ns,
+        1e-9,
+    );
+    // Requests that come in a pause wait for half of it on average.
+    assert_within("held", adapter.held_mean_ns, adapter.switch_mean_ns / 2.0, 0.02);
+    assert!(
+        adapter.latency_mean_ns > 5.0 * vf.latency_mean_ns && vf.latency_mean_ns > at_once.latency_mean_ns
+    );
+    assert_eq!((at_once.silence_ns, at_once.dma_held), (0.0, 0));
+}
+
+/// What goes wrong when a domain is switched and steps of the protocol are left out?
+#[test]
+fn steps_that_are_left_out_fault_or_are_stale_and_the_protocol_is_neither() {
+    let of = |changes: &[&str]| {
+        let found = summary("unsafe-switch", &[&["requests=200000"], changes].concat());
+        assert!(found.switches > 50 && found.breach_total == 0, "{found:?}");
+        (found.switch_faults, found.stale_total)
+    };
+    let (faults, stale) = of(&[]);
+    assert!(faults > 200 && stale > 500, "{faults} faults, {stale} stale");
+    let (faults, stale) = of(&["silence.did_reuse=false"]);
+    assert!(faults > 200 && stale == 0, "{faults} faults, {stale} stale");
+    assert_eq!(of(&["silence.mode=silence", "silence.skip=[]"]), (0, 0));
+}

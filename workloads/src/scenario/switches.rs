@@ -63,15 +63,10 @@ impl Scenario {
             return Ok(());
         }
         for (class, _) in self.tenants.iter().zip(&group.rates).filter(|(_, rate)| carries(rate)) {
-            for (key, refused) in
-                [("streaming", class.streaming.is_some()), ("escapes", class.escapes.is_some())]
-            {
-                if refused {
-                    let problem = format!(
-                        "does not go together yet with switches of domains (`{path}switches.schedule`)"
-                    );
-                    return Err(SpecError::new(format!("{}.{key}", path_of(class)), problem));
-                }
+            if class.streaming.is_some() {
+                let problem =
+                    format!("does not go together yet with switches of domains (`{path}switches.schedule`)");
+                return Err(SpecError::new(format!("{}.streaming", path_of(class)), problem));
             }
         }
         if silence.skips(ProtocolStep::End) {

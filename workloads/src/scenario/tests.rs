@@ -74,7 +74,7 @@ mod builtin_scenarios {
 
     #[test]
     fn all_parse_and_say_what_the_list_says() {
-        assert_eq!(builtins().len(), 13);
+        assert_eq!(builtins().len(), 16);
         for listed in builtins() {
             let scenario = Scenario::parse(listed.name, listed.toml, &[]).expect(listed.name);
             assert_eq!(scenario.name, listed.name);
@@ -1222,13 +1222,13 @@ arrivals = { mops_per_vf = 1.0 }
             (&["memory.llc.bytes=65536"], "memory.llc.bytes", "switches.schedule"),
             (&["topology.domain_scope=adapter", "silence.scope=vf"], "silence.scope", "domain_scope"),
             (&["silence.skip=[\"drain\"]"], "silence.skip", "unsafe"),
-            (&["silence.mode=unsafe", "silence.skip=[\"suspend\"]"], "silence.skip", "`drain` and `begin`"),
             (&["silence.mode=unsafe", "silence.skip=[\"end\"]"], "silence.skip", "never resumed"),
             (&["silence.begin_us=-1"], "silence.begin_us", "between 0"),
+            (&["silence.drain_timeout_us=0"], "silence.drain_timeout_us", "between 0.001"),
+            (&["report.attribution=true", "silence.scope=vf"], "report.attribution", "silence.scope"),
             (&["switches.waiting=0"], "switches.waiting", "between 1"),
             (&["switches.gap_us=0"], "switches.gap_us", "between 0.001"),
             (&["switches.every_us=0"], "switches.every_us", "between 0.001"),
-            (&["tenants.rest.escapes={ packets_per_s = 5 }"], "tenants.rest.escapes", "switches.schedule"),
             (
                 &[
                     "tenants.rest.streaming={}",

@@ -40,6 +40,22 @@ fn the_union_of_the_shards_is_the_sweep() {
     assert!(union == points_only);
 }
 
+/// Domains that are switched, each way: a point of a shard is what it is in the whole sweep, and what `run` makes of it.
+#[test]
+fn a_point_with_switches_is_the_same_in_any_shard() {
+    let place = Workplace::new();
+    let sweep = |out: &str, more: &[&str]| {
+        let axes = ["--axis", "silence.mode=silence,atomic_replace", "--axis", "silence.scope=adapter,vf"];
+        let often = ["--set", "requests=9000", "--set", "switches.every_us=90", "--out", out];
+        place.succeed(&[&["sweep", "silence-vs-atomic"][..], &axes, &often, more].concat());
+        data_set(&place.path(out))
+    };
+    let whole = sweep("whole", &["--jobs", "2"]);
+    let mut union = sweep("odd", &["--shard", "1/2"]);
+    union.extend(sweep("even", &["--shard", "2/2", "--jobs", "1"]));
+    assert!(union == whole);
+}
+
 #[test]
 fn a_shard_without_points_is_done() {
     let place = Workplace::new();
