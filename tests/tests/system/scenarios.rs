@@ -194,11 +194,11 @@ fn a_window_beyond_the_iotlb_costs_walks_one_at_a_time_and_throughput_many_at_a_
 /// What do VMs that come and go on dense GPUs cost those that stay?
 #[test]
 fn vms_that_come_and_go_cost_those_that_stay_their_tails_unless_they_are_silent_alone() {
-    let of = |changes: &[&str]| summary("switch-storm", &[&["requests=300000"], changes].concat());
+    let of = |changes: &[&str]| summary("switch-storm", &[&["requests=200000"], changes].concat());
     let (adapter, vf, at_once) = (of(&[]), of(&["silence.scope=vf"]), of(&["silence.mode=atomic_replace"]));
     for found in [&adapter, &vf, &at_once] {
         let wrong = (found.switch_faults, found.stale_total, found.breach_total);
-        assert_eq!((found.switches > 50, wrong), (true, (0, 0, 0)), "{found:?}");
+        assert_eq!((found.switches > 30, wrong), (true, (0, 0, 0)), "{found:?}");
     }
     // A pause of 70 us every 500 us: a seventh of the DMAs comes in one, where all of an adapter are silent.
     assert!(adapter.latency_p99_ns > 50_000 && vf.latency_p99_ns < 20_000, "{adapter:?} {vf:?}");
