@@ -11,7 +11,7 @@ use crate::units::Picoseconds;
 fn credit_waits(limits: RateLimits, sent: &[(u64, u64)]) -> Vec<u64> {
     let mut waits = LinkWaits::new(limits);
     let send = |&(eligible, start): &(u64, u64)| {
-        waits.send(Picoseconds(eligible), Op::Read, Picoseconds(start), Picoseconds(10)).0
+        waits.send(Picoseconds(eligible), Op::Read, (Picoseconds(start), Picoseconds(10)), None).0
     };
     sent.iter().map(send).collect()
 }
