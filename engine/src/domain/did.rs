@@ -22,6 +22,12 @@ impl DidAllocator {
         Self { released: BinaryHeap::new(), next: 1, limit }
     }
 
+    /// The same, for a study in which no ID is used twice: there are more than hardware has.
+    #[must_use]
+    pub fn without_limit(self) -> Self {
+        Self { limit: u32::MAX, ..self }
+    }
+
     /// The lowest free ID, or `None` if all are taken.
     pub fn allocate(&mut self) -> Option<DomainId> {
         if let Some(Reverse(id)) = self.released.pop() {

@@ -103,6 +103,8 @@ pub struct Unit {
     pub free_at: Picoseconds,
     /// What the current switch holds back does not leave before this time.
     pub resumes_from: Picoseconds,
+    /// Whether it holds anything back, as far as requests have been asked about.
+    pub holds: bool,
 }
 
 /// A pause of requests.
@@ -301,6 +303,7 @@ impl Switching {
         of_unit.due.pop_front();
         let times = PhaseTimes::of(&self.spec, self.schedule.seed(), due.number);
         of_unit.resumes_from = from;
+        of_unit.holds = false;
         of_unit.current = Some(Switch { due, from, times, silent: None });
         self.active.push(unit);
     }
@@ -333,6 +336,7 @@ impl Switching {
             return Some(Pause { from, until: Until::Known(until) });
         }
         let current = unit.current.as_ref().filter(|current| current.from <= start)?;
+        unit.holds = true;
         Some(Pause { from: current.from, until: Until::NotBefore(unit.resumes_from) })
     }
 

@@ -2,7 +2,7 @@
 
 use super::components::{Flow, Silent, Switch, Switched, Switching};
 use super::operations::Attached;
-use super::spec::{ProtocolStep, SwitchMode, TimedPhase};
+use super::spec::{SwitchMode, TimedPhase};
 use super::under_way::Idle;
 use crate::invalidation::Control;
 use crate::request::Op;
@@ -103,7 +103,9 @@ impl Switching {
             let (from, of_unit) = self.advance_unit(number, evidence, link, control);
             self.units[number].resumes_from = of_unit;
             self.controls_from = self.controls_from.min(from);
-            resumes_from = resumes_from.min(of_unit);
+            if self.units[number].holds {
+                resumes_from = resumes_from.min(of_unit);
+            }
         }
         self.resumes_from = if self.pauses { resumes_from } else { Picoseconds::MAX };
         (self.controls_from, self.resumes_from) != before
@@ -252,11 +254,5 @@ impl Switching {
             self.refuse(number as usize, Picoseconds::MAX, self.waiting - u32::from(waits));
             self.units[number as usize].due.clear();
         }
-    }
-
-    /// Whether the scheduler is left suspended for good.
-    #[must_use]
-    pub fn never_resumes(&self) -> bool {
-        self.spec.skips(ProtocolStep::End)
     }
 }

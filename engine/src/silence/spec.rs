@@ -42,8 +42,6 @@ pub enum ProtocolStep {
     InvalidateContext,
     /// The IOTLB and the walk caches keep what they hold of the old domain.
     InvalidateIotlb,
-    /// The scheduler is never resumed.
-    End,
 }
 
 /// `silence.durations`: what the phases take that take time by themselves.

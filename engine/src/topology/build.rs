@@ -577,6 +577,7 @@ fn start_switches(
         return;
     }
     let ids = world.query::<&DidAllocator>().single(world).expect("one IOMMU").clone();
+    let ids = if machine.silence.did_reuse { ids } else { ids.without_limit() };
     let mut switches = DomainSwitches::new(&machine.silence, place.vfs(), ids);
     for domain in domains {
         let table = world.query::<&PageTable>().iter(world).len() as u32;

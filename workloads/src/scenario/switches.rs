@@ -2,7 +2,7 @@
 
 use portcullis_engine::error::SpecError;
 use portcullis_engine::plan::MachineSpec;
-use portcullis_engine::silence::{ProtocolStep, SwitchSchedule, SwitchesSpec};
+use portcullis_engine::silence::{SwitchSchedule, SwitchesSpec};
 
 use super::Scenario;
 use super::validate::{carries, path_of};
@@ -58,8 +58,7 @@ impl Scenario {
 
     /// What tenants do, and what is left out, goes together with switches of domains.
     pub(super) fn validate_switches(&self, path: &str, group: &HostGroup) -> Result<(), SpecError> {
-        let MachineSpec { silence, switches, .. } = &group.machine;
-        if !switches.are_on() {
+        if !group.machine.switches.are_on() {
             return Ok(());
         }
         for (class, _) in self.tenants.iter().zip(&group.rates).filter(|(_, rate)| carries(rate)) {
@@ -68,10 +67,6 @@ impl Scenario {
                     format!("does not go together yet with switches of domains (`{path}switches.schedule`)");
                 return Err(SpecError::new(format!("{}.streaming", path_of(class)), problem));
             }
-        }
-        if silence.skips(ProtocolStep::End) {
-            let problem = "leaves out `end`; that a scheduler is never resumed is not simulated yet";
-            return Err(SpecError::new(format!("{path}silence.skip"), problem));
         }
         Ok(())
     }
