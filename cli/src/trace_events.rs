@@ -28,7 +28,8 @@ pub struct TraceEvents {
 }
 
 impl TraceEvents {
-    /// Opens the file before anything is simulated, so that a bad place is known at once. What is there is replaced by `force` alone.
+    /// Opens the file before anything is simulated, so that a bad place is known at once. A file that is there is replaced by
+    /// `force` alone, and what is no file, such as a device or a link, by nothing.
     ///
     /// # Errors
     /// The file exists and may not be replaced, or cannot be created.
@@ -39,8 +40,10 @@ impl TraceEvents {
         if path.is_dir() {
             return Err(refuse("this is a directory"));
         }
-        if path.symlink_metadata().is_ok() && !force {
-            return Err(refuse("the file already exists; --force replaces it"));
+        match path.symlink_metadata() {
+            Ok(there) if !there.is_file() => return Err(refuse("this is there and no regular file")),
+            Ok(_) if !force => return Err(refuse("the file already exists; --force replaces it")),
+            _ => {}
         }
         let Some(name) = path.file_name() else { return Err(refuse("this names no file")) };
         let mut partial_name = name.to_owned();

@@ -138,6 +138,12 @@ fn a_bad_place_is_refused_before_anything_is_simulated() {
     let endless = ["run", "--set", "requests=1000000000000", "--out", "report", "--trace-events"];
     let refuse = |file: &str, words: &[&str]| place.refuse(&[&endless[..], &[file]].concat(), words);
     refuse("there.json", &["--trace-events there.json", "already exists", "--force"]);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(place.path("there.json"), place.path("link.json")).expect("a link");
+        let words = ["--trace-events link.json", "no regular file"];
+        place.refuse(&[&endless[..], &["link.json", "--force"]].concat(), &words);
+    }
     refuse("nowhere/trace.json", &["nowhere/trace.json", "cannot be created"]);
     refuse(".", &["directory"]);
     assert_eq!(fs::read_to_string(place.path("there.json")).expect("still there"), "precious");

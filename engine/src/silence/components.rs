@@ -31,8 +31,6 @@ pub struct Flow {
     pub sent: u64,
     /// Of these, those of which it is known when they are over: a read when its data is back, a write when it is in memory.
     pub over: u64,
-    /// When the last of those is.
-    pub last_over: Picoseconds,
     /// When the last request had left.
     pub last_left: Picoseconds,
     /// The last is over at or after this time.
@@ -397,7 +395,6 @@ impl Switching {
         self.open -= 1;
         self.last_over = self.last_over.max(time);
         flow.over += 1;
-        flow.last_over = flow.last_over.max(time);
         flow.over_from = flow.over_from.max(time);
         self.over_from = self.over_from.max(time);
         if self.follows {

@@ -39,7 +39,7 @@ enum Quiet {
         drained_at: Picoseconds,
         quiet_at: Picoseconds,
     },
-    /// Whether it is known when it is drained.
+    /// Not before these times; the first is it where `is_drained`.
     NotBefore {
         drained_at: Picoseconds,
         quiet_at: Picoseconds,

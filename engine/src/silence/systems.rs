@@ -22,7 +22,7 @@ use crate::units::Picoseconds;
 pub fn advance_switches(
     mut control: Single<&mut ControlPlane>,
     mut adapters: Query<(&mut Uplink, &Candidates, &mut Silence)>,
-    mut vfs: Query<(&mut VfQueue, &mut ContextEntry)>,
+    mut vfs: Query<&mut VfQueue>,
     requests: Query<&Intent>,
     mut windows: Query<&mut ExclusiveWindows>,
     batch: Res<Batch>,
@@ -31,7 +31,7 @@ pub fn advance_switches(
     let Some(control) = control.get().filter(|control| control.switches.is_some()) else { return };
     let (mut uplinks, candidates, mut silences) = columns_mut!(adapters);
     let (uplinks, silences) = (uplinks.bypass_change_detection(), silences.bypass_change_detection());
-    let (mut queues, mut contexts) = columns_mut!(vfs);
+    let mut queues = columns_mut!(vfs);
     let intents = columns!(requests);
     let queues = queues.bypass_change_detection();
     progress.waits = true;
@@ -69,23 +69,22 @@ pub fn advance_switches(
     for (windows, known) in windows.into_iter().flatten().zip(known) {
         known.into_iter().for_each(|until| windows.know_until(until));
     }
-    let switches = control.switches.as_ref().expect("there are some");
-    for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
-        context.0 = switches.entry(vf);
-    }
 }
 
-/// Books the switches that are over, and writes their phases into the timeline.
+/// Books the switches that are over, writes their phases into the timeline, and tells which domains VFs have by now.
 pub fn book_switches(
     iommu: Single<&mut ControlPlane>,
     mut timeline: Single<&mut Timeline>,
     mut adapters: Query<(&AdapterVfs, &Silence, &mut SwitchTotals)>,
-    mut vfs: Query<&mut SilenceBooks>,
+    mut vfs: Query<(&mut SilenceBooks, &mut ContextEntry)>,
 ) {
     let mut control = iommu.into_inner();
     let Some(switches) = control.get().and_then(|control| control.switches.as_mut()) else { return };
-    let mut books = columns_mut!(vfs);
+    let (mut books, mut contexts) = columns_mut!(vfs);
     let books = books.bypass_change_detection();
+    for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
+        context.0 = switches.entry(vf);
+    }
     let (of_adapters, silences, mut totals) = columns_mut!(adapters);
     let totals = totals.bypass_change_detection();
     for switched in core::mem::take(&mut switches.over) {
