@@ -11,7 +11,7 @@ use crate::ids::{HostIndex, Iova, VfIndex};
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
-use crate::silence::{SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
+use crate::silence::{FailuresSpec, ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
 use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec, VmKind};
 use crate::traffic::Source;
 use crate::translation::{ClassShare, IommuMode, IommuSpec, IotlbSharing, IotlbSpec, Parts, WalkerSharing};
@@ -40,6 +40,8 @@ pub struct MachineSpec {
     pub silence: SilenceSpec,
     /// When they are.
     pub switches: SwitchesSpec,
+    /// What fails in that.
+    pub failures: FailuresSpec,
 }
 
 impl MachineSpec {
@@ -57,8 +59,10 @@ impl MachineSpec {
         self.escape.validate()?;
         self.silence.validate()?;
         self.switches.validate()?;
+        self.failures.validate()?;
         self.validate_device_tlb()?;
-        self.validate_switches()
+        self.validate_switches()?;
+        self.validate_failures()
     }
 
     /// What does not go together with switches of domains.
@@ -96,6 +100,34 @@ impl MachineSpec {
             ] {
                 SpecError::in_range(key, index, 0, count - 1)?;
             }
+        }
+        Ok(())
+    }
+
+    /// What failures are of.
+    fn validate_failures(&self) -> Result<(), SpecError> {
+        if !self.failures.are_on() {
+            return Ok(());
+        }
+        if !self.switches.are_on() {
+            return Err(SpecError::new(
+                "failures",
+                "lets switches of domains fail, of which there are none (`switches.schedule`)",
+            ));
+        }
+        if self.silence.mode != SwitchMode::Silence {
+            return Err(SpecError::new(
+                "failures",
+                "lets steps of the protocol fail, all of which only `silence.mode = \"silence\"` takes",
+            ));
+        }
+        for listed in &self.failures.list {
+            SpecError::in_range(
+                "failures.list.adapter",
+                listed.adapter,
+                0,
+                self.topology.adapters_per_host - 1,
+            )?;
         }
         Ok(())
     }
@@ -235,12 +267,17 @@ impl ReportSpec {
     /// Whether what is asked for can be told of a machine.
     ///
     /// # Errors
-    /// If latencies are to be split where VFs are silent one by one, or causes of misses are asked for and the replacement policy cannot rule all entries as one set.
+    /// If latencies are to be split where VFs are silent one by one or requests never leave, or causes of misses are asked for and the replacement policy cannot rule all entries as one set.
     pub fn validate_on(&self, machine: &MachineSpec) -> Result<(), SpecError> {
         let silence = &machine.silence;
         let alone = silence.scope == SilenceScope::Vf && silence.mode != SwitchMode::AtomicReplace;
         if machine.switches.are_on() && self.attribution && alone {
             let problem = "cannot be asked for where VFs are silent one by one (`silence.scope = \"vf\"`)";
+            return Err(SpecError::new("report.attribution", problem));
+        }
+        let loses = machine.failures.are_on() || silence.skips(ProtocolStep::End);
+        if machine.switches.are_on() && self.attribution && loses {
+            let problem = "cannot be asked for where requests never leave (`[failures]`, or `silence.skip` with \"end\")";
             return Err(SpecError::new("report.attribution", problem));
         }
         let IotlbSpec { entries, replacement, .. } = machine.iommu.iotlb;

@@ -105,7 +105,9 @@ impl Stages {
         let mut end = schedule(End);
         end.configure_sets((Stage::Faults, Stage::Audit, Stage::Account, Stage::Log).chain());
         end.add_systems((
-            (translation::record_faults, silence::book_switches).chain().in_set(Stage::Faults),
+            (translation::record_faults, silence::book_switches, silence::book_lost)
+                .chain()
+                .in_set(Stage::Faults),
             account::audit.in_set(Stage::Audit),
             (attribution::attribute, account::account).chain().in_set(Stage::Account),
             account::log_requests.in_set(Stage::Log),

@@ -65,6 +65,7 @@ pub struct Totals {
     exposure_ps: u128,
     switch_ps: u128,
     held_ps: u128,
+    lost_ps: u128,
     /// The first breach, with its host.
     breach: Option<(Breach, HostIndex)>,
     warm_up: Picoseconds,
@@ -120,6 +121,7 @@ impl Totals {
             exposure_ps: 0,
             switch_ps: 0,
             held_ps: 0,
+            lost_ps: 0,
             breach: None,
             warm_up,
             last_completed: Picoseconds::ZERO,
@@ -167,7 +169,8 @@ impl Totals {
                 (vf_of_adapter, adapter_before) = (0, adapter.0);
             }
             let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
-            assert_eq!(over + incidents.warm_up, source.emitted, "every request has one outcome");
+            let lost = silence.aborted + silence.starved;
+            assert_eq!(over + lost + incidents.warm_up, source.emitted, "every request has one outcome");
             let mut of_vf = new_histogram();
             for (op, total) in [Op::Read, Op::Write].into_iter().zip(&mut self.latencies) {
                 let histogram = VfLatencies::histogram(number, op);
@@ -196,11 +199,16 @@ impl Totals {
                 dma_held: silence.held,
                 held_mean_ns: ratio(silence.held_ps as f64 / 1e3, silence.held as f64),
                 switch_faults: silence.faults,
+                dma_total: lost,
+                dma_aborted: silence.aborted,
+                dma_starved: silence.starved,
+                lost_wait_mean_ns: ratio(silence.lost_ps as f64 / 1e3, lost as f64),
                 stale: silence.stale,
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
             self.held_ps += silence.held_ps;
+            self.lost_ps += silence.lost_ps;
             self.summary.breach_total += silence.breaches;
             let attributed = attribution.of_vfs.get(number as usize);
             self.attributed.add_vf(class, attributed, over, &mut identity);
@@ -242,6 +250,7 @@ impl Totals {
             summary.switches += totals.switches;
             summary.switches_refused += totals.refused;
             summary.switches_aborted += totals.aborted;
+            summary.switches_failed += totals.failed;
             summary.switch_max_ns = summary.switch_max_ns.max(totals.max.as_ns_f64());
             self.switch_ps += totals.total_ps;
         }
@@ -316,7 +325,7 @@ impl Totals {
         let bytes: u64 = books.bytes.iter().sum();
         let of_tlb = |lookup: TlbLookup| incidents.device_tlb[lookup as usize];
         let row = TenantRow {
-            dma_total: over,
+            dma_total: over + identity.dma_total,
             dma_warmup: incidents.warm_up,
             dma_translated: books.translated.iter().sum(),
             dma_blocked: incidents.blocked.iter().sum(),
@@ -403,6 +412,8 @@ impl Totals {
         summary.stale_total += row.stale;
         summary.silence_ns += row.silence_ns;
         summary.dma_held += row.dma_held;
+        summary.dma_aborted += row.dma_aborted;
+        summary.dma_starved += row.dma_starved;
         summary.switch_faults += row.switch_faults;
         summary.unmaps += row.unmaps;
         summary.unmap_wait_max_ns = summary.unmap_wait_max_ns.max(row.unmap_wait_max_ns);
@@ -429,7 +440,9 @@ impl Totals {
         let gbps = |bytes: u64| ratio(bytes as f64 * 8e3, counted.0 as f64);
         let summary = &self.summary;
         let lookups = summary.iotlb_hits + summary.iotlb_misses;
-        let mean_ns = |sum: u128| ratio(sum as f64 / 1e3, summary.dma_total as f64);
+        let lost = summary.dma_aborted + summary.dma_starved;
+        let over = summary.dma_total - lost;
+        let mean_ns = |sum: u128| ratio(sum as f64 / 1e3, over as f64);
         let summary = SummaryRow {
             simulated_ns: simulated.as_ns_f64(),
             read_gbps: gbps(summary.read_bytes),
@@ -455,6 +468,7 @@ impl Totals {
             invalidation_queue_utilisation: share(invalidation_busy_ps, u64::from(summary.iommus)),
             switch_mean_ns: ratio(self.switch_ps as f64 / 1e3, summary.switches as f64),
             held_mean_ns: ratio(self.held_ps as f64 / 1e3, summary.dma_held as f64),
+            lost_wait_mean_ns: ratio(self.lost_ps as f64 / 1e3, lost as f64),
             invalidation_wait_mean_ns: ratio(
                 self.invalidation_wait_ps as f64 / 1e3,
                 summary.invalidations as f64,

@@ -197,8 +197,10 @@ row! {
         cross_tenant_total: u64,
         /// Switches of domains.
         switches: u64,
-        /// Of these, those whose drain took too long: the old domain stayed.
+        /// Of these, those after which the old domain was still attached: the drain took too long, or a step failed.
         switches_aborted: u64,
+        /// Of these, those in which a step failed that was meant to (`[failures]`).
+        switches_failed: u64,
         /// Switches that were due while too many waited, and were refused.
         switches_refused: u64,
         /// Mean time from the beginning of a switch until requests leave again, ns.
@@ -211,6 +213,12 @@ row! {
         dma_held: u64,
         /// Mean time for which a DMA that was held back was, ns.
         held_mean_ns: f64,
+        /// DMAs that never left and were aborted: their function was reset, or in quarantine.
+        dma_aborted: u64,
+        /// DMAs that never left since nobody resumed the scheduler: held for good.
+        dma_starved: u64,
+        /// Mean time from the intent of an aborted or starved DMA until it was lost, ns.
+        lost_wait_mean_ns: f64,
         /// DMAs that met a domain in the middle of its switch and were blocked.
         switch_faults: u64,
         /// Events refused; 0 in a run.
@@ -356,6 +364,12 @@ row! {
         dma_held: u64,
         /// Mean time for which a DMA that was held back was, ns.
         held_mean_ns: f64,
+        /// DMAs that never left and were aborted: their function was reset, or in quarantine.
+        dma_aborted: u64,
+        /// DMAs that never left since nobody resumed the scheduler: held for good.
+        dma_starved: u64,
+        /// Mean time from the intent of an aborted or starved DMA until it was lost, ns.
+        lost_wait_mean_ns: f64,
         /// DMAs that met the domain in the middle of its switch and were blocked.
         switch_faults: u64,
         /// Escapes of the tenant decided on.

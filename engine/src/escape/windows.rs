@@ -68,7 +68,8 @@ impl ExclusiveWindows {
         self.known_until
     }
 
-    /// The first instant from `time` on that lies in no window; `None` while it is not known.
+    /// The first instant from `time` on that lies in no window, `Picoseconds::MAX` where the last has no end; `None` while it
+    /// is not known.
     #[inline]
     #[must_use]
     pub fn next_outside(&self, time: Picoseconds) -> Option<Picoseconds> {
@@ -80,7 +81,7 @@ impl ExclusiveWindows {
             // One window may begin where another ends.
             time = time.max(window.end);
         }
-        (time < self.known_until).then_some(time)
+        (time < self.known_until || time == Picoseconds::MAX).then_some(time)
     }
 
     /// Forgets the windows that end at or before `time`.

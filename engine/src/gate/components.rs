@@ -168,6 +168,14 @@ pub struct Uplink {
     pub looked_up_from: Picoseconds,
     /// Nothing that a pause holds back leaves before this time; kept where there are pauses, as the next two are.
     pub resumes_from: Picoseconds,
+    /// From when a function works again until clients go on that lost a request; `Picoseconds::MAX` where none are lost.
+    pub recovery: Picoseconds,
+    /// Every request that was eligible before this time has left, is lost, or is the next or behind it; kept where some are lost.
+    pub processed: Picoseconds,
+    /// VFs of which none waits and whose requests are lost until a time, if some are still intended before it.
+    pub passing: Vec<(u32, Picoseconds)>,
+    /// No function that lost requests works again before this time, as long as clients do not know of it.
+    pub recovers_from: Picoseconds,
     /// Nothing left before this time behind what had left when it issued last.
     pub frontier: Picoseconds,
     /// No flow credit comes back before this time but those that have.
@@ -313,6 +321,10 @@ impl Uplink {
             looked_up_from: Picoseconds::ZERO,
             streams: false,
             resumes_from: Picoseconds::MAX,
+            recovery: Picoseconds::MAX,
+            processed: Picoseconds::ZERO,
+            passing: Vec::new(),
+            recovers_from: Picoseconds::MAX,
             frontier: Picoseconds::ZERO,
             credits_from: Picoseconds::ZERO,
             sent: 0,
@@ -353,10 +365,16 @@ impl Uplink {
         }
     }
 
-    /// The pause of a VF is over at `resumed_at`: what it held back may leave.
-    pub fn release_aside(&mut self, queue: &mut VfQueue, resumed_at: Picoseconds) {
+    /// The pause of a VF is over at `resumed_at`: what it held back may leave, unless it is lost: `lost_at` tells when, by
+    /// when it is eligible.
+    pub fn release_aside(
+        &mut self,
+        queue: &mut VfQueue,
+        resumed_at: Picoseconds,
+        mut lost_at: impl FnMut(Picoseconds) -> Option<Picoseconds>,
+    ) {
         for request in queue.aside.drain(..) {
-            self.make_ready(request, resumed_at);
+            self.make_ready(request, lost_at(request.time).unwrap_or(resumed_at));
         }
     }
 

@@ -7,9 +7,9 @@
 use super::components::{Candidates, Credit, Eligible, Grant, Halt, Refunds, Tag, Uplink, VfQueue};
 use crate::attribution::GateWaits;
 use crate::link::Issued;
-use crate::memory::{Downlink, MemoryTimes, Retirement};
+use crate::memory::{Downlink, MemoryTimes, Retired, Retirement};
 use crate::request::{Intent, Op, Sequence};
-use crate::silence::{Pause, Sent, Switching, Until};
+use crate::silence::{Lost, Pause, Sent, Switching, Until};
 use crate::translation::{ContextEntry, Translation};
 use crate::units::Picoseconds;
 
@@ -89,6 +89,9 @@ impl Gate<'_> {
             }
             let Some(next) = self.next_eligible(columns.intents) else { break Halt::Horizon };
             self.uplink.next = None;
+            if PAUSES && self.lose_if_lost(next, columns) {
+                continue;
+            }
             let earliest = self.earliest_start(next.time, columns.intents[next.row as usize].transfer.op);
             if PAUSES && let Some(paused) = self.pause_before(next, earliest, columns.intents) {
                 if self.is_paused_alone() {
@@ -359,6 +362,19 @@ impl Gate<'_> {
         }
     }
 
+    /// A request leaves its queue at `at` since it is lost. What found the queue full because of it did not, where it came
+    /// later.
+    fn leave_queue_lost(&mut self, request: Eligible, at: Picoseconds, intents: &[Intent]) {
+        let queue = &mut self.queues[request.vf as usize];
+        let Some(&row) = queue.stalled.front() else { return self.leave_queue(request, at) };
+        queue.stalled.pop_front();
+        let intended = intents[row as usize].time;
+        let came_later = intended > at;
+        queue.stalls -= u64::from(came_later && intended >= self.uplink.warm_up);
+        let released = Eligible { time: intended.max(at), vacated: !came_later, vf: request.vf, row };
+        self.uplink.released.insert_in_order(released, Eligible::order);
+    }
+
     /// Keeps the account of slots for a request that has just left.
     fn note_under_way(&mut self, sent: Eligible, intents: &[Intent], sequence: &[Sequence]) {
         let op = intents[sent.row as usize].transfer.op;
@@ -411,6 +427,32 @@ impl Gate<'_> {
         self.switching.as_mut()?.pause_before(next.vf, next.time, start)
     }
 
+    /// A request that its VF's outage strikes is over without having left; whether one does.
+    fn lose_if_lost(&mut self, request: Eligible, columns: &mut Columns<'_>) -> bool {
+        let Some(switching) = &mut self.switching else { return false };
+        let Some(outage) = switching.outage_of(request.vf, request.time) else { return false };
+        let intended = columns.intents[request.row as usize].time;
+        let Eligible { vf, row, time, .. } = request;
+        let at = time.max(outage.from);
+        switching.note_lost(Lost { row, vf, intended, at, to: outage.to });
+        self.uplink.emitted -= 1;
+        self.leave_queue_lost(request, at, columns.intents);
+        let queue = &mut self.queues[vf as usize];
+        if queue.slots.are_limited() {
+            match queue.held.pop_front() {
+                Some(next) => {
+                    self.uplink.vfs_held -= u32::from(queue.held.is_empty());
+                    self.uplink.make_ready(next, at);
+                }
+                None => queue.slots.give_up(),
+            }
+        }
+        let sequence = columns.sequence[row as usize];
+        let told_at = if outage.until < Picoseconds::MAX { outage.told_at } else { Picoseconds::MAX };
+        self.retirement.abandon(Retired { vf, sequence, time: told_at }, &self.queues[vf as usize]);
+        true
+    }
+
     /// No flow credit that is not back comes back before this time.
     fn credits_from(&self) -> Picoseconds {
         let Uplink { in_flight, looked_up_from, wires, credits_from, .. } = &*self.uplink;
@@ -439,6 +481,31 @@ impl Gate<'_> {
         if let Until::NotBefore(until) = pause.until {
             self.uplink.resumes_from = self.uplink.resumes_from.min(until);
         }
+    }
+
+    /// Notes how far requests are known to have left or to be lost, and when functions may work again that lost some.
+    pub fn note_losses(&mut self, intents: &[Intent]) {
+        let processed = match (self.uplink.next, self.first(intents)) {
+            (Some(next), Some((_, first))) => next.time.min(first.time),
+            (Some(next), None) => next.time,
+            (None, _) => self.horizon(),
+        };
+        let Some(switching) = self.switching.as_mut().filter(|switching| switching.loses) else { return };
+        let queues = &self.queues;
+        let rows = &self.candidates.rows[self.candidates.admitted..];
+        let waits = |vf: u32, until: Picoseconds| {
+            let queue = &queues[vf as usize];
+            let is_of_it = |intent: &Intent| intent.vf == vf && intent.time < until;
+            queue.waiting > 0
+                || !queue.stalled.is_empty()
+                || rows.iter().any(|row| is_of_it(&intents[*row as usize]))
+        };
+        switching.note_processed((processed, self.candidates.horizon), waits);
+        self.uplink.processed = processed;
+        let unsent = switching.passing.iter().filter(|passing| !passing.waits);
+        self.uplink.passing.clear();
+        self.uplink.passing.extend(unsent.filter_map(|passing| Some((passing.alone?, passing.until))));
+        self.uplink.recovers_from = switching.recovers_from();
     }
 
     /// Notes that nothing leaves any more before what is known now.

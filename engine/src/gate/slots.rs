@@ -78,6 +78,12 @@ impl Slots {
         self.unsent -= 1;
     }
 
+    /// A request that took a slot will never leave, and none waits for it.
+    pub fn give_up(&mut self) {
+        self.unsent -= 1;
+        self.taken -= 1;
+    }
+
     /// A slot comes back with a return; times do not decrease.
     pub fn give_back_returned(&mut self, time: Picoseconds) {
         if self.are_limited() {

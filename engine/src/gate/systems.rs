@@ -82,8 +82,12 @@ pub fn issue_requests(
             continue;
         }
         let sent = if gate.switching.is_some() {
+            let lost = |gate: &Gate<'_>| gate.switching.as_ref().map_or(0, |switching| switching.lost.len());
+            let before = lost(&gate);
             let sent = gate.issue::<true>(&mut columns);
+            progress.moved += (lost(&gate) - before) as u64;
             gate.note_frontier();
+            gate.note_losses(columns.intents);
             sent
         } else {
             gate.issue::<false>(&mut columns)

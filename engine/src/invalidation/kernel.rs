@@ -16,7 +16,7 @@ use crate::ids::{DomainId, Iova};
 use crate::link::time_before;
 use crate::memory::Retired;
 use crate::request::{Fault, Sequence};
-use crate::silence::{DomainSwitches, NewDomain};
+use crate::silence::{Attachment, DomainSwitches, Failure, NewDomain};
 use crate::translation::replacement::Replacement;
 use crate::translation::{Iotlb, Observe, Served, WalkCaches, Walkers};
 use crate::units::Picoseconds;
@@ -191,6 +191,8 @@ pub struct Control {
     /// Whether there is an IOTLB to invalidate.
     translates: bool,
     command_cost: Picoseconds,
+    /// How long a command may go without its completion.
+    invalidation_timeout: Picoseconds,
     flush_entries: u32,
     flush_timer: Picoseconds,
     /// Domain IDs, by the index of the page table.
@@ -241,6 +243,7 @@ impl Control {
             warm_up,
             translates,
             command_cost: Picoseconds::from_ns_f64(spec.command_ns),
+            invalidation_timeout: Picoseconds::ZERO,
             flush_entries: spec.flush_entries,
             flush_timer: Picoseconds::from_ns_f64(spec.flush_timer_us * 1e3),
             events: BinaryHeap::new(),
@@ -366,10 +369,11 @@ impl Control {
             Event::Unmap { vf, sequence, buffer } => self.unmap(now, vf, sequence, buffer, hardware.tables),
             Event::Return { vf, sequence } => self.tell(vf, sequence, now),
             Event::Detach { vf } => self.detach(now, vf, hardware),
-            Event::Attach { vf } => {
-                let new = self.switches().attach(vf, now);
-                hardware.meet(&new);
-            }
+            Event::Attach { vf } => match self.switches().attach(vf, now) {
+                Attachment::Done(new) => hardware.meet(&new),
+                Attachment::Again(at) => self.at(at, Event::Attach { vf }),
+                Attachment::Never => {}
+            },
         }
     }
 
@@ -378,8 +382,15 @@ impl Control {
     }
 
     /// The domain of a VF will be switched: its context entry is cleared at `at`, and the new one takes `attach` to be set.
-    pub fn switch(&mut self, vf: u32, at: Picoseconds, attach: Picoseconds) {
-        self.switches().begin(vf, at, attach);
+    /// What fails comes with how long an invalidation may go without its completion.
+    pub fn switch(
+        &mut self,
+        vf: u32,
+        at: Picoseconds,
+        (attach, failure): (Picoseconds, Option<(Failure, Picoseconds)>),
+    ) {
+        self.switches().begin(vf, at, attach, failure.map(|(failure, _)| failure));
+        self.invalidation_timeout = failure.map_or(self.invalidation_timeout, |(_, timeout)| timeout);
         self.at(at, Event::Detach { vf });
     }
 
@@ -503,7 +514,7 @@ impl Control {
     /// A command enters the invalidation queue.
     fn submit(&mut self, now: Picoseconds, command: Command) {
         let start = now.max(self.queue_free_at);
-        self.queue_free_at = start + self.command_cost;
+        self.queue_free_at = start + self.cost_of(&command);
         self.note_busy(start, self.queue_free_at);
         if self.counts(self.queue_free_at) {
             self.counters.commands += 1;
@@ -515,6 +526,16 @@ impl Control {
         self.commands.push_back(command);
         self.at(self.queue_free_at, Event::Invalidate { command: self.submitted });
         self.submitted += 1;
+    }
+
+    /// What the queue takes to carry a command out; one that is never complete is waited for as long as that is allowed.
+    fn cost_of(&mut self, command: &Command) -> Picoseconds {
+        match command.switch {
+            Some((vf, true)) if self.switches().operation(vf).failure == Some(Failure::Invalidation) => {
+                self.invalidation_timeout
+            }
+            _ => self.command_cost,
+        }
     }
 
     /// The queue is busy with a command. What it does after the last request is over is no part of the simulated time.

@@ -190,6 +190,17 @@ impl Retirement {
         self.under_way.iter_mut().filter(waits).for_each(|under_way| change(&mut under_way.row));
     }
 
+    /// A request will never leave: its source learns of it at the time given, and never where that is the end of all.
+    pub fn abandon(&mut self, retired: Retired, queue: &VfQueue) {
+        if !self.feeds_back(queue) {
+            return;
+        }
+        if retired.time < Picoseconds::MAX {
+            return self.tell(retired, queue);
+        }
+        self.open -= 1;
+    }
+
     fn tell(&mut self, retired: Retired, queue: &VfQueue) {
         if self.feeds_back(queue) && !queue.streams {
             self.untold.push(retired);

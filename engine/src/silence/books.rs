@@ -2,7 +2,9 @@
 
 use bevy_ecs::component::Component;
 
-use super::components::Switched;
+use super::components::{SwitchEnd, Switched};
+use super::failures::Failure;
+use super::lost::{Lost, LostTo};
 use crate::escape::Span;
 use crate::units::Picoseconds;
 
@@ -17,6 +19,12 @@ pub struct SilenceBooks {
     pub held: u64,
     /// How long, summed.
     pub held_ps: u128,
+    /// Requests that were aborted: their function was reset, or in quarantine.
+    pub aborted: u64,
+    /// Requests that never left, since nobody let them go.
+    pub starved: u64,
+    /// How long requests of both kinds had waited, summed.
+    pub lost_ps: u128,
     /// DMAs that met a domain in the middle of its switch.
     pub faults: u64,
     /// DMAs that reached a frame of the domain that was gone, since an invalidation was left out.
@@ -25,13 +33,26 @@ pub struct SilenceBooks {
     pub breaches: u64,
 }
 
+impl SilenceBooks {
+    /// A request was lost.
+    pub fn lose(&mut self, lost: &Lost) {
+        match lost.to {
+            LostTo::Reset => self.aborted += 1,
+            LostTo::Starvation => self.starved += 1,
+        }
+        self.lost_ps += u128::from((lost.at - lost.intended).0);
+    }
+}
+
 /// The switches of an adapter, but for those of the warm-up.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SwitchTotals {
     /// How many there were.
     pub switches: u64,
-    /// Of these, those whose drain took too long.
+    /// Of these, those after which the old domain was still attached.
     pub aborted: u64,
+    /// Of these, those in which something failed that was injected.
+    pub failed: u64,
     /// Switches that found too many waiting.
     pub refused: u64,
     /// How long they took, summed.
@@ -43,57 +64,105 @@ pub struct SwitchTotals {
 impl SwitchTotals {
     /// A switch is over.
     pub fn add(&mut self, switched: &Switched) {
-        let took = switched.resumed_at - switched.from;
+        let took = switched.last() - switched.from;
         self.switches += 1;
-        self.aborted += u64::from(switched.aborted);
+        self.aborted += u64::from(switched.end.keeps_the_old_domain());
+        self.failed += u64::from(matches!(switched.end, SwitchEnd::Failed(..)));
         self.total_ps += u128::from(took.0);
         self.max = self.max.max(took);
     }
 }
 
 impl Switched {
+    /// When it was over; where nobody goes on, when nothing more is done.
+    #[must_use]
+    pub fn last(&self) -> Picoseconds {
+        if self.end == SwitchEnd::NeverEnded { self.attached_at } else { self.resumed_at }
+    }
+
     /// The time in which the host made no call into the driver, if it told the driver.
     #[must_use]
     pub fn exclusive_window(&self) -> Option<Span> {
         let window = Span { begin: self.silent.drained_at, end: self.ended_at };
-        (window.begin < window.end && !self.aborted).then_some(window)
+        (window.begin < window.end && self.end != SwitchEnd::DrainedTooLong).then_some(window)
     }
 
-    /// The phases by the names of the protocol's states, with their beginnings and ends. A replacement at once has three.
+    /// The phases by the names of the protocol's states, with their beginnings and ends; those without an end last until
+    /// `Picoseconds::MAX`. A replacement at once has three.
     #[must_use]
     pub fn phases(&self, is_atomic: bool) -> Vec<(&'static str, Picoseconds, Picoseconds)> {
-        let super::Silent { drained_at, quiet_at, detached_at } = self.silent;
         let mut phases = Vec::new();
-        if self.from > self.due.time {
-            phases.push(("waiting", self.due.time, self.from));
-        }
-        if self.aborted {
-            phases.push(("scheduler_suspended", self.from, self.suspended_at));
-            phases.push(("draining_in_vain", self.suspended_at, drained_at));
-            phases.push(("resuming", drained_at, self.resumed_at));
-            return phases;
-        }
-        if is_atomic {
-            phases.push(("replacing", self.from, detached_at));
-            phases.push(("invalidating", detached_at, self.invalidated_at));
-            return phases;
-        }
-        let times = [
-            ("scheduler_suspended", self.suspended_at),
-            ("draining", drained_at),
-            ("begin_exclusive", self.begun_at),
-            ("quiescing", quiet_at),
-            ("silent", detached_at),
-            ("invalidating", self.invalidated_at),
-            ("attaching", self.attached_at),
-            ("end_exclusive", self.ended_at),
-            ("resuming", self.resumed_at),
-        ];
-        let mut begin = self.from;
-        for (name, end) in times {
+        let mut begin = self.due.time;
+        let mut until = |name: &'static str, end: Picoseconds| {
             phases.push((name, begin, end));
             begin = end;
+        };
+        if self.from > self.due.time {
+            until("waiting", self.from);
+        }
+        if is_atomic {
+            until("replacing", self.silent.detached_at);
+            until("invalidating", self.invalidated_at);
+        } else {
+            self.steps(until);
         }
         phases
+    }
+
+    /// The steps of the protocol, as far as it went, and what came instead.
+    fn steps(&self, mut until: impl FnMut(&'static str, Picoseconds)) {
+        let super::Silent { drained_at, quiet_at, detached_at } = self.silent;
+        let failure = match self.end {
+            SwitchEnd::Failed(failure, _) => Some(failure),
+            _ => None,
+        };
+        until("scheduler_suspended", self.suspended_at);
+        match (self.end, failure) {
+            (SwitchEnd::DrainedTooLong, _) | (_, Some(Failure::Preempt)) => {
+                until("draining_in_vain", drained_at);
+            }
+            (_, Some(Failure::Driver | Failure::Begin)) => {
+                until("draining", drained_at);
+                until("beginning_in_vain", quiet_at);
+            }
+            (_, Some(Failure::Quiesce)) => {
+                until("draining", drained_at);
+                until("begin_exclusive", self.begun_at);
+                until("quiescing_in_vain", quiet_at);
+            }
+            _ => {
+                until("draining", drained_at);
+                until("begin_exclusive", self.begun_at);
+                until("quiescing", quiet_at);
+                until("silent", detached_at);
+                let in_vain = failure == Some(Failure::Invalidation);
+                until(if in_vain { "invalidating_in_vain" } else { "invalidating" }, self.invalidated_at);
+                until(attaching(failure), self.attached_at);
+            }
+        }
+        match self.end {
+            SwitchEnd::NeverEnded => return until("starving", Picoseconds::MAX),
+            SwitchEnd::Failed(_, Some((from, reset))) => {
+                if failure == Some(Failure::End) {
+                    until("ending_in_vain", from);
+                }
+                until("resetting", reset);
+            }
+            _ => {}
+        }
+        let gave_up = self.end == SwitchEnd::DrainedTooLong || failure.is_some_and(Failure::gives_up);
+        if !gave_up && failure != Some(Failure::End) {
+            until("end_exclusive", self.ended_at);
+        }
+        until("resuming", self.resumed_at);
+    }
+}
+
+/// What the setting of the context entry is called.
+fn attaching(failure: Option<Failure>) -> &'static str {
+    match failure {
+        Some(Failure::Attach) => "reattaching",
+        Some(Failure::Reattach) => "attaching_in_vain",
+        _ => "attaching",
     }
 }

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use bevy_ecs::component::Component;
 
+use super::failures::{Failure, FailureTimes, FailuresSpec};
 use super::history::PauseHistory;
+use super::lost::{Lost, Outage, Passing};
 use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
 use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
 use super::under_way::UnderWay;
@@ -101,6 +103,8 @@ pub struct Unit {
     pub free_at: Picoseconds,
     /// What the current switch holds back does not leave before this time.
     pub resumes_from: Picoseconds,
+    /// No request is lost to the current switch before this time.
+    pub loses_from: Picoseconds,
     /// Whether it holds anything back, as far as requests have been asked about.
     pub holds: bool,
 }
@@ -146,8 +150,33 @@ pub struct Switched {
     pub ended_at: Picoseconds,
     /// When requests could leave again.
     pub resumed_at: Picoseconds,
-    /// Whether the drain took too long: the old domain stays.
-    pub aborted: bool,
+    /// How it ended.
+    pub end: SwitchEnd,
+}
+
+/// How a switch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchEnd {
+    /// Its VF has its new domain.
+    Done,
+    /// The same, but `DxgkDdiEndExclusiveAccess` was left out: nobody goes on.
+    NeverEnded,
+    /// The drain took too long: the old domain stays.
+    DrainedTooLong,
+    /// Something failed. Those who were silent are being reset from the first time to the second.
+    Failed(Failure, Option<(Picoseconds, Picoseconds)>),
+}
+
+impl SwitchEnd {
+    /// Whether the old domain stays.
+    #[must_use]
+    pub fn keeps_the_old_domain(self) -> bool {
+        match self {
+            Self::DrainedTooLong => true,
+            Self::Failed(failure, _) => failure.gives_up() || failure == Failure::Attach,
+            Self::Done | Self::NeverEnded => false,
+        }
+    }
 }
 
 /// What the requests of a VF lost to switches.
@@ -192,6 +221,8 @@ pub struct Switching {
     pub last_over: Picoseconds,
     /// The last request that has left is over at or after this time.
     pub over_from: Picoseconds,
+    /// A request of the IOMMU is over at this time or later.
+    pub evidence: Picoseconds,
     /// Requests that have left of which it is not known when they are over.
     pub open: u64,
     /// Whether the gate holds requests back.
@@ -204,8 +235,24 @@ pub struct Switching {
     pub follows: bool,
     /// How long a drain may take.
     pub drain_timeout: Picoseconds,
-    /// Switches that were aborted and have not been booked.
+    /// Whether those who were silent are let go.
+    pub ends: bool,
+    /// How long failures take to be noticed and mended.
+    pub failure_times: FailureTimes,
+    /// Whether the VFs share one domain.
+    pub shares_domain: bool,
+    /// Switches that were given up and have not been booked.
     pub aborted: Vec<Switched>,
+    /// The spans in which each VF's requests are lost.
+    pub outages: Vec<VecDeque<Outage>>,
+    /// Those of them that end, as long as some requests may still be lost in them.
+    pub passing: Vec<Passing>,
+    /// When the first began of those that requests have not been asked about.
+    pub new_outage_from: Picoseconds,
+    /// Whether requests may be lost.
+    pub loses: bool,
+    /// Requests that were lost and have not been booked.
+    pub lost: Vec<Lost>,
     /// Counting starts.
     pub warm_up: Picoseconds,
 }
@@ -214,10 +261,9 @@ impl Switching {
     /// Of the adapter at `place`, whose first VF has this index within the world.
     #[must_use]
     pub fn new(
-        spec: &SilenceSpec,
-        switches: &SwitchesSpec,
+        (spec, switches, failures): (&SilenceSpec, &SwitchesSpec, &FailuresSpec),
         place: AdapterPlace,
-        first_vf: u32,
+        (first_vf, shares_domain): (u32, bool),
         seed: u64,
         warm_up: Picoseconds,
     ) -> Self {
@@ -226,7 +272,7 @@ impl Switching {
         let [pauses, drains, quiesces] = [ProtocolStep::Suspend, ProtocolStep::Drain, ProtocolStep::Begin]
             .map(|step| waits && !spec.skips(step));
         Self {
-            schedule: Schedule::new(switches, place, seed),
+            schedule: Schedule::new(switches, failures, place, seed),
             units: vec![Unit::default(); units as usize],
             active: Vec::new(),
             first_vf,
@@ -240,13 +286,22 @@ impl Switching {
             windows_from: Picoseconds::ZERO,
             last_over: Picoseconds::ZERO,
             over_from: Picoseconds::ZERO,
+            evidence: Picoseconds::ZERO,
             open: 0,
             pauses,
             drains,
             quiesces,
             follows: !pauses && (drains || quiesces),
             drain_timeout: Picoseconds::from_ns_f64(spec.drain_timeout_us * 1e3),
+            ends: !(waits && spec.skips(ProtocolStep::End)),
+            failure_times: FailureTimes::new(failures),
+            shares_domain,
             aborted: Vec::new(),
+            outages: vec![VecDeque::new(); place.vfs as usize],
+            passing: Vec::new(),
+            new_outage_from: Picoseconds::MAX,
+            loses: failures.are_on() || (waits && spec.skips(ProtocolStep::End)),
+            lost: Vec::new(),
             warm_up,
             spec: spec.clone(),
         }
@@ -300,10 +355,32 @@ impl Switching {
         }
         of_unit.due.pop_front();
         let times = PhaseTimes::of(&self.spec, self.schedule.seed(), due.number);
-        of_unit.resumes_from = from;
+        (of_unit.resumes_from, of_unit.loses_from) = (from, from);
         of_unit.holds = false;
         of_unit.current = Some(Switch { due, from, times, silent: None });
         self.active.push(unit);
+    }
+
+    /// Current switches of a unit that would begin at or before `until` are refused where their VF has lost its function for
+    /// good.
+    pub fn skip_refused(&mut self, unit: usize, until: Picoseconds) {
+        while let Some(Switch { due, from, .. }) = self.units[unit].current
+            && from <= until
+            && self.is_lost_for_good(self.first_vf + due.vf)
+        {
+            self.units[unit].current = None;
+            self.refused += u64::from(due.time >= self.warm_up);
+            self.leave_to_next(unit, from);
+        }
+    }
+
+    /// A unit has no current switch any more, one that began at `from`: the next may come.
+    pub(super) fn leave_to_next(&mut self, unit: usize, from: Picoseconds) {
+        let place = self.active.iter().position(|active| *active as usize == unit).expect("it was active");
+        self.active.remove(place);
+        // The current one waited too until it began.
+        self.refuse(unit, from, self.waiting - 1);
+        self.take_next(unit as u32);
     }
 
     /// Refuses the switches of a unit that were due before `before` and found no room behind `room` others.
@@ -328,6 +405,7 @@ impl Switching {
         }
         self.draw_until(start);
         let unit = self.unit_of(vf);
+        self.skip_refused(unit, start);
         let unit = &mut self.units[unit];
         while unit.pauses.pop_front_if(|(_, until)| *until <= eligible).is_some() {}
         if let Some(&(from, until)) = unit.pauses.front().filter(|(from, _)| *from <= start) {

@@ -1,6 +1,7 @@
 //! How far the switches of an adapter are known.
 
-use super::components::{Flow, Silent, Switch, Switched, Switching};
+use super::components::{Flow, Silent, Switch, SwitchEnd, Switched, Switching};
+use super::failures::Failure;
 use super::operations::Attached;
 use super::spec::{SwitchMode, TimedPhase};
 use super::under_way::Idle;
@@ -45,6 +46,28 @@ enum Quiet {
         quiet_at: Picoseconds,
         is_drained: bool,
     },
+}
+
+/// How a switch is given up.
+#[derive(Clone, Copy, Debug)]
+struct GivenUp {
+    /// When the device was drained, if it ever was.
+    drained_at: Picoseconds,
+    /// When.
+    at: Picoseconds,
+    end: SwitchEnd,
+    /// Whether that is known though it is not known when the device is drained.
+    is_certain: bool,
+}
+
+impl GivenUp {
+    /// When what follows from it is over.
+    fn last(&self) -> Picoseconds {
+        match self.end {
+            SwitchEnd::Failed(_, Some((_, until))) => until,
+            _ => self.at,
+        }
+    }
 }
 
 impl Switching {
@@ -92,7 +115,10 @@ impl Switching {
     /// Goes on with every current switch that takes place, where a request of the IOMMU is over at `evidence` or later. Whether
     /// more is known than before.
     pub fn advance(&mut self, evidence: Picoseconds, link: &LinkState, control: &mut Control) -> bool {
-        let before = (self.controls_from, self.resumes_from);
+        let before = (self.controls_from, self.resumes_from, self.loses_from());
+        // What was sure to be over then still is, or was.
+        self.evidence = self.evidence.max(evidence);
+        let evidence = self.evidence;
         self.draw_until(evidence);
         // What is not drawn yet changes nothing at its very instant.
         self.controls_from = self.schedule.peek().saturating_add(Picoseconds(1));
@@ -100,6 +126,10 @@ impl Switching {
         let mut resumes_from = Picoseconds::MAX;
         for number in self.active.clone() {
             let number = number as usize;
+            self.skip_refused(number, evidence);
+            if self.units[number].current.is_none() {
+                continue;
+            }
             let (from, of_unit) = self.advance_unit(number, evidence, link, control);
             self.units[number].resumes_from = of_unit;
             self.controls_from = self.controls_from.min(from);
@@ -108,7 +138,7 @@ impl Switching {
             }
         }
         self.resumes_from = if self.pauses { resumes_from } else { Picoseconds::MAX };
-        (self.controls_from, self.resumes_from) != before
+        (self.controls_from, self.resumes_from, self.loses_from()) != before
     }
 
     /// The same for one unit: no control event of its switches comes before the first time, and nothing resumes before the
@@ -122,49 +152,116 @@ impl Switching {
     ) -> (Picoseconds, Picoseconds) {
         let mut switch = self.units[number].current.expect("an active unit has a switch");
         let phase = |phase| switch.times.of_phase(phase);
-        let is_atomic = self.spec.mode == SwitchMode::AtomicReplace;
-        let behind = if is_atomic { self.gap } else { phase(TimedPhase::End) + phase(TimedPhase::Resume) };
         let vf = self.first_vf + switch.due.vf;
         if switch.silent.is_none() {
-            let detach = phase(TimedPhase::Detach);
             let quiet = self.quiet(number, &switch, link);
             let (Quiet::Known { drained_at, .. } | Quiet::NotBefore { drained_at, .. }) = quiet;
-            let aborted_at = switch.from.saturating_add(self.drain_timeout);
-            let is_closed = link.frontier >= switch.from || !self.pauses;
-            if self.drains && drained_at > aborted_at && switch.from <= evidence && is_closed {
-                self.abort(number, aborted_at);
-                return (aborted_at.saturating_add(Picoseconds(1)), aborted_at);
+            let is_drained = !matches!(quiet, Quiet::NotBefore { is_drained: false, .. });
+            let takes_place = switch.from <= evidence && (link.frontier >= switch.from || !self.pauses);
+            let given_up = self.given_up(&switch, drained_at);
+            if takes_place
+                && let Some(given_up) = given_up.filter(|given_up| is_drained || given_up.is_certain)
+            {
+                let resumed_at = self.give_up(number, &given_up);
+                return (resumed_at.saturating_add(Picoseconds(1)), resumed_at);
             }
             match quiet {
-                Quiet::Known { drained_at, quiet_at } if switch.from <= evidence => {
-                    let detached_at = quiet_at + detach;
+                Quiet::Known { drained_at, quiet_at } if given_up.is_none() && switch.from <= evidence => {
+                    let detached_at = quiet_at + phase(TimedPhase::Detach);
                     switch.silent = Some(Silent { drained_at, quiet_at, detached_at });
-                    control.switch(vf, detached_at, phase(TimedPhase::Attach));
+                    self.begin(&switch, detached_at, control);
                     self.units[number].current = Some(switch);
                 }
                 Quiet::Known { drained_at, quiet_at } | Quiet::NotBefore { drained_at, quiet_at, .. } => {
                     self.windows_from = self.windows_from.min(drained_at);
-                    let detached_from = quiet_at + detach;
-                    let mut bounds = (detached_from, detached_from + behind);
-                    let may_abort = matches!(quiet, Quiet::NotBefore { is_drained: false, .. });
-                    if self.drains && may_abort {
-                        let resumed_at = aborted_at.saturating_add(phase(TimedPhase::Resume));
-                        let next_from = resumed_at.saturating_add(self.gap);
-                        bounds = (bounds.0.min(next_from), bounds.1.min(resumed_at));
-                    }
-                    return bounds;
+                    let detached_from = quiet_at + phase(TimedPhase::Detach);
+                    self.units[number].loses_from = given_up.map_or(detached_from, |given_up| given_up.at);
+                    let bounds = (detached_from, detached_from + self.behind(&switch));
+                    return self.or_given_up(bounds, &switch, given_up, is_drained);
                 }
             }
         }
         let silent = switch.silent.expect("its domain is being switched");
         self.windows_from = self.windows_from.min(silent.drained_at);
         let switches = control.switches.as_mut().expect("domains are switched");
-        let resumes_from = switches.operation(vf).not_before + behind;
+        self.units[number].loses_from = switches.operation(vf).not_before;
+        let resumes_from = switches.operation(vf).not_before + self.behind(&switch);
         // The next switch of the unit comes behind this one.
         (resumes_from.saturating_add(Picoseconds(1)), resumes_from)
     }
 
-    /// A domain is attached: the unit's switch is over.
+    /// The least time from what is last done to the domain until requests leave again.
+    fn behind(&self, switch: &Switch) -> Picoseconds {
+        let phase = |phase| switch.times.of_phase(phase);
+        match self.spec.mode {
+            SwitchMode::AtomicReplace => self.gap,
+            _ => phase(TimedPhase::End) + phase(TimedPhase::Resume),
+        }
+    }
+
+    /// The domain of a switch is cleared at `detached_at`.
+    fn begin(&self, switch: &Switch, detached_at: Picoseconds, control: &mut Control) {
+        let attach = switch.times.of_phase(TimedPhase::Attach);
+        let failure = switch.due.failure.map(|failure| (failure, self.failure_times.invalidation));
+        control.switch(self.first_vf + switch.due.vf, detached_at, (attach, failure));
+    }
+
+    /// How a switch is given up before anything is done to the domain, where the device is drained at `drained_at` or later.
+    fn given_up(&self, switch: &Switch, drained_at: Picoseconds) -> Option<GivenUp> {
+        let times = &self.failure_times;
+        let too_late = switch.from.saturating_add(self.drain_timeout);
+        let reset = |from: Picoseconds| Some((from, from.saturating_add(times.reset)));
+        let begun_at = drained_at + switch.times.of_phase(TimedPhase::Begin);
+        let failure = switch.due.failure.filter(|failure| failure.gives_up());
+        let (at, end, is_certain) = match failure {
+            Some(Failure::Preempt) => {
+                let at = switch.from.saturating_add(times.preempt);
+                (at, SwitchEnd::Failed(Failure::Preempt, reset(at)), true)
+            }
+            _ if self.drains && drained_at > too_late => (too_late, SwitchEnd::DrainedTooLong, true),
+            Some(Failure::Driver) => {
+                (drained_at.saturating_add(times.driver), SwitchEnd::Failed(Failure::Driver, None), false)
+            }
+            Some(Failure::Begin) => (begun_at, SwitchEnd::Failed(Failure::Begin, None), false),
+            Some(Failure::Quiesce) => {
+                let at = begun_at.saturating_add(times.quiesce);
+                (at, SwitchEnd::Failed(Failure::Quiesce, reset(at)), false)
+            }
+            _ => return None,
+        };
+        let drained_at = if end == SwitchEnd::DrainedTooLong || failure == Some(Failure::Preempt) {
+            at
+        } else {
+            drained_at
+        };
+        Some(GivenUp { drained_at, at, end, is_certain })
+    }
+
+    /// The bounds of [`Self::advance_unit`], where the switch may be given up before.
+    fn or_given_up(
+        &self,
+        (detached_from, resumes_from): (Picoseconds, Picoseconds),
+        switch: &Switch,
+        given_up: Option<GivenUp>,
+        is_drained: bool,
+    ) -> (Picoseconds, Picoseconds) {
+        let resume = switch.times.of_phase(TimedPhase::Resume);
+        let resumed_from = |at: Picoseconds| at.saturating_add(resume);
+        let mut bounds = match given_up {
+            Some(given_up) => {
+                let resumed_at = resumed_from(given_up.last());
+                (resumed_at.saturating_add(self.gap), resumed_at)
+            }
+            None => (detached_from, resumes_from),
+        };
+        if self.drains && !is_drained {
+            let resumed_at = resumed_from(switch.from.saturating_add(self.drain_timeout));
+            bounds = (bounds.0.min(resumed_at.saturating_add(self.gap)), bounds.1.min(resumed_at));
+        }
+        bounds
+    }
+
+    /// A domain is attached, or will not be: the unit's switch is over.
     pub fn finish(&mut self, attached: &Attached) -> Switched {
         let number = self.unit_of(attached.vf);
         let unit = &mut self.units[number];
@@ -173,65 +270,83 @@ impl Switching {
         let phase = |phase| switch.times.of_phase(phase);
         let waits = self.spec.mode != SwitchMode::AtomicReplace;
         let after = |time: Picoseconds, of: TimedPhase| if waits { time + phase(of) } else { time };
-        let ended_at = after(attached.attached_at, TimedPhase::End);
-        let resumed_at = after(ended_at, TimedPhase::Resume);
+        let reset = |from: Picoseconds| Some((from, from.saturating_add(self.failure_times.reset)));
+        let Attached { vf, invalidated_at, attached_at } = *attached;
+        let ended_at = after(attached_at, TimedPhase::End);
+        let (end, ended_at) = match switch.due.failure {
+            None if !self.ends => (SwitchEnd::NeverEnded, Picoseconds::MAX),
+            None => (SwitchEnd::Done, ended_at),
+            Some(Failure::Invalidation) => {
+                // The function is reset before the others may go on.
+                let reset = reset(attached_at);
+                let until = reset.map_or(attached_at, |(_, until)| until);
+                (SwitchEnd::Failed(Failure::Invalidation, reset), after(until, TimedPhase::End))
+            }
+            Some(Failure::End) => {
+                let reset = reset(ended_at);
+                (SwitchEnd::Failed(Failure::End, reset), reset.map_or(ended_at, |(_, until)| until))
+            }
+            Some(failure) => (SwitchEnd::Failed(failure, None), ended_at),
+        };
         let begun_at =
             if self.quiesces { after(silent.drained_at, TimedPhase::Begin) } else { silent.drained_at };
         let suspended_at = if self.pauses { after(switch.from, TimedPhase::Suspend) } else { switch.from };
+        let resumed_at = if waits { ended_at.saturating_add(phase(TimedPhase::Resume)) } else { ended_at };
         let switched = Switched {
-            vf: attached.vf,
+            vf,
             due: switch.due,
             from: switch.from,
             suspended_at,
             silent,
             begun_at,
-            invalidated_at: attached.invalidated_at,
-            attached_at: attached.attached_at,
+            invalidated_at,
+            attached_at,
             ended_at,
             resumed_at,
-            aborted: false,
+            end,
         };
         self.let_go(number, &switched);
         switched
     }
 
-    /// The drain of a unit takes too long: its switch is over at `at`, but for the scheduler.
-    fn abort(&mut self, number: usize, at: Picoseconds) {
+    /// The switch of a unit is given up; when its requests leave again.
+    fn give_up(&mut self, number: usize, given_up: &GivenUp) -> Picoseconds {
         let switch = self.units[number].current.take().expect("a switch is under way");
+        let GivenUp { drained_at, at, end, .. } = *given_up;
         let suspend =
             if self.pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
+        let begun_at = (drained_at + switch.times.of_phase(TimedPhase::Begin)).min(at);
+        let resumed_at = given_up.last().saturating_add(switch.times.of_phase(TimedPhase::Resume));
         let switched = Switched {
             vf: self.first_vf + switch.due.vf,
             due: switch.due,
             from: switch.from,
-            suspended_at: (switch.from + suspend).min(at),
-            silent: Silent { drained_at: at, quiet_at: at, detached_at: at },
-            begun_at: at,
+            suspended_at: (switch.from + suspend).min(drained_at),
+            silent: Silent { drained_at, quiet_at: at, detached_at: at },
+            begun_at,
             invalidated_at: at,
             attached_at: at,
-            ended_at: at,
-            resumed_at: at + switch.times.of_phase(TimedPhase::Resume),
-            aborted: true,
+            ended_at: given_up.last(),
+            resumed_at,
+            end,
         };
         self.let_go(number, &switched);
         self.aborted.push(switched);
+        resumed_at
     }
 
     /// A switch of a unit is over: the next may come.
     fn let_go(&mut self, number: usize, switched: &Switched) {
         let Switched { from, resumed_at, .. } = *switched;
-        let place = self.active.iter().position(|active| *active as usize == number).expect("it was active");
-        self.active.remove(place);
-        self.units[number].free_at = resumed_at + self.gap;
-        // The current one waited too until it began.
-        self.refuse(number, from, self.waiting - 1);
+        self.units[number].free_at = switched.last() + self.gap;
         if self.pauses {
             self.units[number].history.push(from, resumed_at);
             if !self.is_of_adapter() {
                 self.units[number].pauses.push_back((from, resumed_at));
             }
         }
-        self.take_next(number as u32);
+        self.note_outage(switched);
+        self.leave_to_next(number, from);
     }
 
     /// No request is under way or to come: what would begin after the last was over at `last_over` does not take place.
@@ -242,6 +357,7 @@ impl Switching {
         self.draw_until(last_over);
         self.schedule.close();
         self.closed_at = Some(last_over);
+        (0..self.units.len()).for_each(|unit| self.skip_refused(unit, last_over));
         let takes_place = |switch: &Switch| switch.silent.is_some() || switch.from <= last_over;
         for number in core::mem::take(&mut self.active) {
             let unit = &mut self.units[number as usize];

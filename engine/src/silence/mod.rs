@@ -10,8 +10,10 @@
 
 mod books;
 mod components;
+mod failures;
 mod history;
 mod kernel;
+mod lost;
 mod operations;
 mod schedule;
 mod spec;
@@ -21,8 +23,10 @@ mod tests;
 mod under_way;
 pub use books::*;
 pub use components::*;
+pub use failures::*;
 pub use history::*;
 pub use kernel::*;
+pub use lost::*;
 pub use operations::*;
 pub use schedule::*;
 pub use spec::*;

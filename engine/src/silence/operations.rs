@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use super::components::Switched;
+use super::failures::Failure;
 use super::spec::{ProtocolStep, SilenceSpec, SwitchMode};
 use crate::domain::DidAllocator;
 use crate::ids::{DomainId, PhysAddr};
@@ -18,6 +19,21 @@ pub struct Operation {
     pub not_before: Picoseconds,
     /// When the last invalidation was complete; when the entry was cleared, where none is.
     pub invalidated_at: Picoseconds,
+    /// What fails.
+    pub failure: Option<Failure>,
+    /// Whether the new entry could not be set.
+    pub tried: bool,
+}
+
+/// What comes of setting a context entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// It is there.
+    Done(NewDomain),
+    /// It cannot be set; the old one is set again at this time, or is not.
+    Again(Picoseconds),
+    /// There will be none.
+    Never,
 }
 
 /// A switch whose new context entry is there.
@@ -182,8 +198,8 @@ impl DomainSwitches {
     }
 
     /// The switch of a VF's domain will begin at `at`.
-    pub fn begin(&mut self, vf: u32, at: Picoseconds, attach: Picoseconds) {
-        let operation = Operation { attach, not_before: at, invalidated_at: at };
+    pub fn begin(&mut self, vf: u32, at: Picoseconds, attach: Picoseconds, failure: Option<Failure>) {
+        let operation = Operation { attach, not_before: at, invalidated_at: at, failure, tried: false };
         let before = self.operations[vf as usize].replace(operation);
         debug_assert!(before.is_none(), "one switch of a domain at a time");
     }
@@ -202,7 +218,7 @@ impl DomainSwitches {
         let images = &mut self.images[self.of_vf[vf as usize] as usize];
         let old = images.id;
         let new = if self.is_atomic {
-            Some(self.replace(vf))
+            Some(self.replace(vf, true))
         } else {
             self.set_entries(vf, None);
             None
@@ -210,11 +226,11 @@ impl DomainSwitches {
         (old, new)
     }
 
-    /// A new domain takes the place of the VF's.
-    fn replace(&mut self, vf: u32) -> NewDomain {
+    /// A domain takes the place of the VF's: a new one, or the old one under another ID.
+    fn replace(&mut self, vf: u32, is_new: bool) -> NewDomain {
         let id = self.ids.allocate().expect("domain IDs do not run out");
         let images = &mut self.images[self.of_vf[vf as usize] as usize];
-        images.current ^= 1;
+        images.current ^= usize::from(is_new);
         images.id = id;
         images.released_at[images.current] = Picoseconds::MAX;
         let (table, class) = (images.tables[images.current], images.class);
@@ -257,6 +273,11 @@ impl DomainSwitches {
         images.released_at[gone] = released_at;
         let operation = self.operations[vf as usize].as_mut().expect("a switch is under way");
         operation.invalidated_at = now;
+        if operation.failure == Some(Failure::Invalidation) {
+            // Nobody knows what is still cached: the ID is not given out again, and nothing is attached.
+            self.finish(vf, now);
+            return None;
+        }
         if self.reuses_ids {
             self.ids.release(old);
         }
@@ -268,11 +289,17 @@ impl DomainSwitches {
         Some(operation.not_before)
     }
 
-    /// The new context entry of a VF's domain is there at `now`.
-    pub fn attach(&mut self, vf: u32, now: Picoseconds) -> NewDomain {
-        let new = self.replace(vf);
+    /// The context entry of a VF's domain is there at `now`, if nothing fails.
+    pub fn attach(&mut self, vf: u32, now: Picoseconds) -> Attachment {
+        let operation = self.operation(vf);
+        let fails = matches!(operation.failure, Some(Failure::Attach | Failure::Reattach));
+        if fails && !core::mem::replace(&mut operation.tried, true) {
+            operation.not_before = now + operation.attach;
+            return Attachment::Again(operation.not_before);
+        }
+        let done = (operation.failure != Some(Failure::Reattach)).then(|| self.replace(vf, !fails));
         self.finish(vf, now);
-        new
+        done.map_or(Attachment::Never, Attachment::Done)
     }
 
     fn finish(&mut self, vf: u32, now: Picoseconds) {

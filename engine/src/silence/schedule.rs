@@ -1,5 +1,6 @@
 //! When the switches of an adapter are due, and how long their phases take.
 
+use super::failures::{Failure, FailuresSpec, ListedFailures};
 use super::spec::{PhaseDurations, SilenceSpec, SwitchSchedule, SwitchesSpec, TimedPhase};
 use crate::hash::{mix64, reduce};
 use crate::units::Picoseconds;
@@ -13,6 +14,8 @@ pub struct Due {
     pub vf: u32,
     /// Which switch of the adapter it is.
     pub number: u64,
+    /// What fails in it.
+    pub failure: Option<Failure>,
 }
 
 /// The place of an adapter in the fleet.
@@ -35,6 +38,8 @@ pub struct Schedule {
     seed: u64,
     /// Those that are listed.
     listed: Vec<(Picoseconds, u32)>,
+    failures: FailuresSpec,
+    listed_failures: ListedFailures,
     /// The next; none after the last.
     next: Option<Due>,
 }
@@ -45,22 +50,29 @@ const WORDS: u64 = 16;
 const GAP: u64 = 8;
 /// The word of the VF.
 const VF: u64 = 9;
+/// The word of what fails.
+const FAILURE: u64 = 10;
 
 /// A word of the stream of `seed`.
 fn draw(seed: u64, switch: u64, word: u64) -> u64 {
     mix64(seed ^ mix64(switch * WORDS + word + 1))
 }
 
+/// Above 0, and at most 1.
+fn uniform(word: u64) -> f64 {
+    ((word >> 11) + 1) as f64 / 2_f64.powi(53)
+}
+
 /// An exponential variate of this mean, in whole picoseconds.
 fn exponential(word: u64, mean_ps: f64) -> Picoseconds {
-    let uniform = ((word >> 11) + 1) as f64 / 2_f64.powi(53);
+    let uniform = uniform(word);
     Picoseconds((-uniform.ln() * mean_ps + 0.5) as u64)
 }
 
 impl Schedule {
     /// Of the adapter at `place`.
     #[must_use]
-    pub fn new(spec: &SwitchesSpec, place: AdapterPlace, seed: u64) -> Self {
+    pub fn new(spec: &SwitchesSpec, failures: &FailuresSpec, place: AdapterPlace, seed: u64) -> Self {
         let here =
             spec.list.iter().filter(|listed| (listed.host, listed.adapter) == (place.host, place.adapter));
         let mut schedule = Self {
@@ -69,10 +81,21 @@ impl Schedule {
             vfs: place.vfs,
             seed,
             listed: here.map(|listed| (Picoseconds::from_ns_f64(listed.at_us * 1e3), listed.vf)).collect(),
+            failures: failures.clone(),
+            listed_failures: ListedFailures::new(failures, place),
             next: None,
         };
-        schedule.next = schedule.following(None);
+        schedule.go_on(None);
         schedule
+    }
+
+    /// The one after `last`, or the first, is next.
+    fn go_on(&mut self, last: Option<Due>) {
+        self.next = self.following(last).map(|due| {
+            let listed = self.listed_failures.strike(due.time);
+            let drawn = || self.failures.drawn(1.0 - uniform(draw(self.seed, due.number, FAILURE)));
+            Due { failure: listed.or_else(drawn), ..due }
+        });
     }
 
     /// The one after `last`, or the first.
@@ -93,7 +116,7 @@ impl Schedule {
             }
             SwitchSchedule::List => *self.listed.get(number as usize)?,
         };
-        Some(Due { time, vf, number })
+        Some(Due { time, vf, number, failure: None })
     }
 
     /// When the next is due; `Picoseconds::MAX` after the last.
@@ -106,7 +129,7 @@ impl Schedule {
     /// The next.
     pub fn take(&mut self) -> Option<Due> {
         let due = self.next?;
-        self.next = self.following(Some(due));
+        self.go_on(Some(due));
         Some(due)
     }
 

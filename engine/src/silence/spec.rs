@@ -42,6 +42,8 @@ pub enum ProtocolStep {
     InvalidateContext,
     /// The IOTLB and the walk caches keep what they hold of the old domain.
     InvalidateIotlb,
+    /// The driver is not told of the end, and the scheduler does not start again.
+    End,
 }
 
 /// `silence.durations`: what the phases take that take time by themselves.

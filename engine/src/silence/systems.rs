@@ -6,14 +6,14 @@ use bevy_ecs::prelude::*;
 use super::books::{SilenceBooks, SwitchTotals};
 use super::components::{Silence, Switched, Switching};
 use super::kernel::LinkState;
-use crate::account::Timeline;
+use crate::account::{Timeline, VfIncidents};
 use crate::escape::ExclusiveWindows;
 use crate::gate::{Candidates, Halt, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane};
 use crate::request::Intent;
 use crate::schedule::Progress;
 use crate::topology::{AdapterVfs, columns, columns_mut, optional_columns_mut};
-use crate::traffic::Batch;
+use crate::traffic::{Batch, Live};
 use crate::translation::ContextEntry;
 use crate::units::Picoseconds;
 
@@ -43,7 +43,7 @@ pub fn advance_switches(
         silences.iter_mut().filter_map(Silence::get).for_each(|switching| switching.close(last_over));
     }
     let evidence = evidence(uplinks, silences, candidates, intents);
-    for (uplink, silence) in uplinks.iter_mut().zip(&mut *silences) {
+    for (at, (uplink, silence)) in uplinks.iter_mut().zip(&mut *silences).enumerate() {
         let Some(switching) = silence.get() else { continue };
         let in_flight = uplink.in_flight.waiting().len() as u64;
         let link = LinkState {
@@ -55,6 +55,7 @@ pub fn advance_switches(
         let aborted = core::mem::take(&mut switching.aborted);
         for switched in &aborted {
             progress.moved += 1;
+            note_window(windows.as_deref_mut(), at, switching, switched);
             let_go(uplink, Some(&mut *switching), queues, switched);
         }
         let switches = control.switches.as_mut().expect("there are some");
@@ -100,15 +101,10 @@ pub fn book_switches(
         if !switching.pauses {
             continue;
         }
-        let silent = if switching.is_of_adapter() {
-            of_adapters[at].first..of_adapters[at].end
-        } else {
-            switched.vf..switched.vf + 1
-        };
-        let silence = switched.resumed_at - switched.from;
-        books[silent.start as usize..silent.end as usize]
-            .iter_mut()
-            .for_each(|books| books.silence_ps += silence.0);
+        let silent = switching.silent_with(switched.vf);
+        for books in &mut books[silent.start as usize..silent.end as usize] {
+            books.silence_ps += (switched.last() - switched.from).0;
+        }
     }
     for (books, of_vf) in books.iter_mut().zip(&switches.books) {
         (books.faults, books.stale, books.breaches) = (of_vf.faults, of_vf.stale, of_vf.breaches);
@@ -119,6 +115,37 @@ pub fn book_switches(
         let of_adapter = &mut books[vfs.first as usize..vfs.end as usize];
         for (books, held) in of_adapter.iter_mut().zip(&switching.held) {
             (books.held, books.held_ps) = (held.requests, held.held_ps);
+        }
+    }
+}
+
+/// Books the requests that never left: they are over.
+pub fn book_lost(
+    mut batch: ResMut<Batch>,
+    mut adapters: Query<&mut Silence>,
+    mut vfs: Query<(&mut SilenceBooks, &mut VfIncidents)>,
+    mut requests: Query<&mut Live>,
+) {
+    let mut silences = columns_mut!(adapters);
+    let silences = silences.bypass_change_detection();
+    if silences.iter().all(|silence| silence.0.as_deref().is_none_or(|switching| switching.lost.is_empty())) {
+        return;
+    }
+    let (mut books, mut incidents) = columns_mut!(vfs);
+    let (books, incidents) = (books.bypass_change_detection(), incidents.bypass_change_detection());
+    let mut live = columns_mut!(requests);
+    let live = live.bypass_change_detection();
+    for switching in silences.iter_mut().filter_map(Silence::get) {
+        let warm_up = switching.warm_up;
+        for lost in switching.lost.drain(..) {
+            live[lost.row as usize] = Live(false);
+            batch.over += 1;
+            batch.over_since_reuse += 1;
+            if lost.intended < warm_up {
+                incidents[lost.vf as usize].warm_up += 1;
+            } else {
+                books[lost.vf as usize].lose(&lost);
+            }
         }
     }
 }
@@ -140,17 +167,26 @@ fn resume(
         let switching = silences[at].get().expect("it has");
         let switched = switching.finish(attached);
         switches.over.push(switched);
-        if let (Some(windows), Some(window)) = (&mut windows, switched.exclusive_window())
-            && switching.has_exclusive_windows()
-        {
-            windows[at].push(window);
-        }
+        note_window(windows.as_deref_mut(), at, switching, &switched);
         let_go(&mut uplinks[at], silences[at].get(), queues, &switched);
     }
     attached.len() as u64
 }
 
-/// What a switch held back goes on.
+/// A switch is over: while it was exclusive, the driver of its adapter was not called.
+fn note_window(
+    windows: Option<&mut [ExclusiveWindows]>,
+    adapter: usize,
+    switching: &Switching,
+    switched: &Switched,
+) {
+    let window = switched.exclusive_window().filter(|_| switching.has_exclusive_windows());
+    if let (Some(windows), Some(window)) = (windows, window) {
+        windows[adapter].push(window);
+    }
+}
+
+/// What a switch held back goes on, or is lost.
 fn let_go(
     uplink: &mut Uplink,
     switching: Option<&mut Switching>,
@@ -158,10 +194,14 @@ fn let_go(
     switched: &Switched,
 ) {
     let Some(switching) = switching.filter(|switching| switching.pauses) else { return };
+    let resumed_at = switched.resumed_at;
     if switching.is_of_adapter() {
-        uplink.free_at = uplink.free_at.max(switched.resumed_at);
+        // Where nobody goes on all is lost, whenever the link is free.
+        uplink.free_at =
+            uplink.free_at.max(if resumed_at < Picoseconds::MAX { resumed_at } else { switched.from });
     } else {
-        uplink.release_aside(&mut queues[switched.vf as usize], switched.resumed_at);
+        let lost_until = |time| switching.outage_of(switched.vf, time).map(|outage| outage.from.max(time));
+        uplink.release_aside(&mut queues[switched.vf as usize], resumed_at, lost_until);
     }
     uplink.halt = Halt::Until(uplink.frontier);
 }
@@ -178,6 +218,17 @@ fn is_idle(uplink: &Uplink, silence: &Silence) -> bool {
     uplink.emitted == uplink.sent && open == 0
 }
 
+/// A request that has not left leaves or is lost at this time or later.
+fn over_from(uplink: &Uplink, silence: &Silence) -> Picoseconds {
+    let Some(switching) = silence.0.as_deref().filter(|switching| switching.loses) else {
+        return uplink.frontier;
+    };
+    // What is first in the order is not lost, as far as is known; what is behind the horizon may be.
+    let next = uplink.next.map(|next| next.time);
+    let known = if next.is_some() { Picoseconds::MAX } else { uplink.processed };
+    uplink.frontier.min(switching.loses_from().max(next.unwrap_or_default())).min(known)
+}
+
 /// A request of the IOMMU will be over at this time or later: a switch that is due until then takes place.
 fn evidence(
     uplinks: &[Uplink],
@@ -191,7 +242,7 @@ fn evidence(
         let looked_up = if stalled { uplink.looked_up_from } else { Picoseconds::ZERO };
         let intended = candidates.rows.last().map_or(Picoseconds::ZERO, |row| intents[*row as usize].time);
         let waits = uplink.emitted > uplink.sent && uplink.frontier < Picoseconds::MAX;
-        let to_leave = if waits { uplink.frontier } else { Picoseconds::ZERO };
+        let to_leave = if waits { over_from(uplink, silence) } else { Picoseconds::ZERO };
         left.max(looked_up).max(intended).max(to_leave)
     };
     uplinks.iter().zip(silences).zip(candidates).map(of_adapter).max().unwrap_or_default()

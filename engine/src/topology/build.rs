@@ -211,8 +211,9 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[Sou
         let of_host = place.first_adapter + adapter;
         let seed = mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(of_host)) ^ SWITCHES);
         let at = AdapterPlace { host: place.host.0, adapter: of_host, vfs };
-        let (spec, switches) = (&machine.silence, &machine.switches);
-        let made = || Box::new(Switching::new(spec, switches, at, adapter * vfs, seed, plan.warm_up));
+        let specs = (&machine.silence, &machine.switches, &machine.failures);
+        let shared = machine.topology.domain_scope == DomainScope::Adapter;
+        let made = || Box::new(Switching::new(specs, at, (adapter * vfs, shared), seed, plan.warm_up));
         Silence(machine.switches.are_on().then(made))
     };
     let adapters: Vec<_> = (0..place.adapters)
@@ -224,6 +225,7 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[Sou
                     queues_never_fill: kinds[adapter as usize].all_hold_back,
                     streams: kinds[adapter as usize].any_streams,
                     warm_up: plan.warm_up,
+                    recovery: machine.failures.recovery(),
                     ..Uplink::new(
                         WireTimes::new(&machine.link),
                         RateLimits::new(&machine.device),

@@ -255,7 +255,9 @@ pub fn emit(
             memory,
             least_answer: times.look_up(),
         };
-        parts.candidates.horizon = batch.horizon.min(closed_horizon(&parts, &mut vfs));
+        // Where clients wait for good, more could follow from what is under way, and does not.
+        let closed = if batch.exhausted { Picoseconds::MAX } else { closed_horizon(&parts, &mut vfs) };
+        parts.candidates.horizon = batch.horizon.min(closed);
         staged.len = 0;
         let (first, last) = stage_all(&mut parts, &mut vfs, staged, limits.rows_per_vf);
         order(staged, first, last.max(first), scratch, sorted);
@@ -323,8 +325,18 @@ fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &mut VfColumns<'_>) -> Picose
     let returns_from = downlink.returns_from(uplink, memory);
     // What has not left yet leaves behind what has: a backlog on the link is lookahead.
     let earliest_start = uplink.earliest_start(candidates, returns_from);
-    let leaves_from = if uplink.emitted > uplink.sent { earliest_start } else { earliest_start.max(next) };
-    returns_from.min(leaves_from.saturating_add(least)).saturating_add(wait).min(unmaps)
+    let waits = uplink.emitted > uplink.sent;
+    let mut leaves_from = if waits { earliest_start } else { earliest_start.max(next) };
+    if uplink.recovery < Picoseconds::MAX {
+        // One that is lost does not wait for the link: only those in front of the next that leaves are known not to be.
+        let known = if uplink.next.is_some() { Picoseconds::MAX } else { candidates.horizon };
+        let to_come = uplink.passing.iter().filter(|(vf, until)| vfs.next_intended[*vf as usize].0 < *until);
+        let to_come = to_come.map(|(_, until)| *until).min().unwrap_or(Picoseconds::MAX);
+        let recovers_from = uplink.recovers_from.min(known).min(to_come);
+        leaves_from = leaves_from.min(if waits { recovers_from } else { recovers_from.max(next) });
+    }
+    let answered_from = leaves_from.saturating_add(least.min(uplink.recovery));
+    returns_from.min(answered_from).saturating_add(wait).min(unmaps)
 }
 
 /// Nothing that the adapter's sources will intend because of an unmap that has not returned lies before this.

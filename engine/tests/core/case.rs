@@ -13,8 +13,8 @@ use portcullis_engine::memory::{LlcSpec, MemorySpec};
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec, ReportSpec};
 use portcullis_engine::request::Op;
 use portcullis_engine::silence::{
-    ListedSwitch, PhaseDurations, ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchSchedule,
-    SwitchesSpec,
+    Failure, FailuresSpec, ListedFailure, ListedSwitch, PhaseDurations, ProtocolStep, SilenceScope,
+    SilenceSpec, SwitchMode, SwitchSchedule, SwitchesSpec,
 };
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
@@ -117,6 +117,15 @@ impl Case {
         let silence = &self.machine.silence;
         self.attribution &=
             silence.scope == SilenceScope::Adapter || silence.mode == SwitchMode::AtomicReplace;
+        self.attribution &= !silence.skips(ProtocolStep::End);
+        if silence.mode == SwitchMode::Silence {
+            self.attribution &= !self.machine.failures.are_on();
+        } else {
+            self.machine.failures = FailuresSpec::default();
+        }
+        for listed in &mut self.machine.failures.list {
+            listed.adapter %= topology.adapters_per_host;
+        }
         for listed in &mut self.machine.switches.list {
             listed.adapter %= topology.adapters_per_host;
             listed.vf %= topology.vfs_per_adapter;
@@ -320,7 +329,7 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
         2 => Just(SwitchMode::AtomicReplace),
         2 => Just(SwitchMode::Unsafe),
     ];
-    use ProtocolStep::{Begin, Drain, InvalidateContext, InvalidateIotlb, Suspend};
+    use ProtocolStep::{Begin, Drain, End, InvalidateContext, InvalidateIotlb, Suspend};
     let skip = prop::sample::select(vec![
         vec![],
         vec![Drain],
@@ -334,6 +343,8 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
         vec![InvalidateIotlb],
         vec![InvalidateContext, InvalidateIotlb],
         vec![Drain, Begin, InvalidateIotlb],
+        vec![End],
+        vec![Drain, End],
     ]);
     let phase = || prop_oneof![2 => Just(0.0), 2 => grid_ns(0..4), 1 => grid_ns(0..60)];
     let phases = (phase(), phase(), phase(), phase(), phase(), phase(), phase());
@@ -365,6 +376,46 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
             }
         },
     )
+}
+
+/// What fails in switches: nothing mostly, or every other switch.
+fn failures() -> impl Strategy<Value = FailuresSpec> {
+    let share = || prop_oneof![3 => Just(0.0), 1 => Just(0.125)];
+    let shares = (share(), share(), share(), share(), share(), share(), share());
+    let times = (grid_ns(1..60), grid_ns(1..60), grid_ns(1..60), grid_ns(1..60), grid_ns(1..20));
+    let listed = (0u64..100, 0usize..Failure::ALL.len(), 0u32..3);
+    let list = prop::collection::vec(listed, 0..3).prop_map(|mut listed| {
+        listed.sort_unstable();
+        let listed = listed.into_iter().filter(|(_, which, _)| Failure::ALL[*which] != Failure::Driver);
+        let made = listed.map(|(at, which, adapter)| ListedFailure {
+            at_us: (at * GRID_NS) as f64 / 1e3,
+            failure: Failure::ALL[which],
+            host: 0,
+            adapter,
+        });
+        made.collect()
+    });
+    let some = (shares, times, list).prop_map(|(shares, times, list)| {
+        let (preempt, begin, quiesce, invalidation, attach, reattach, end) = shares;
+        let (preempt_timeout, quiesce_timeout, invalidation_timeout, reset, recovery) = times;
+        FailuresSpec {
+            preempt_share: preempt,
+            begin_share: begin,
+            quiesce_share: quiesce,
+            invalidation_share: invalidation,
+            attach_share: attach,
+            reattach_share: reattach,
+            end_share: end,
+            preempt_timeout_us: preempt_timeout / 1e3,
+            quiesce_timeout_us: quiesce_timeout / 1e3,
+            invalidation_timeout_us: invalidation_timeout / 1e3,
+            reset_us: reset / 1e3,
+            recovery_us: recovery / 1e3,
+            list,
+            ..FailuresSpec::default()
+        }
+    });
+    prop_oneof![1 => Just(FailuresSpec::default()), 1 => some]
 }
 
 /// When switches are due: never mostly, or in the midst of things.
@@ -455,10 +506,12 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             llc,
         },
     );
-    (topology, scheduler, link, device, iommu(), memory, silence(), switches()).prop_map(
-        |(topology, scheduler, link, device, iommu, memory, silence, switches)| MachineSpec {
+    let switching = (silence(), switches(), failures());
+    (topology, scheduler, link, device, iommu(), memory, switching).prop_map(
+        |(topology, scheduler, link, device, iommu, memory, (silence, switches, failures))| MachineSpec {
             silence,
             switches,
+            failures,
             topology,
             scheduler,
             link,
@@ -636,7 +689,9 @@ pub fn case() -> impl Strategy<Value = Case> {
                 iommu: 0,
                 first_vf: 0,
             };
-            if case.machine.switches.are_on() {
+            if !case.machine.switches.are_on() {
+                case.machine.failures = FailuresSpec::default();
+            } else {
                 case.leave_out_what_does_not_go_with_switches();
             }
             case.share_freely_what_cannot_be_divided();

@@ -27,7 +27,7 @@ pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters
 }
 
 /// Every request's fate as the engine logged it, by VF and sequence.
-fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
+fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Option<Fate>>> {
     let mut fates: Vec<Vec<Option<Fate>>> =
         case.traffic.iter().map(|intents| vec![None; intents.len()]).collect();
     let column = |name: &str| numbers(&outcome.requests, name);
@@ -61,32 +61,34 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Fate>> {
             device_tlb: device_tlb[row],
             split: split_of(row),
             missed: Missed::default(),
+            lost: false,
+            never: false,
         };
         let place = &mut fates[index as usize][sequence[row] as usize];
         assert_eq!(*place, None, "a request is logged once");
         *place = Some(fate);
     }
     fates
-        .into_iter()
-        .map(|vf| vf.into_iter().map(|fate| fate.expect("every request is logged")).collect())
-        .collect()
 }
 
 /// The first difference between the engine's outcome and the reference's, in words.
 pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Counters)) -> Option<String> {
     let (expected_fates, expected_counters) = expected;
-    let all = || expected_fates.iter().flatten();
+    let all = || expected_fates.iter().flatten().filter(|fate| !fate.never);
     let counted = || all().filter(|fate| fate.intended >= case.warm_up_ps);
     let joined: u64 = counted().map(|fate| fate.joined).sum();
     let differing =
         expected_fates.iter().zip(fates(case, outcome)).enumerate().flat_map(|(vf, (there, here))| {
-            let told = |fate: &Fate| Fate { joined: 0, missed: Missed::default(), ..*fate };
+            // What never left was never looked up, and is not in the log.
+            let told =
+                |fate: &Fate| (!fate.lost).then_some(Fate { joined: 0, missed: Missed::default(), ..*fate });
             let pairs = there.iter().map(told).zip(here).enumerate();
             pairs.map(move |(number, (there, here))| (vf, number, there, here)).collect::<Vec<_>>()
         });
     // The one issued first is the most telling.
-    let first =
-        differing.filter(|(_, _, there, here)| there != here).min_by_key(|(_, _, there, _)| there.issued);
+    let first = differing
+        .filter(|(_, _, there, here)| there != here)
+        .min_by_key(|(_, _, there, here)| there.or(*here).map(|fate| fate.issued));
     if let Some((vf, number, there, here)) = first {
         return Some(format!("VF {vf}, request {number}: {}", differing_lines(&there, &here)));
     }
@@ -149,6 +151,11 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         switch_faults: summary.switch_faults,
         switches_refused: summary.switches_refused,
         switches_aborted: summary.switches_aborted,
+        switches_failed: summary.switches_failed,
+        aborted: summary.dma_aborted,
+        starved: summary.dma_starved,
+        lost_wait_ps: (summary.lost_wait_mean_ns * (summary.dma_aborted + summary.dma_starved) as f64 * 1e3)
+            .round() as u64,
         held: summary.dma_held,
         held_ps: (summary.held_mean_ns * summary.dma_held as f64 * 1e3).round() as u64,
         commands: Vec::new(),
@@ -197,7 +204,7 @@ fn difference_of_causes(case: &Case, outcome: &Outcome, expected: &[Vec<Fate>]) 
     let misses = ["cold", "capacity", "conflict", "invalidation"]
         .map(|cause| numbers(&outcome.tenants, &format!("iotlb_misses_{cause}")));
     for (vf, fates) in expected.iter().enumerate() {
-        let counted = || fates.iter().filter(|fate| fate.intended >= case.warm_up_ps);
+        let counted = || fates.iter().filter(|fate| fate.intended >= case.warm_up_ps && !fate.lost);
         if case.attribution {
             let of_vf = &sums[vf * Cause::ALL.len()..][..Cause::ALL.len()];
             let there = counted().fold(Split::default(), |sums, fate| add(sums, fate.split));

@@ -25,6 +25,8 @@ use crate::causes::{
 };
 use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 
+#[path = "reference/failures.rs"]
+mod failures;
 #[path = "reference/switches.rs"]
 mod switches;
 use switches::{Invalidated, Switches};
@@ -136,6 +138,10 @@ pub enum Rule {
     WaitingSwitchesAreBounded,
     SilenceIsNotTheLink,
     DrainsTimeOut,
+    ResetsAbort,
+    WhoIsGoneIsNotTold,
+    ClientsWaitForTheRecovery,
+    OldDomainsAreReattached,
     WhoIsNotTakenUpWaitsForTheSame,
     DeviceLookUpsAreNotTheLink,
     WhoJoinedWaitsForTheDevice,
@@ -148,7 +154,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 113] = [
+    pub const ALL: [Self; 117] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -253,6 +259,10 @@ impl Rule {
         Self::WaitingSwitchesAreBounded,
         Self::SilenceIsNotTheLink,
         Self::DrainsTimeOut,
+        Self::ResetsAbort,
+        Self::WhoIsGoneIsNotTold,
+        Self::ClientsWaitForTheRecovery,
+        Self::OldDomainsAreReattached,
         Self::WhoIsNotTakenUpWaitsForTheSame,
         Self::DeviceLookUpsAreNotTheLink,
         Self::WhoJoinedWaitsForTheDevice,
@@ -285,6 +295,10 @@ pub struct Fate {
     pub split: Split,
     /// Why its look-ups missed.
     pub missed: Missed,
+    /// Whether it never left: it was aborted, or is held for good.
+    pub lost: bool,
+    /// Whether it was never even intended, since nobody was left to.
+    pub never: bool,
 }
 
 /// What the hardware counted after the warm-up.
@@ -326,6 +340,11 @@ pub struct Counters {
     pub switch_faults: u64,
     pub switches_refused: u64,
     pub switches_aborted: u64,
+    pub switches_failed: u64,
+    /// Requests that never left, and how long they had waited.
+    pub aborted: u64,
+    pub starved: u64,
+    pub lost_wait_ps: u64,
     /// Requests that a pause held back, and for how long.
     pub held: u64,
     pub held_ps: u64,
@@ -370,6 +389,10 @@ impl Counters {
         self.switch_faults += other.switch_faults;
         self.switches_refused += other.switches_refused;
         self.switches_aborted += other.switches_aborted;
+        self.switches_failed += other.switches_failed;
+        self.aborted += other.aborted;
+        self.starved += other.starved;
+        self.lost_wait_ps += other.lost_wait_ps;
         self.held += other.held;
         self.held_ps += other.held_ps;
     }
@@ -388,6 +411,9 @@ enum Event {
     SwitchNext { adapter: usize, unit: usize },
     SwitchDue { adapter: usize },
     DrainTimeout { adapter: usize, unit: usize, number: u64 },
+    Reset { adapter: usize, unit: usize },
+    Lose { id: Id },
+    GivenUp { adapter: usize, unit: usize },
     Suspended { adapter: usize, unit: usize, number: u64 },
     Quiesced { adapter: usize, unit: usize },
     Credit { adapter: usize, lookup: usize },
@@ -918,7 +944,10 @@ impl<'a> Reference<'a> {
             | Event::Suspended { .. }
             | Event::Quiesced { .. }
             | Event::Credit { .. } => 0,
-            Event::SwitchResume { .. } | Event::SwitchNext { .. } | Event::DrainTimeout { .. } => 1,
+            Event::SwitchResume { .. }
+            | Event::SwitchNext { .. }
+            | Event::DrainTimeout { .. }
+            | Event::GivenUp { .. } => 1,
             Event::SwitchDue { .. } => 2,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
@@ -931,7 +960,7 @@ impl<'a> Reference<'a> {
             Event::Dispatched { .. } | Event::Read { .. } | Event::WalkEnd { .. } => {
                 if self.holds(Rule::WalkEndsBeforeLookups) { 6 } else { 10 }
             }
-            Event::AccessEnd { .. } => 5,
+            Event::AccessEnd { .. } | Event::Reset { .. } | Event::Lose { .. } => 5,
             Event::CommandComplete { .. }
             | Event::Invalidate { .. }
             | Event::FlushTimer { .. }
@@ -986,12 +1015,22 @@ impl<'a> Reference<'a> {
         self.counters.switch_faults = self.switches.faults;
         self.counters.switches_refused = self.switches.refused;
         self.counters.switches_aborted = self.switches.aborted;
+        self.counters.switches_failed = self.switches.failed;
+        self.counters.aborted = self.switches.lost.aborted;
+        self.counters.starved = self.switches.lost.starved;
+        self.counters.lost_wait_ps = self.switches.lost.waited_ps;
         (self.counters.held, self.counters.held_ps) = (self.switches.held, self.switches.held_ps);
         if self.case.miss_causes {
             self.counters.evicted = self.book.evictions;
         }
         for vf in 0..self.fates.len() {
             for number in 0..self.fates[vf].len() {
+                if number >= self.intended[vf] {
+                    self.fates[vf][number] = Fate { lost: true, never: true, ..Fate::default() };
+                }
+                if self.fates[vf][number].lost {
+                    continue;
+                }
                 self.fates[vf][number].split = self.split((vf, number));
                 if !self.case.miss_causes {
                     self.fates[vf][number].missed = Missed::default();
@@ -1023,6 +1062,9 @@ impl<'a> Reference<'a> {
             Event::SwitchDue { adapter } => self.switch_due(adapter),
             Event::SwitchNext { adapter, unit } => self.switch_next(adapter, unit),
             Event::DrainTimeout { adapter, unit, number } => self.drain_timeout(adapter, unit, number),
+            Event::Lose { id } => self.lose_request(id),
+            Event::Reset { adapter, unit } => self.reset(adapter, unit),
+            Event::GivenUp { adapter, unit } => self.given_up(adapter, unit),
             Event::Suspended { adapter, unit, number } => self.suspended(adapter, unit, number),
             Event::Quiesced { adapter, unit } => self.quiesced(adapter, unit),
             Event::SwitchResume { adapter, unit } => self.switch_over(adapter, unit),
@@ -1101,7 +1143,7 @@ impl<'a> Reference<'a> {
         if self.holds(Rule::VfSlotsHold) {
             self.note(id).eligible = self.now;
         }
-        if self.switches.sets_aside(adapter, id) {
+        if self.loses(id) || self.switches.sets_aside(adapter, id) {
             return;
         }
         self.adapters[adapter].eligible.insert((self.now, vacated, id));
@@ -1142,12 +1184,17 @@ impl<'a> Reference<'a> {
     }
 
     /// The client of a request thinks, and sends the next.
-    fn think(&mut self, (vf, number): Id) {
+    fn think(&mut self, id: Id) {
+        self.think_from(id, self.now);
+    }
+
+    /// The same from a time on.
+    fn think_from(&mut self, (vf, number): Id, from: u64) {
         if let Some(closed) = &self.case.loops[vf] {
             let think = if self.holds(Rule::ClientsThink) { closed.think(number as u64) } else { 0 };
             // What a control event makes a client send is sent later than at that instant.
             let later = u64::from(self.case.streams[vf].is_some());
-            self.at(self.now + think + later, Event::Issue { vf, origin: closed.clients + number as u64 });
+            self.at(from + think + later, Event::Issue { vf, origin: closed.clients + number as u64 });
         }
     }
 
@@ -2385,7 +2432,10 @@ impl<'a> Reference<'a> {
     }
 
     fn submit(&mut self, command: Command) {
-        let cost = ps(self.case.machine.iommu.invalidation.command_ns);
+        let mut cost = ps(self.case.machine.iommu.invalidation.command_ns);
+        if let Some((vf, _, true)) = command.switch {
+            cost = self.cost_of_the_last(vf, cost);
+        }
         let in_turn = self.holds(Rule::CommandsAreServedInTurn);
         let start = if in_turn { self.now.max(self.invalidation_free) } else { self.now };
         self.invalidation_free = start + cost;

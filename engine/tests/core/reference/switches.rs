@@ -6,10 +6,11 @@ use portcullis_engine::domain::Leaf;
 use portcullis_engine::hash::mix64;
 use portcullis_engine::request::Op;
 use portcullis_engine::silence::{
-    AdapterPlace, Due, PhaseTimes, ProtocolStep, Schedule, SilenceScope, SwitchMode, TimedPhase,
+    AdapterPlace, Due, Failure, PhaseTimes, ProtocolStep, Schedule, SilenceScope, SwitchMode, TimedPhase,
 };
 use portcullis_engine::topology::DomainScope;
 
+use super::failures::{LostCounts, Outage};
 use super::{Command, Event, Id, Reference, Rule};
 use crate::case::Case;
 
@@ -22,7 +23,7 @@ pub enum Invalidated {
 
 /// What a unit waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+pub enum Stage {
     #[default]
     Idle,
     Suspending,
@@ -30,20 +31,24 @@ enum Stage {
     Beginning,
     Quiescing,
     Switching,
+    /// What fails is known, and waited for.
+    Failing,
 }
 
 /// An adapter, or one of its VFs, where they are silent one by one.
 #[derive(Clone, Default)]
-struct Unit {
+pub struct Unit {
     due: VecDeque<Due>,
-    current: Option<(Due, PhaseTimes)>,
-    stage: Stage,
+    pub current: Option<(Due, PhaseTimes)>,
+    pub stage: Stage,
     free_at: u64,
-    began_at: u64,
+    pub began_at: u64,
+    /// Whether the new context entry could not be set.
+    pub tried: bool,
     /// Whether nothing may leave.
     paused: bool,
     /// Requests that may not, in order.
-    aside: VecDeque<Id>,
+    pub aside: VecDeque<Id>,
     /// Reads whose data is not back, writes that have not left, writes that are not in memory.
     reads_out: usize,
     leaving: usize,
@@ -57,7 +62,7 @@ struct Unit {
 /// The switches of an adapter.
 pub struct OfAdapter {
     schedule: Schedule,
-    units: Vec<Unit>,
+    pub units: Vec<Unit>,
 }
 
 /// A device's context entry: in memory, and what look-ups use.
@@ -88,7 +93,14 @@ pub struct Switches {
     pub adapters: Vec<OfAdapter>,
     /// Whether VFs are silent one by one.
     alone: bool,
-    vfs_per_adapter: usize,
+    pub vfs_per_adapter: usize,
+    /// Which VFs' functions cannot be used, or could not at last.
+    pub outages: Vec<Option<Outage>>,
+    /// When their clients learn of it.
+    pub told_at: Vec<u64>,
+    /// Clients of each VF that wait for good.
+    pub gone_clients: Vec<u64>,
+    pub lost: LostCounts,
     contexts: Vec<Context>,
     domains: Vec<Domain>,
     /// Domain IDs that were given out and are free, and the first that was not given out.
@@ -104,6 +116,7 @@ pub struct Switches {
     pub faults: u64,
     pub refused: u64,
     pub aborted: u64,
+    pub failed: u64,
     /// Requests that were held back, and for how long.
     pub held: u64,
     pub held_ps: u64,
@@ -123,7 +136,7 @@ impl Switches {
             let seed = mix64(case.seed ^ mix64(u64::from(number)) ^ 1 << 61);
             let alone = machine.silence.scope == SilenceScope::Vf;
             OfAdapter {
-                schedule: Schedule::new(&machine.switches, place, seed),
+                schedule: Schedule::new(&machine.switches, &machine.failures, place, seed),
                 units: vec![Unit::default(); if alone { vfs } else { 1 }],
             }
         };
@@ -147,6 +160,9 @@ impl Switches {
             adapters: (0..machine.topology.adapters_per_host as usize).map(of_adapter).collect(),
             alone: machine.silence.scope == SilenceScope::Vf,
             vfs_per_adapter: vfs,
+            outages: vec![None; case.traffic.len()],
+            told_at: vec![0; case.traffic.len()],
+            gone_clients: vec![0; case.traffic.len()],
             contexts: (0..case.traffic.len()).map(context).collect(),
             domains: (0..count).map(domain).collect(),
             fresh: count as u32 + 1,
@@ -190,6 +206,22 @@ impl Switches {
         unit.paused
     }
 
+    /// A request is over, or lost.
+    pub fn note_end_of_request(&mut self, now: u64) {
+        self.remaining -= 1;
+        self.last_over = now;
+    }
+
+    /// So many requests will never be intended.
+    pub fn never_sent(&mut self, count: usize) {
+        self.remaining -= count;
+    }
+
+    /// The VFs that share a VF's domain.
+    pub fn domain_vfs(&self, vf: usize) -> Vec<usize> {
+        self.domains[self.domain_of(vf)].vfs.clone()
+    }
+
     fn domain_of(&self, vf: usize) -> usize {
         self.domains.iter().position(|domain| domain.vfs.contains(&vf)).expect("a domain")
     }
@@ -222,11 +254,11 @@ impl Switches {
         })
     }
 
-    /// A new domain takes the place of another.
-    fn replace(&mut self, domain: usize) {
+    /// A new domain takes the place of another, or the old one comes back.
+    fn replace(&mut self, domain: usize, is_new: bool) {
         let id = self.take_id();
         let of = &mut self.domains[domain];
-        of.current ^= 1;
+        of.current ^= usize::from(is_new);
         (of.old, of.id) = (of.id, id);
         of.released[of.current] = false;
         let current = of.current;
@@ -265,7 +297,7 @@ impl Reference<'_> {
         silence.mode == SwitchMode::AtomicReplace || silence.skips(step)
     }
 
-    fn unit(&mut self, adapter: usize, unit: usize) -> &mut Unit {
+    pub(super) fn unit(&mut self, adapter: usize, unit: usize) -> &mut Unit {
         &mut self.switches.adapters[adapter].units[unit]
     }
 
@@ -325,6 +357,10 @@ impl Reference<'_> {
     fn begin_switch(&mut self, adapter: usize, unit: usize) {
         let seed = self.switches.adapters[adapter].schedule.seed();
         let Some(due) = self.unit(adapter, unit).due.pop_front() else { return };
+        if self.is_gone(adapter * self.switches.vfs_per_adapter + due.vf as usize) {
+            self.switches.refused += self.counted(due.time.0);
+            return self.begin_switch(adapter, unit);
+        }
         let times = PhaseTimes::of(&self.case.machine.silence, seed, due.number);
         let now = self.now;
         let pauses = !self.skips(ProtocolStep::Suspend) && self.holds(Rule::SuspendedSchedulersIssueNothing);
@@ -336,6 +372,7 @@ impl Reference<'_> {
         }
         let of_unit = self.unit(adapter, unit);
         of_unit.stage = Stage::Suspending;
+        of_unit.tried = false;
         of_unit.paused = pauses;
         if pauses && !self.switches.alone {
             self.adapters[adapter].blocked.end(now);
@@ -350,6 +387,9 @@ impl Reference<'_> {
             self.unit(adapter, unit).aside.extend(held.into_iter().map(|(_, _, id)| id));
             // Those behind them may leave.
             self.at(self.now, Event::Send { adapter });
+        }
+        if due.failure == Some(Failure::Preempt) {
+            return self.hang(adapter, unit);
         }
         let suspend = if pauses { self.phase(&times, TimedPhase::Suspend) } else { 0 };
         self.at(self.now + suspend, Event::Suspended { adapter, unit, number: due.number });
@@ -396,6 +436,7 @@ impl Reference<'_> {
         let drained = !drains || reads_out + leaving == 0;
         let flushed = to_flush.is_empty() || !self.holds(Rule::QuiescingWaitsForWrites);
         match stage {
+            Stage::Draining if drained && self.fails_when_drained(adapter, unit) => {}
             Stage::Draining if drained && begins => {
                 let (_, times) = current.expect("a switch");
                 let to_begin =
@@ -454,8 +495,7 @@ impl Reference<'_> {
         if !self.switches.are_on() {
             return;
         }
-        self.switches.remaining -= 1;
-        self.switches.last_over = self.now;
+        self.switches.note_end_of_request(self.now);
         let op = self.intent(id).op;
         let unit = self.switches.unit_of(id.0);
         match op {
@@ -479,7 +519,7 @@ impl Reference<'_> {
         let atomic = self.case.machine.silence.mode == SwitchMode::AtomicReplace;
         let old = self.switches.domains[domain].id;
         if atomic {
-            self.switches.replace(domain);
+            self.switches.replace(domain, true);
         } else {
             self.switches.domains[domain].old = old;
             self.switches.set_entries(domain, None);
@@ -525,6 +565,9 @@ impl Reference<'_> {
         self.switches.leaving.push((domain, gone, self.accesses.clone()));
         self.switches.release();
         let adapter = self.adapter_of(vf);
+        if self.fails_when_invalidated(vf) {
+            return;
+        }
         if self.case.machine.silence.did_reuse && self.holds(Rule::DomainIdsAreReused) {
             self.switches.free.insert(old);
         }
@@ -537,14 +580,24 @@ impl Reference<'_> {
         self.at(self.now + self.phase(&times, TimedPhase::Attach), Event::Attach { vf });
     }
 
-    fn unit_number(&self, vf: usize) -> usize {
+    pub(super) fn unit_number(&self, vf: usize) -> usize {
         let adapter = &self.switches.adapters[self.adapter_of(vf)];
         if adapter.units.len() == 1 { 0 } else { vf % self.switches.vfs_per_adapter }
     }
 
     pub(super) fn attach(&mut self, vf: usize) {
+        if self.tries_again(vf) {
+            return;
+        }
         let domain = self.switches.domain_of(vf);
-        self.switches.replace(domain);
+        match self.fails_to_attach(vf) {
+            None => self.switches.replace(domain, true),
+            Some(true) => self.switches.replace(domain, !self.holds(Rule::OldDomainsAreReattached)),
+            Some(false) => {}
+        }
+        if self.fails_to_end(vf) {
+            return;
+        }
         let (adapter, unit) = (self.adapter_of(vf), self.unit_number(vf));
         let (_, times) = self.unit(adapter, unit).current.expect("a switch");
         let rest = self.phase(&times, TimedPhase::End) + self.phase(&times, TimedPhase::Resume);
@@ -563,13 +616,25 @@ impl Reference<'_> {
             of_unit.pauses.push((began_at, now));
         }
         let aside: Vec<Id> = of_unit.aside.drain(..).collect();
-        let counted = self.counted(began_at);
-        self.switches.switches += counted;
-        self.switches.pause_ps += counted * (now - began_at);
+        self.note_switch(adapter, unit);
         for id in aside {
             self.make_eligible(id, false);
         }
         self.at(now, Event::Send { adapter });
+        self.begin_next(adapter, unit);
+    }
+
+    /// A switch is over.
+    pub(super) fn note_switch(&mut self, adapter: usize, unit: usize) {
+        let (now, began_at) = (self.now, self.unit(adapter, unit).began_at);
+        let counted = self.counted(began_at);
+        self.switches.switches += counted;
+        self.switches.pause_ps += counted * (now - began_at);
+    }
+
+    /// A unit has no switch any more: the next comes after a while.
+    pub(super) fn begin_next(&mut self, adapter: usize, unit: usize) {
+        let now = self.now;
         let gap = (self.case.machine.switches.gap_us * 1e6).round() as u64;
         self.unit(adapter, unit).free_at = now + gap;
         self.at(now + gap, Event::SwitchNext { adapter, unit });
