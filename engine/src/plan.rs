@@ -11,7 +11,7 @@ use crate::ids::{HostIndex, Iova, VfIndex};
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
-use crate::silence::{SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
+use crate::silence::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
 use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec, VmKind};
 use crate::traffic::Source;
 use crate::translation::{ClassShare, IommuMode, IommuSpec, IotlbSharing, IotlbSpec, Parts, WalkerSharing};
@@ -66,13 +66,28 @@ impl MachineSpec {
         if !self.switches.are_on() {
             return Ok(());
         }
+        let has_tlbs = self.device.tlb.is_on();
         let refused = [
             (
                 self.iommu.mode != IommuMode::Translate,
                 "iommu.mode",
                 "is not \"translate\": there are no domains",
             ),
-            (self.device.tlb.is_on(), "device.tlb.entries", "is not 0: no device has a TLB"),
+            (
+                has_tlbs && self.silence.mode == SwitchMode::AtomicReplace,
+                "silence.mode",
+                "is \"atomic_replace\", which silences nobody: a device with a TLB (`device.tlb`) has to be silent",
+            ),
+            (
+                has_tlbs && self.silence.skips(ProtocolStep::Suspend),
+                "silence.skip",
+                "leaves out \"suspend\": a device with a TLB (`device.tlb`) has to be paused",
+            ),
+            (
+                !has_tlbs && self.silence.skips(ProtocolStep::InvalidateDeviceTlb),
+                "silence.skip",
+                "leaves out \"invalidate_device_tlb\", but no device has a TLB (`device.tlb.entries`)",
+            ),
             (self.memory.llc.bytes > 0, "memory.llc.bytes", "is not 0: no data is cached"),
             (
                 self.topology.domain_scope == DomainScope::Adapter && self.silence.scope == SilenceScope::Vf,

@@ -14,5 +14,7 @@ mod equality;
 mod plain_iotlb;
 #[path = "core/reference.rs"]
 mod reference;
+#[path = "core/hunt.rs"]
+mod hunt;
 #[path = "core/rules.rs"]
 mod rules;

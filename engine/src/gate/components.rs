@@ -168,8 +168,11 @@ pub struct Uplink {
     pub looked_up_from: Picoseconds,
     /// Nothing that a pause holds back leaves before this time; kept where there are pauses, as the next two are.
     pub resumes_from: Picoseconds,
-    /// Nothing left before this time behind what had left when it issued last.
+    /// Nothing left before this time behind what had left when it issued last; nothing is taken up before it, where a
+    /// device has a TLB.
     pub frontier: Picoseconds,
+    /// Where a device has a TLB: no TLP left before this time behind those that had left when it issued last.
+    pub leaves_from: Picoseconds,
     /// No flow credit comes back before this time but those that have.
     pub credits_from: Picoseconds,
     /// Requests that have left since the start.
@@ -314,6 +317,7 @@ impl Uplink {
             streams: false,
             resumes_from: Picoseconds::MAX,
             frontier: Picoseconds::ZERO,
+            leaves_from: Picoseconds::ZERO,
             credits_from: Picoseconds::ZERO,
             sent: 0,
             reads_sent: 0,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bevy_ecs::component::Component;
 
 use super::history::PauseHistory;
+use super::in_device::InDevice;
 use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
 use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
 use super::under_way::UnderWay;
@@ -91,6 +92,8 @@ pub struct Unit {
     pub current: Option<Switch>,
     /// What is under way, by direction.
     pub flows: [Flow; 2],
+    /// What of that is in a device with a TLB.
+    pub in_device: [InDevice; 2],
     /// What is under way, where requests leave during switches too.
     pub under_way: UnderWay,
     /// The pauses that are over.
@@ -184,6 +187,8 @@ pub struct Switching {
     pub held: Vec<HeldBooks>,
     /// No control event of a switch that is not known comes before this time.
     pub controls_from: Picoseconds,
+    /// No invalidation of a device TLB by a switch that is not known comes before this time.
+    pub device_invalidations_from: Picoseconds,
     /// No request that a pause holds back leaves before this time.
     pub resumes_from: Picoseconds,
     /// No exclusive window begins before this time but those that are over.
@@ -236,6 +241,7 @@ impl Switching {
             gap: Picoseconds::from_ns_f64(switches.gap_us * 1e3),
             held: vec![HeldBooks::default(); place.vfs as usize],
             controls_from: Picoseconds::ZERO,
+            device_invalidations_from: Picoseconds::ZERO,
             resumes_from: Picoseconds::MAX,
             windows_from: Picoseconds::ZERO,
             last_over: Picoseconds::ZERO,

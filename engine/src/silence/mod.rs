@@ -11,6 +11,7 @@
 mod books;
 mod components;
 mod history;
+mod in_device;
 mod kernel;
 mod operations;
 mod schedule;
@@ -22,6 +23,7 @@ mod under_way;
 pub use books::*;
 pub use components::*;
 pub use history::*;
+pub use in_device::*;
 pub use kernel::*;
 pub use operations::*;
 pub use schedule::*;

@@ -104,8 +104,16 @@ impl Case {
     /// What does not go with switches of domains.
     fn leave_out_what_does_not_go_with_switches(&mut self) {
         self.machine.iommu.mode = IommuMode::Translate;
-        self.machine.device.tlb = DeviceTlbSpec::default();
-        self.machine.device.slot_ns = 0.0;
+        let has_tlbs = self.machine.device.tlb.is_on();
+        let silence = &mut self.machine.silence;
+        if has_tlbs && silence.mode == SwitchMode::AtomicReplace {
+            silence.mode = SwitchMode::Silence;
+        }
+        silence.skip.retain(|step| match step {
+            ProtocolStep::Suspend => !has_tlbs,
+            ProtocolStep::InvalidateDeviceTlb => has_tlbs,
+            _ => true,
+        });
         self.machine.memory.llc.bytes = 0;
         self.machine.iommu.iotlb.sharing = IotlbSharing::Shared;
         self.machine.iommu.walkers.sharing = WalkerSharing::Shared;
@@ -244,18 +252,20 @@ fn walk_cache() -> impl Strategy<Value = WalkCacheSpec> {
 }
 
 fn invalidation() -> impl Strategy<Value = InvalidationSpec> {
-    let costs = (grid_ns(0..40), 1u32..5, grid_ns(1..400));
+    let device_tlb_ns = prop_oneof![1 => Just(0.0), 3 => grid_ns(0..60)];
+    let costs = (grid_ns(0..40), device_tlb_ns, 1u32..5, grid_ns(1..400));
     let walk_caches =
         prop::sample::select(vec![WalkCacheInvalidation::LeafOnly, WalkCacheInvalidation::Full]);
     let walk_caches = prop::option::of(walk_caches);
     (any::<bool>(), prop::option::of(0usize..3), walk_caches, costs).prop_map(
-        |(deferred, granularity, walk_caches, (command_ns, flush_entries, timer_ns))| InvalidationSpec {
+        |(deferred, granularity, walk_caches, (command_ns, device_tlb_ns, flush_entries, timer_ns))| InvalidationSpec {
             mode: if deferred { InvalidationMode::Deferred } else { InvalidationMode::Strict },
             granularity: granularity
                 .map(|which| [Granularity::Page, Granularity::Domain, Granularity::Global][which])
                 .filter(|which| !deferred || *which != Granularity::Page),
             walk_caches,
             command_ns,
+            device_tlb_us: device_tlb_ns / 1e3,
             flush_entries,
             flush_timer_us: timer_ns / 1e3,
         },
@@ -320,7 +330,7 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
         2 => Just(SwitchMode::AtomicReplace),
         2 => Just(SwitchMode::Unsafe),
     ];
-    use ProtocolStep::{Begin, Drain, InvalidateContext, InvalidateIotlb, Suspend};
+    use ProtocolStep::{Begin, Drain, InvalidateContext, InvalidateDeviceTlb, InvalidateIotlb, Suspend};
     let skip = prop::sample::select(vec![
         vec![],
         vec![Drain],
@@ -334,6 +344,9 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
         vec![InvalidateIotlb],
         vec![InvalidateContext, InvalidateIotlb],
         vec![Drain, Begin, InvalidateIotlb],
+        vec![InvalidateDeviceTlb],
+        vec![InvalidateContext, InvalidateDeviceTlb],
+        vec![Drain, InvalidateIotlb, InvalidateDeviceTlb],
     ]);
     let phase = || prop_oneof![2 => Just(0.0), 2 => grid_ns(0..4), 1 => grid_ns(0..60)];
     let phases = (phase(), phase(), phase(), phase(), phase(), phase(), phase());
