@@ -144,6 +144,10 @@ pub struct Ats {
     pub requests: Vec<TranslationRequest>,
     /// Answers whose arrival is known and not yet taken, in order.
     pub answers: VecDeque<Answer>,
+    /// DMAs that were taken up; kept where domains are switched.
+    pub taken_up: u64,
+    /// TLPs beyond one a DMA that leave, less DMAs that never do, as far as answers were taken.
+    pub more_tlps: i64,
     /// Requests sent so far, or about to be.
     pub(super) numbered: u64,
 }
@@ -177,6 +181,8 @@ impl Ats {
             retired_reads: Vec::new(),
             requests: Vec::new(),
             answers: VecDeque::new(),
+            taken_up: 0,
+            more_tlps: 0,
             numbered: 0,
         }
     }

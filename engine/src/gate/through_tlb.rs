@@ -127,6 +127,9 @@ impl Gate<'_> {
         }
         let more = ats.take_answer(columns.intents, columns.translations);
         self.uplink.emitted = self.uplink.emitted.wrapping_add_signed(more);
+        if PAUSES {
+            ats.more_tlps += more;
+        }
         Ok(())
     }
 
@@ -270,6 +273,10 @@ impl Gate<'_> {
         self.retirement.take_up(next, op, columns.sequence[at]);
         let asks = ats.look_up(time, next.row, &intent, &mut columns.translations[at]);
         self.uplink.emitted += u64::from(asks);
+        if PAUSES {
+            ats.taken_up += 1;
+            ats.more_tlps += i64::from(asks);
+        }
         let dmas = u64::from(self.queues[next.vf as usize].packet_dmas);
         let more = columns.sequence[at].0 % dmas + 1 < dmas;
         ats.takes_up_from = time;

@@ -46,7 +46,7 @@ pub fn advance_switches(
     if batch.exhausted && uplinks.iter().zip(&*silences).all(|(uplink, silence)| is_idle(uplink, silence)) {
         silences.iter_mut().filter_map(Silence::get).for_each(|switching| switching.close(last_over));
     }
-    let evidence = evidence(uplinks, silences, candidates, intents);
+    let evidence = evidence(uplinks, silences, tlbs, (candidates, intents));
     for ((uplink, silence), tlb) in uplinks.iter_mut().zip(&mut *silences).zip(tlbs) {
         let Some(switching) = silence.get() else { continue };
         let in_flight = uplink.in_flight.waiting().len() as u64;
@@ -211,17 +211,20 @@ fn is_idle(uplink: &Uplink, silence: &Silence) -> bool {
 fn evidence(
     uplinks: &[Uplink],
     silences: &[Silence],
-    candidates: &[Candidates],
-    intents: &[Intent],
+    tlbs: &[DeviceTlb],
+    (candidates, intents): (&[Candidates], &[Intent]),
 ) -> Picoseconds {
-    let of_adapter = |((uplink, silence), candidates): ((&Uplink, &Silence), &Candidates)| {
+    let of_adapter = |(((uplink, silence), tlb), candidates): (((&Uplink, &Silence), &DeviceTlb), &Candidates)| {
         let left = silence.0.as_deref().map_or(Picoseconds::ZERO, |switching| switching.over_from);
         let stalled = !uplink.in_flight.waiting().is_empty();
         let looked_up = if stalled { uplink.looked_up_from } else { Picoseconds::ZERO };
         let intended = candidates.rows.last().map_or(Picoseconds::ZERO, |row| intents[*row as usize].time);
-        let waits = uplink.emitted > uplink.sent && uplink.frontier < Picoseconds::MAX;
-        let to_leave = if waits { uplink.frontier } else { Picoseconds::ZERO };
+        let waits = match &tlb.0 {
+            None => uplink.emitted > uplink.sent,
+            Some(ats) => uplink.emitted.wrapping_sub_signed(ats.more_tlps) > ats.taken_up,
+        };
+        let to_leave = if waits && uplink.frontier < Picoseconds::MAX { uplink.frontier } else { Picoseconds::ZERO };
         left.max(looked_up).max(intended).max(to_leave)
     };
-    uplinks.iter().zip(silences).zip(candidates).map(of_adapter).max().unwrap_or_default()
+    uplinks.iter().zip(silences).zip(tlbs).zip(candidates).map(of_adapter).max().unwrap_or_default()
 }
