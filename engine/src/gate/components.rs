@@ -171,7 +171,7 @@ pub struct Uplink {
     /// Nothing left before this time behind what had left when it issued last; nothing is taken up before it, where a
     /// device has a TLB.
     pub frontier: Picoseconds,
-    /// Where a device has a TLB: no TLP left before this time behind those that had left when it issued last.
+    /// Where a device has a TLB: nothing of what was in it when it issued last left it, or was refused, before this time.
     pub leaves_from: Picoseconds,
     /// No flow credit comes back before this time but those that have.
     pub credits_from: Picoseconds,

@@ -345,7 +345,8 @@ impl Gate<'_> {
 
 /// How far it is known what a device does.
 impl Gate<'_> {
-    /// No TLP leaves before `from` that has not left: notes that, and the same of what is taken up.
+    /// No TLP leaves before `from` that has not left: notes before when nothing of what is in the device leaves or is
+    /// refused, and before when nothing is taken up.
     fn note_frontiers(&mut self, from: Picoseconds, ats: &mut Ats, columns: &Columns<'_>) {
         let is_free = ats.packet.is_none() && ats.leaving.is_empty();
         // What waits for the link is in the way of what is to be taken up.
@@ -356,7 +357,7 @@ impl Gate<'_> {
             from
         };
         self.uplink.frontier = takes_up_from;
-        self.uplink.leaves_from = from.max(self.uplink.free_at);
+        self.uplink.leaves_from = from.min(self.returns_from);
     }
 }
 

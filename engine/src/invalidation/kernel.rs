@@ -566,9 +566,6 @@ impl Control {
         if let Some((unmapped, sequence)) = &command.waiter {
             self.outlook.not_before(unmapped.vf, *sequence, complete_at);
         }
-        if let (Some((vf, true)), Some(switches)) = (command.switch, &mut self.switches) {
-            switches.operation(vf).not_before = complete_at;
-        }
         if let (Drops::DeviceTlbs, Some((vf, _))) = (command.drops, command.switch) {
             return self.invalidate_device_tlbs(now, number, vf);
         }
@@ -623,6 +620,10 @@ impl Control {
     pub(super) fn complete_known(&mut self) {
         while let Some((command, time)) = self.turns.next_complete() {
             self.at(time, Event::Complete { command });
+            let switch = self.commands[(command - self.completed) as usize].switch;
+            if let (Some((vf, true)), Some(switches)) = (switch, &mut self.switches) {
+                switches.operation(vf).not_before = time;
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::units::Picoseconds;
 pub struct LinkState {
     /// Nothing leaves before this time that has not left, or is taken up that was not, where a device has a TLB.
     pub frontier: Picoseconds,
-    /// No TLP leaves a device with a TLB before this time that has not left.
+    /// Nothing that is in a device with a TLB leaves it, or is refused, before this time.
     pub leaves_from: Picoseconds,
     /// Requests that have left and have been looked up.
     pub looked_up: u64,
@@ -106,6 +106,7 @@ impl Switching {
         for number in self.active.clone() {
             let number = number as usize;
             let (from, of_unit) = self.advance_unit(number, evidence, link, control);
+            if std::env::var("DBG").is_ok() { eprintln!("unit {number} first_vf {} ev {evidence:?} link {link:?} from {from:?} res {of_unit:?} cur {:?} over {:?} op {:?}", self.first_vf, self.units[number].current.map(|c| (c.from, c.silent)), self.units[number].over_from(link), self.units[number].current.filter(|c| c.silent.is_some()).map(|c| *control.switches.as_mut().unwrap().operation(self.first_vf + c.due.vf))); } // DBG
             self.units[number].resumes_from = of_unit;
             self.controls_from = self.controls_from.min(from);
             let invalidations_from = self.unit_invalidates_from(number, from, control);

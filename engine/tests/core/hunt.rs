@@ -27,6 +27,7 @@ fn hunt() {
         let mut case = case().new_tree(&mut runner).expect("a case").current();
         if only && !(case.machine.device.tlb.is_on() && case.machine.switches.are_on()) { continue; }
         tried += 1;
+        if std::env::var("HUNT_AT").is_ok_and(|at| at.parse::<u32>().unwrap() != tried) { continue; }
         let batches = [1, 3 + tried % 37, 2048];
         let Some(first) = verdict(&case, &batches) else { continue };
         bad += 1;
@@ -74,6 +75,7 @@ fn hunt() {
                 if format!("{less:?}") != format!("{case:?}") && verdict(&less, &batches).is_some() { case = less; changed = true; }
             }
         }
+        if std::env::var("HUNT_DBG").is_ok() { unsafe { std::env::set_var("DBG", "1") }; let _ = std::panic::catch_unwind(|| run(&case, std::env::var("HUNT_DBG").unwrap().parse().unwrap())); panic!("done"); }
         eprintln!("shrunk: {:?}\n{case:#?}", verdict(&case, &batches));
     }
     eprintln!("{tried} cases, {bad} bad, {:?}", started.elapsed());
