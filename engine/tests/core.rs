@@ -9,12 +9,12 @@ mod causes;
 mod engine;
 #[path = "core/equality.rs"]
 mod equality;
+#[path = "core/hunt.rs"]
+mod hunt;
 #[expect(dead_code, reason = "a run invalidates through `drop_where` alone")]
 #[path = "plain_iotlb/mod.rs"]
 mod plain_iotlb;
 #[path = "core/reference.rs"]
 mod reference;
-#[path = "core/hunt.rs"]
-mod hunt;
 #[path = "core/rules.rs"]
 mod rules;

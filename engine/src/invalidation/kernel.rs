@@ -525,7 +525,8 @@ impl Control {
         let start = now.max(self.queue_free_at);
         let carried_out_at = start + self.command_cost;
         // The queue waits for the device.
-        let answer = if matches!(command.drops, Drops::DeviceTlbs) { self.device_tlb_cost } else { Picoseconds::ZERO };
+        let answer =
+            if matches!(command.drops, Drops::DeviceTlbs) { self.device_tlb_cost } else { Picoseconds::ZERO };
         self.queue_free_at = carried_out_at + answer;
         self.note_busy(start, self.queue_free_at);
         if self.counts(carried_out_at) {

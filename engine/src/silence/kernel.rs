@@ -106,7 +106,6 @@ impl Switching {
         for number in self.active.clone() {
             let number = number as usize;
             let (from, of_unit) = self.advance_unit(number, evidence, link, control);
-            if std::env::var("DBG").is_ok() { eprintln!("unit {number} first_vf {} ev {evidence:?} link {link:?} from {from:?} res {of_unit:?} cur {:?} over {:?} op {:?}", self.first_vf, self.units[number].current.map(|c| (c.from, c.silent)), self.units[number].over_from(link), self.units[number].current.filter(|c| c.silent.is_some()).map(|c| *control.switches.as_mut().unwrap().operation(self.first_vf + c.due.vf))); } // DBG
             self.units[number].resumes_from = of_unit;
             self.controls_from = self.controls_from.min(from);
             let invalidations_from = self.unit_invalidates_from(number, from, control);
@@ -174,7 +173,12 @@ impl Switching {
 
     /// The switches of a unit invalidate no device TLB before this time that has not been; no control event of them that is
     /// not known comes before `unknown_from`.
-    fn unit_invalidates_from(&self, number: usize, unknown_from: Picoseconds, control: &Control) -> Picoseconds {
+    fn unit_invalidates_from(
+        &self,
+        number: usize,
+        unknown_from: Picoseconds,
+        control: &Control,
+    ) -> Picoseconds {
         let switch = self.units[number].current.as_ref().filter(|switch| switch.silent.is_some());
         let vf = switch.map(|switch| self.first_vf + switch.due.vf);
         let own = vf.and_then(|vf| control.switches.as_ref()?.device_invalidated_from(vf));

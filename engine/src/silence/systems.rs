@@ -214,17 +214,20 @@ fn evidence(
     tlbs: &[DeviceTlb],
     (candidates, intents): (&[Candidates], &[Intent]),
 ) -> Picoseconds {
-    let of_adapter = |(((uplink, silence), tlb), candidates): (((&Uplink, &Silence), &DeviceTlb), &Candidates)| {
-        let left = silence.0.as_deref().map_or(Picoseconds::ZERO, |switching| switching.over_from);
-        let stalled = !uplink.in_flight.waiting().is_empty();
-        let looked_up = if stalled { uplink.looked_up_from } else { Picoseconds::ZERO };
-        let intended = candidates.rows.last().map_or(Picoseconds::ZERO, |row| intents[*row as usize].time);
-        let waits = match &tlb.0 {
-            None => uplink.emitted > uplink.sent,
-            Some(ats) => uplink.emitted.wrapping_sub_signed(ats.more_tlps) > ats.taken_up,
+    let of_adapter =
+        |(((uplink, silence), tlb), candidates): (((&Uplink, &Silence), &DeviceTlb), &Candidates)| {
+            let left = silence.0.as_deref().map_or(Picoseconds::ZERO, |switching| switching.over_from);
+            let stalled = !uplink.in_flight.waiting().is_empty();
+            let looked_up = if stalled { uplink.looked_up_from } else { Picoseconds::ZERO };
+            let intended =
+                candidates.rows.last().map_or(Picoseconds::ZERO, |row| intents[*row as usize].time);
+            let waits = match &tlb.0 {
+                None => uplink.emitted > uplink.sent,
+                Some(ats) => uplink.emitted.wrapping_sub_signed(ats.more_tlps) > ats.taken_up,
+            };
+            let to_leave =
+                if waits && uplink.frontier < Picoseconds::MAX { uplink.frontier } else { Picoseconds::ZERO };
+            left.max(looked_up).max(intended).max(to_leave)
         };
-        let to_leave = if waits && uplink.frontier < Picoseconds::MAX { uplink.frontier } else { Picoseconds::ZERO };
-        left.max(looked_up).max(intended).max(to_leave)
-    };
     uplinks.iter().zip(silences).zip(tlbs).zip(candidates).map(of_adapter).max().unwrap_or_default()
 }

@@ -258,16 +258,18 @@ fn invalidation() -> impl Strategy<Value = InvalidationSpec> {
         prop::sample::select(vec![WalkCacheInvalidation::LeafOnly, WalkCacheInvalidation::Full]);
     let walk_caches = prop::option::of(walk_caches);
     (any::<bool>(), prop::option::of(0usize..3), walk_caches, costs).prop_map(
-        |(deferred, granularity, walk_caches, (command_ns, device_tlb_ns, flush_entries, timer_ns))| InvalidationSpec {
-            mode: if deferred { InvalidationMode::Deferred } else { InvalidationMode::Strict },
-            granularity: granularity
-                .map(|which| [Granularity::Page, Granularity::Domain, Granularity::Global][which])
-                .filter(|which| !deferred || *which != Granularity::Page),
-            walk_caches,
-            command_ns,
-            device_tlb_us: device_tlb_ns / 1e3,
-            flush_entries,
-            flush_timer_us: timer_ns / 1e3,
+        |(deferred, granularity, walk_caches, (command_ns, device_tlb_ns, flush_entries, timer_ns))| {
+            InvalidationSpec {
+                mode: if deferred { InvalidationMode::Deferred } else { InvalidationMode::Strict },
+                granularity: granularity
+                    .map(|which| [Granularity::Page, Granularity::Domain, Granularity::Global][which])
+                    .filter(|which| !deferred || *which != Granularity::Page),
+                walk_caches,
+                command_ns,
+                device_tlb_us: device_tlb_ns / 1e3,
+                flush_entries,
+                flush_timer_us: timer_ns / 1e3,
+            }
         },
     )
 }

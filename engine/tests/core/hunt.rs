@@ -1,16 +1,24 @@
 //! Temporary.
-use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::case::{Case, case};
 use crate::engine::run;
 use crate::equality::{difference, reference};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 fn verdict(case: &Case, batches: &[u32]) -> Option<String> {
     let outcome = std::panic::catch_unwind(|| {
         let expected = reference(case, None);
-        batches.iter().find_map(|batch| difference(case, &run(case, *batch), &expected).map(|d| format!("batch {batch}: {d}")))
+        batches.iter().find_map(|batch| {
+            difference(case, &run(case, *batch), &expected).map(|d| format!("batch {batch}: {d}"))
+        })
     });
-    match outcome { Ok(d) => d, Err(p) => Some(format!("panic {:?}", p.downcast_ref::<String>().cloned().or(p.downcast_ref::<&str>().map(|s| s.to_string())))) }
+    match outcome {
+        Ok(d) => d,
+        Err(p) => Some(format!(
+            "panic {:?}",
+            p.downcast_ref::<String>().cloned().or(p.downcast_ref::<&str>().map(|s| s.to_string()))
+        )),
+    }
 }
 
 #[test]
@@ -25,14 +33,20 @@ fn hunt() {
     let started = std::time::Instant::now();
     while tried < n {
         let mut case = case().new_tree(&mut runner).expect("a case").current();
-        if only && !(case.machine.device.tlb.is_on() && case.machine.switches.are_on()) { continue; }
+        if only && !(case.machine.device.tlb.is_on() && case.machine.switches.are_on()) {
+            continue;
+        }
         tried += 1;
-        if std::env::var("HUNT_AT").is_ok_and(|at| at.parse::<u32>().unwrap() != tried) { continue; }
+        if std::env::var("HUNT_AT").is_ok_and(|at| at.parse::<u32>().unwrap() != tried) {
+            continue;
+        }
         let batches = [1, 3 + tried % 37, 2048];
         let Some(first) = verdict(&case, &batches) else { continue };
         bad += 1;
         eprintln!("#### case {tried}: {first}");
-        if bad > 3 { panic!("{bad} bad"); }
+        if bad > 3 {
+            panic!("{bad} bad");
+        }
         // Shrink.
         let mut changed = true;
         while changed {
@@ -42,14 +56,24 @@ fn hunt() {
                 while at < case.traffic[vf].len() {
                     let mut less = case.clone();
                     less.traffic[vf].remove(at);
-                    if verdict(&less, &batches).is_some() { case = less; changed = true; } else { at += 1; }
+                    if verdict(&less, &batches).is_some() {
+                        case = less;
+                        changed = true;
+                    } else {
+                        at += 1;
+                    }
                 }
             }
             let mut at = 0;
             while at < case.machine.switches.list.len() && case.machine.switches.list.len() > 1 {
                 let mut less = case.clone();
                 less.machine.switches.list.remove(at);
-                if verdict(&less, &batches).is_some() { case = less; changed = true; } else { at += 1; }
+                if verdict(&less, &batches).is_some() {
+                    case = less;
+                    changed = true;
+                } else {
+                    at += 1;
+                }
             }
             for edit in [
                 |c: &mut Case| c.attribution = false,
@@ -72,10 +96,18 @@ fn hunt() {
             ] {
                 let mut less = case.clone();
                 edit(&mut less);
-                if format!("{less:?}") != format!("{case:?}") && verdict(&less, &batches).is_some() { case = less; changed = true; }
+                if format!("{less:?}") != format!("{case:?}") && verdict(&less, &batches).is_some() {
+                    case = less;
+                    changed = true;
+                }
             }
         }
-        if std::env::var("HUNT_DBG").is_ok() { unsafe { std::env::set_var("DBG", "1") }; let _ = std::panic::catch_unwind(|| run(&case, std::env::var("HUNT_DBG").unwrap().parse().unwrap())); panic!("done"); }
+        if std::env::var("HUNT_DBG").is_ok() {
+            unsafe { std::env::set_var("DBG", "1") };
+            let _ =
+                std::panic::catch_unwind(|| run(&case, std::env::var("HUNT_DBG").unwrap().parse().unwrap()));
+            panic!("done");
+        }
         eprintln!("shrunk: {:?}\n{case:#?}", verdict(&case, &batches));
     }
     eprintln!("{tried} cases, {bad} bad, {:?}", started.elapsed());

@@ -1380,7 +1380,11 @@ impl<'a> Reference<'a> {
     /// What tags the entries of a VF in its device: the number of its first domain, whichever it has by now.
     fn tag_of(&self, vf: usize) -> u32 {
         let first = self.domains[self.table_of(vf)].0;
-        if self.holds(Rule::DeviceTlbsKnowNoDomains) { first } else { self.current_domain(vf).unwrap_or(first) }
+        if self.holds(Rule::DeviceTlbsKnowNoDomains) {
+            first
+        } else {
+            self.current_domain(vf).unwrap_or(first)
+        }
     }
 
     fn device_tlb(&mut self, vf: usize) -> &mut PlainIotlb {
