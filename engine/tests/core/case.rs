@@ -114,6 +114,8 @@ impl Case {
             ProtocolStep::InvalidateDeviceTlb => has_tlbs,
             _ => true,
         });
+        // A device that finds no slot between one pause and the next would starve.
+        self.machine.device.slot_ns = self.machine.device.slot_ns.min(8.0 * GRID_NS as f64);
         self.machine.memory.llc.bytes = 0;
         self.machine.iommu.iotlb.sharing = IotlbSharing::Shared;
         self.machine.iommu.walkers.sharing = WalkerSharing::Shared;

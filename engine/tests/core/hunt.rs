@@ -40,6 +40,7 @@ fn hunt() {
         if std::env::var("HUNT_AT").is_ok_and(|at| at.parse::<u32>().unwrap() != tried) {
             continue;
         }
+        if std::env::var("HUNT_AT").is_ok() { let o = run(&case, 16); eprintln!("switches {} {} slot {} gap {} every {}", o.summary.switches, o.summary.switches_aborted, case.machine.device.slot_ns, case.machine.switches.gap_us, case.machine.switches.every_us); }
         let batches = [1, 3 + tried % 37, 2048];
         let Some(first) = verdict(&case, &batches) else { continue };
         bad += 1;
@@ -112,4 +113,26 @@ fn hunt() {
     }
     eprintln!("{tried} cases, {bad} bad, {:?}", started.elapsed());
     assert_eq!(bad, 0);
+}
+
+#[test]
+fn new_rules() {
+    use crate::reference::Rule;
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let mut unfound = Rule::ALL[113..].to_vec();
+    let n: u32 = std::env::var("HUNT").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
+    for tried in 1..=n {
+        let case = case().new_tree(&mut runner).expect("a case").current();
+        if !(case.machine.device.tlb.is_on() && case.machine.switches.are_on()) { continue; }
+        let outcome = run(&case, 16);
+        assert_eq!(difference(&case, &outcome, &reference(&case, None)), None);
+        unfound.retain(|rule| {
+            let found = std::panic::catch_unwind(|| difference(&case, &outcome, &reference(&case, Some(*rule)))).map_or_else(|_| Some("PANIC".to_owned()), |d| d);
+            if let Some(found) = &found { eprintln!("{tried}: {rule:?} {}", found.chars().take(90).collect::<String>()); }
+            found.is_none()
+        });
+        if unfound.is_empty() { return; }
+    }
+    eprintln!("unfound: {unfound:?}");
 }
