@@ -40,7 +40,17 @@ fn hunt() {
         if std::env::var("HUNT_AT").is_ok_and(|at| at.parse::<u32>().unwrap() != tried) {
             continue;
         }
-        if std::env::var("HUNT_AT").is_ok() { let o = run(&case, 16); eprintln!("switches {} {} slot {} gap {} every {}", o.summary.switches, o.summary.switches_aborted, case.machine.device.slot_ns, case.machine.switches.gap_us, case.machine.switches.every_us); }
+        if std::env::var("HUNT_AT").is_ok() {
+            let o = run(&case, 16);
+            eprintln!(
+                "switches {} {} slot {} gap {} every {}",
+                o.summary.switches,
+                o.summary.switches_aborted,
+                case.machine.device.slot_ns,
+                case.machine.switches.gap_us,
+                case.machine.switches.every_us
+            );
+        }
         let batches = [1, 3 + tried % 37, 2048];
         let Some(first) = verdict(&case, &batches) else { continue };
         bad += 1;
@@ -124,15 +134,23 @@ fn new_rules() {
     let n: u32 = std::env::var("HUNT").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
     for tried in 1..=n {
         let case = case().new_tree(&mut runner).expect("a case").current();
-        if !(case.machine.device.tlb.is_on() && case.machine.switches.are_on()) { continue; }
+        if !(case.machine.device.tlb.is_on() && case.machine.switches.are_on()) {
+            continue;
+        }
         let outcome = run(&case, 16);
         assert_eq!(difference(&case, &outcome, &reference(&case, None)), None);
         unfound.retain(|rule| {
-            let found = std::panic::catch_unwind(|| difference(&case, &outcome, &reference(&case, Some(*rule)))).map_or_else(|_| Some("PANIC".to_owned()), |d| d);
-            if let Some(found) = &found { eprintln!("{tried}: {rule:?} {}", found.chars().take(90).collect::<String>()); }
+            let found =
+                std::panic::catch_unwind(|| difference(&case, &outcome, &reference(&case, Some(*rule))))
+                    .map_or_else(|_| Some("PANIC".to_owned()), |d| d);
+            if let Some(found) = &found {
+                eprintln!("{tried}: {rule:?} {}", found.chars().take(90).collect::<String>());
+            }
             found.is_none()
         });
-        if unfound.is_empty() { return; }
+        if unfound.is_empty() {
+            return;
+        }
     }
     eprintln!("unfound: {unfound:?}");
 }

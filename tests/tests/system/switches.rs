@@ -123,6 +123,9 @@ fn assert_silence(what: &str, scenario: &Scenario, outcome: &Outcome) -> usize {
     switches
 }
 
+/// What devices with TLBs ask of [`HOSTILE`]: DMAs that lie in one page each.
+const WITHIN_PAGES: [&str; 2] = ["tenants.crossing.cross_pages=false", "tenants.crossing.sizes=512"];
+
 /// Room for every row of the timeline.
 const ROOM: &str = "report.timeline_rows_per_host=16777216";
 
@@ -170,6 +173,9 @@ proptest! {
     #[test]
     fn silence_is_silent(changes in changes()) {
         let mut all = vec!["requests=6000", "topology.hosts=1", ROOM];
+        if !changes.iter().any(|change| change == "device.tlb.entries=0") {
+            all.extend(WITHIN_PAGES);
+        }
         all.extend(changes.iter().map(String::as_str));
         let scenario = custom(HOSTILE, &all);
         let outcome = run_logged(&scenario);
@@ -387,8 +393,10 @@ fn a_device_takes_its_time_to_answer() {
         let expected = commands as f64 * scenario.iommu.invalidation.command_ns * 1e3 + device_us * 1e6;
         let all = phases.values().flatten().filter(|(name, ..)| *name == "invalidating");
         let times: Vec<_> = all.map(|(_, begin, end)| end - begin).collect();
+        // It takes longer where what others do in memory is not over.
+        assert!(times.len() > 10 && times.iter().min() == Some(&(expected as u64)), "{changes:?}: {times:?}");
         assert!(
-            times.len() > 10 && times.iter().all(|time| *time == expected as u64),
+            device_us < 1.0 || times.iter().all(|time| *time == expected as u64),
             "{changes:?}: {times:?}"
         );
     }
@@ -562,7 +570,10 @@ fn tables_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
             "every step but two",
             custom(HASTY, &["requests=4000", "silence.skip=[\"drain\", \"invalidate_context\"]"]),
         ),
-        ("device TLBs", hostile(&["device.tlb.entries=16", "device.tlb.pending=2"])),
+        (
+            "device TLBs",
+            hostile(&[&["device.tlb.entries=16", "device.tlb.pending=2"], &WITHIN_PAGES[..]].concat()),
+        ),
         (
             "device TLBs, VFs",
             custom(
