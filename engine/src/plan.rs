@@ -74,16 +74,6 @@ impl MachineSpec {
                 "is not \"translate\": there are no domains",
             ),
             (
-                has_tlbs && self.silence.mode == SwitchMode::AtomicReplace,
-                "silence.mode",
-                "is \"atomic_replace\", which silences nobody: a device with a TLB (`device.tlb`) has to be silent",
-            ),
-            (
-                has_tlbs && self.silence.skips(ProtocolStep::Suspend),
-                "silence.skip",
-                "leaves out \"suspend\": a device with a TLB (`device.tlb`) has to be paused",
-            ),
-            (
                 !has_tlbs && self.silence.skips(ProtocolStep::InvalidateDeviceTlb),
                 "silence.skip",
                 "leaves out \"invalidate_device_tlb\", but no device has a TLB (`device.tlb.entries`)",

@@ -29,7 +29,8 @@ impl Ats {
             return false;
         }
         let page = tag.map(|tag| page_of(tag, iova));
-        let under_way = self.requests.iter_mut().find(|request| page.is_some() && request.page == page);
+        let is_it = |request: &&mut TranslationRequest| request.page == page && !request.cancelled;
+        let under_way = self.requests.iter_mut().find(is_it).filter(|_| page.is_some());
         if let Some(request) = under_way {
             translation.device_tlb = TlbLookup::Joined;
             request.joined.push(row);

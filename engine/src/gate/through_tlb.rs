@@ -257,7 +257,7 @@ impl Gate<'_> {
         if PAUSES {
             ats.invalidate_before(time.saturating_add(Picoseconds(1)));
             if let Some(switching) = &mut self.switching {
-                switching.note_taken_up(next.vf, op, time);
+                switching.note_taken_up((next.vf, columns.sequence[at].0), op, time);
                 switching.note_held(next.vf, intent.time, time);
                 pauses = Some(switching.pauses_of(next.vf));
             }
@@ -325,9 +325,8 @@ impl Gate<'_> {
         observer.leave(&first, free_at, start, arrival);
         if PAUSES && let Some(switching) = &mut self.switching {
             let Uplink { sent: number, free_at: left_at, .. } = *self.uplink;
-            let asks = first.request;
-            let op = transfer.op;
-            switching.note_left(Left { vf, op, asks, left_at, arrives_at: arrival, number });
+            let (sequence, asks, op) = (columns.sequence[at].0, first.request, transfer.op);
+            switching.note_left(Left { vf, sequence, op, asks, left_at, arrives_at: arrival, number });
         }
         if posted && self.retirement.is_watched() {
             let (left_at, sequence) = (self.uplink.free_at, columns.sequence[at]);

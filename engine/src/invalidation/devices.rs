@@ -18,21 +18,31 @@ impl Control {
         let switches = self.switches();
         let operation = switches.operation(vf);
         operation.not_before = answers_from;
-        operation.device = DeviceInvalidation::Awaited { answers_from };
+        let heard_at = now + Picoseconds(1);
+        operation.device = DeviceInvalidation::Awaited { heard_at, answers_from };
         if !is_missed {
             switches.invalidate_device_tlbs(vf, now);
         }
     }
 
-    /// The device answers to the invalidation of its TLB, for the switch of a VF's domain, once everything of the VF's unit is
-    /// over: at `over_from` or later; then, where `is_known`. Returns before which time no answer comes that is not known.
-    pub fn await_device(&mut self, vf: u32, (over_from, is_known): (Picoseconds, bool)) -> Picoseconds {
+    /// When the device heard of the invalidation of its TLB, for the switch of a VF's domain, if it has still to answer.
+    pub fn device_heard_at(&mut self, vf: u32) -> Option<Picoseconds> {
+        match self.switches().operation(vf).device {
+            DeviceInvalidation::Awaited { heard_at, .. } => Some(heard_at),
+            DeviceInvalidation::Over | DeviceInvalidation::ToCome { .. } => None,
+        }
+    }
+
+    /// The device answers to it once everything is over that the VF's unit had taken up: at the first time of `done` or later;
+    /// then, where the second says so. Returns before which time no answer comes that is not known.
+    pub fn await_device(&mut self, vf: u32, done: Option<(Picoseconds, bool)>) -> Picoseconds {
         let operation = self.switches().operation(vf);
         let answers_from = match operation.device {
             DeviceInvalidation::Over => return Picoseconds::MAX,
             DeviceInvalidation::ToCome { answers_from, .. } => return answers_from,
-            DeviceInvalidation::Awaited { answers_from } => answers_from,
+            DeviceInvalidation::Awaited { answers_from, .. } => answers_from,
         };
+        let (over_from, is_known) = done.expect("it is awaited");
         // Nothing is the cause of what was before it.
         let time = answers_from.max(over_from.saturating_add(Picoseconds(1)));
         operation.not_before = time;

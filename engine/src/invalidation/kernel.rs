@@ -613,6 +613,10 @@ impl Control {
 
     /// A command is carried out, and complete at `time`, but not before the command before it.
     fn complete_in_turn(&mut self, command: u64, time: Picoseconds) {
+        if self.switches.is_none() {
+            // No device keeps a command waiting.
+            return self.at(time, Event::Complete { command });
+        }
         self.turns.push(command, Some(time));
         self.complete_known();
     }

@@ -276,7 +276,7 @@ fn note_looked_up(
         let over_from = known_at + memory.latency(transfer.op, fault.is_some());
         if let Some(switching) = silences[adapter as usize].get() {
             if route == Route::Request {
-                switching.note_not_before(vf, transfer.op, known_at);
+                switching.note_not_before((vf, sequence[row as usize].0), transfer.op, known_at);
                 continue;
             }
             switching.note_looked_up((vf, sequence[row as usize].0), transfer.op, over_from);

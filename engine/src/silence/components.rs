@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bevy_ecs::component::Component;
 
 use super::history::PauseHistory;
-use super::in_device::InDevice;
+use super::in_device::{InDevice, TakenUps};
 use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
 use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
 use super::under_way::UnderWay;
@@ -94,6 +94,8 @@ pub struct Unit {
     pub flows: [Flow; 2],
     /// What of that is in a device with a TLB.
     pub in_device: [InDevice; 2],
+    /// What such a device has taken up, where nothing pauses.
+    pub taken_up: TakenUps,
     /// What is under way, where requests leave during switches too.
     pub under_way: UnderWay,
     /// The pauses that are over.
@@ -392,6 +394,9 @@ impl Switching {
         if self.follows {
             self.units[unit].under_way.note(vf, sequence, over_from, false);
         }
+        if !self.pauses {
+            self.note_done_not_before((vf, sequence), over_from);
+        }
     }
 
     /// It is known that a request is over at `time`.
@@ -405,6 +410,9 @@ impl Switching {
         self.over_from = self.over_from.max(time);
         if self.follows {
             self.units[unit].under_way.note(vf, sequence, time, true);
+        }
+        if !self.pauses {
+            self.note_done((vf, sequence), time);
         }
     }
 }

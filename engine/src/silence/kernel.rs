@@ -165,7 +165,9 @@ impl Switching {
         }
         let silent = switch.silent.expect("its domain is being switched");
         self.windows_from = self.windows_from.min(silent.drained_at);
-        let device_answers_from = control.await_device(vf, self.units[number].over_from(link));
+        let heard_at = control.device_heard_at(vf);
+        let is_done = heard_at.map(|heard_at| self.device_is_done(number, heard_at, link));
+        let device_answers_from = control.await_device(vf, is_done);
         let resumes_from = control.switch_goes_on_from(vf) + behind;
         // The next switch of the unit comes behind this one.
         (device_answers_from.min(resumes_from.saturating_add(Picoseconds(1))), resumes_from)

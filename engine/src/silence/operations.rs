@@ -39,6 +39,8 @@ pub enum DeviceInvalidation {
     },
     /// Carried out: the device has still to answer.
     Awaited {
+        /// The device heard of it.
+        heard_at: Picoseconds,
         /// It does then, or later.
         answers_from: Picoseconds,
     },

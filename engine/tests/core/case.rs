@@ -106,14 +106,7 @@ impl Case {
         self.machine.iommu.mode = IommuMode::Translate;
         let has_tlbs = self.machine.device.tlb.is_on();
         let silence = &mut self.machine.silence;
-        if has_tlbs && silence.mode == SwitchMode::AtomicReplace {
-            silence.mode = SwitchMode::Silence;
-        }
-        silence.skip.retain(|step| match step {
-            ProtocolStep::Suspend => !has_tlbs,
-            ProtocolStep::InvalidateDeviceTlb => has_tlbs,
-            _ => true,
-        });
+        silence.skip.retain(|step| has_tlbs || *step != ProtocolStep::InvalidateDeviceTlb);
         // A device that finds no slot between one pause and the next would starve.
         self.machine.device.slot_ns = self.machine.device.slot_ns.min(8.0 * GRID_NS as f64);
         self.machine.memory.llc.bytes = 0;

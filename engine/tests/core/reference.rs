@@ -148,6 +148,7 @@ pub enum Rule {
     DrainsWaitForTheDevice,
     DeviceTlbsAreInvalidated,
     CancelledRequestsFillNoDeviceTlb,
+    NobodyJoinsACancelledRequest,
     DeviceTlbsKnowNoDomains,
     DevicesTakeTimeToAnswer,
     TheQueueWaitsForDevices,
@@ -156,7 +157,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 121] = [
+    pub const ALL: [Self; 122] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -273,6 +274,7 @@ impl Rule {
         Self::DrainsWaitForTheDevice,
         Self::DeviceTlbsAreInvalidated,
         Self::CancelledRequestsFillNoDeviceTlb,
+        Self::NobodyJoinsACancelledRequest,
         Self::DeviceTlbsKnowNoDomains,
         Self::DevicesTakeTimeToAnswer,
         Self::TheQueueWaitsForDevices,
@@ -1367,8 +1369,12 @@ impl<'a> Reference<'a> {
         }
         let page = domain.map(|domain| (domain, iova >> 12));
         let joins = self.holds(Rule::MissesInDeviceTlbsJoin);
+        let not_cancelled = self.holds(Rule::NobodyJoinsACancelledRequest);
         let asked = &mut self.adapters[adapter].asked;
-        if let Some(asked) = asked.iter_mut().find(|asked| page.is_some() && asked.page == page && joins) {
+        let joinable = |asked: &&mut Asked| {
+            page.is_some() && asked.page == page && joins && !(asked.cancelled && not_cancelled)
+        };
+        if let Some(asked) = asked.iter_mut().find(joinable) {
             asked.joined.push(id);
             self.fates[id.0][id.1].device_tlb = Some("joined");
             return;

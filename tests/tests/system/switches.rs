@@ -338,6 +338,7 @@ fn with_device_tlbs_and_every_step_nothing_goes_wrong() {
         &["silence.did_reuse=false", "device.tlb.sharing=vf"],
         &["silence.scope=adapter"],
         &["device.tlb.entries=4"],
+        &["silence.mode=atomic_replace", "silence.did_reuse=true"],
     ] {
         assert_eq!(without("", &[&[DEVICE_TLB], changes].concat()), (0, 0), "{changes:?}");
     }
@@ -573,6 +574,10 @@ fn tables_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
         (
             "device TLBs",
             hostile(&[&["device.tlb.entries=16", "device.tlb.pending=2"], &WITHIN_PAGES[..]].concat()),
+        ),
+        (
+            "device TLBs, at once",
+            hostile(&[&["device.tlb.entries=16", "silence.mode=atomic_replace"], &WITHIN_PAGES[..]].concat()),
         ),
         (
             "device TLBs, VFs",

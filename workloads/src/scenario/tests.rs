@@ -1218,12 +1218,6 @@ arrivals = { mops_per_vf = 1.0 }
         let every = "switches.schedule=periodic";
         for (changes, key, word) in [
             (&["iommu.mode=passthrough"][..], "iommu.mode", "switches.schedule"),
-            (&["device.tlb.entries=8", "silence.mode=atomic_replace"], "silence.mode", "device.tlb"),
-            (
-                &["device.tlb.entries=8", "silence.mode=unsafe", "silence.skip=[\"suspend\"]"],
-                "silence.skip",
-                "device.tlb",
-            ),
             (
                 &["silence.mode=unsafe", "silence.skip=[\"invalidate_device_tlb\"]"],
                 "silence.skip",

@@ -54,9 +54,12 @@ struct Unit {
     to_flush: BTreeSet<Id>,
     /// Requests that a device with a TLB has taken up and that have not left as themselves.
     in_device: BTreeSet<Id>,
-    last_over: u64,
-    /// The command that its device has to answer, when it has nothing under way.
+    /// Requests that were taken up, or have left, and are not over.
+    under_way: BTreeSet<Id>,
+    /// The command that its device has to answer, and what it had taken up when it heard of it.
     to_answer: Option<usize>,
+    to_end: BTreeSet<Id>,
+    ended_at: u64,
     /// The pauses that are over.
     pauses: Vec<(u64, u64)>,
 }
@@ -455,6 +458,7 @@ impl Reference<'_> {
         let (now, intended) = (self.now, self.fates[id.0][id.1].intended);
         let unit = self.switches.unit_of(id.0);
         unit.in_device.insert(id);
+        unit.under_way.insert(id);
         match op {
             Op::Read => unit.reads_out += 1,
             Op::Write => {
@@ -521,9 +525,11 @@ impl Reference<'_> {
                 unit.to_flush.remove(&id);
             }
         }
-        unit.last_over = now;
-        if unit.reads_out == 0
-            && unit.writes_out.is_empty()
+        unit.under_way.remove(&id);
+        if unit.to_end.remove(&id) {
+            unit.ended_at = now;
+        }
+        if unit.to_end.is_empty()
             && let Some(command) = unit.to_answer.take()
         {
             // Nothing is the cause of what was before it.
@@ -543,9 +549,9 @@ impl Reference<'_> {
         let (vf, ..) = self.commands[command].switch.expect("of a switch");
         let (now, waits) = (self.now, self.holds(Rule::DevicesAnswerWhenAllIsOver));
         let unit = self.switches.unit_of(vf);
-        if waits && (unit.reads_out > 0 || !unit.writes_out.is_empty()) {
+        if waits && !unit.to_end.is_empty() {
             unit.to_answer = Some(command);
-        } else if waits && unit.last_over == now {
+        } else if waits && unit.ended_at == now {
             self.at(now + 1, Event::DeviceAnswers { command });
         } else {
             self.commands[command].answered = true;
@@ -555,6 +561,8 @@ impl Reference<'_> {
 
     /// The devices of a VF's domain drop what they hold of it.
     pub(super) fn invalidate_device_tlbs(&mut self, vf: usize) {
+        let unit = self.switches.unit_of(vf);
+        unit.to_end = unit.under_way.clone();
         for vf in self.switches.domains[self.switches.domain_of(vf)].vfs.clone() {
             let tag = self.tag_of(vf);
             self.device_tlb(vf).drop_where(|there, _| there == tag);
