@@ -9,8 +9,6 @@ mod causes;
 mod engine;
 #[path = "core/equality.rs"]
 mod equality;
-#[path = "core/hunt.rs"]
-mod hunt;
 #[expect(dead_code, reason = "a run invalidates through `drop_where` alone")]
 #[path = "plain_iotlb/mod.rs"]
 mod plain_iotlb;

@@ -150,8 +150,11 @@ impl Gate<'_> {
                 return earliest;
             }
             let (Ok((_, time)) | Err(time)) = earliest;
-            // Only what comes before the end of time can be known to be paused.
-            let time = if time == Picoseconds::MAX { next.time } else { time };
+            // An answer before may let something leave whose slot comes back first. Only what comes before the end of time can
+            // be known to be paused.
+            let answer = ats.answers.front().map_or(Picoseconds::MAX, |answer| answer.time);
+            let time = time.min(answer);
+            let time = if time == Picoseconds::MAX { next.time } else { time.max(next.time) };
             let Some(pause) = self.pause_of(next, time) else { return earliest };
             if !self.is_paused_alone() {
                 self.note_resumption(pause);
@@ -351,7 +354,7 @@ impl Gate<'_> {
         // What waits for the link is in the way of what is to be taken up.
         let takes_up_from = if is_free {
             let (Ok((_, time)) | Err(time)) = self.next_to_take_up::<true>(ats, columns);
-            time
+            ats.answers.front().map_or(time, |answer| answer.time.min(time))
         } else {
             from
         };
