@@ -88,7 +88,6 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
     }
 
     /// The look-ups at `now` of a DMA of a VF, from where they were stalled.
-    #[inline(always)]
     pub fn translate(
         &mut self,
         now: Picoseconds,
