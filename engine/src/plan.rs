@@ -70,13 +70,23 @@ impl MachineSpec {
         if !self.switches.are_on() {
             return Ok(());
         }
+        let has_tlbs = self.device.tlb.is_on();
         let refused = [
             (
                 self.iommu.mode != IommuMode::Translate,
                 "iommu.mode",
                 "is not \"translate\": there are no domains",
             ),
-            (self.device.tlb.is_on(), "device.tlb.entries", "is not 0: no device has a TLB"),
+            (
+                !has_tlbs && self.silence.skips(ProtocolStep::InvalidateDeviceTlb),
+                "silence.skip",
+                "leaves out \"invalidate_device_tlb\", but no device has a TLB (`device.tlb.entries`)",
+            ),
+            (
+                has_tlbs && self.silence.skips(ProtocolStep::End),
+                "silence.skip",
+                "leaves out \"end\", which is not modelled where devices have TLBs (`device.tlb.entries`),",
+            ),
             (self.memory.llc.bytes > 0, "memory.llc.bytes", "is not 0: no data is cached"),
             (
                 self.topology.domain_scope == DomainScope::Adapter && self.silence.scope == SilenceScope::Vf,
@@ -119,6 +129,12 @@ impl MachineSpec {
             return Err(SpecError::new(
                 "failures",
                 "lets steps of the protocol fail, all of which only `silence.mode = \"silence\"` takes",
+            ));
+        }
+        if self.device.tlb.is_on() {
+            return Err(SpecError::new(
+                "failures",
+                "lets steps of the protocol fail, which is not modelled where devices have TLBs (`device.tlb.entries`)",
             ));
         }
         for listed in &self.failures.list {

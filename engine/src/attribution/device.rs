@@ -10,6 +10,7 @@ use bevy_ecs::component::Component;
 use super::components::{Cause, Split, WalkWaits};
 use crate::device_tlb::{Leaving, ObserveDevice, Waiting};
 use crate::gate::Eligible;
+use crate::silence::PauseHistory;
 use crate::units::Picoseconds;
 
 /// Gate, translation: where the time of a DMA went that its device looks up, so far; on its row.
@@ -141,10 +142,24 @@ impl ObserveDevice for DeviceWatch<'_> {
         }
     }
 
-    fn take_up(&mut self, next: &Eligible, intended: Picoseconds, time: Picoseconds) {
+    fn take_up(
+        &mut self,
+        next: &Eligible,
+        intended: Picoseconds,
+        time: Picoseconds,
+        pauses: Option<&PauseHistory>,
+    ) {
+        let paused = |from, to| pauses.map_or(Picoseconds::ZERO, |pauses| pauses.between(from, to));
         let mut so_far = SplitSoFar::new(intended);
-        so_far.spend_until(Cause::Held, next.time);
-        let [of_tlb, credit, link] = self.waits.between(next.time, time);
+        so_far.spend(Cause::Held, next.time - intended - paused(intended, next.time));
+        so_far.spend(Cause::Silence, paused(intended, time));
+        let mut waited = self.waits.between(next.time, time);
+        for (from, until) in pauses.iter().flat_map(|pauses| pauses.overlapping(next.time, time)) {
+            // Whatever the device waited for in a pause, its next request waited for the end of that.
+            let in_pause = self.waits.between(from.max(next.time), until.min(time));
+            waited.iter_mut().zip(in_pause).for_each(|(waited, in_pause)| *waited = *waited - in_pause);
+        }
+        let [of_tlb, credit, link] = waited;
         so_far.spend(Cause::Credit, credit);
         so_far.spend(Cause::Link, link);
         so_far.spend(Cause::DeviceTlb, of_tlb);

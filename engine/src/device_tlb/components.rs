@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bevy_ecs::component::Component;
 
+use super::invalidations::Invalidations;
 use super::spec::{DeviceTlbSpec, TlbSharing};
 use crate::domain::Leaf;
 use crate::hash::mix64;
@@ -71,8 +72,10 @@ pub struct TranslationRequest {
     pub number: u64,
     /// The row of the DMA that sent it, while that is not over.
     pub row: Option<u32>,
-    /// What others join: domain and 4 KiB page.
+    /// What others join: the tag of the entries and the 4 KiB page.
     pub page: Option<(DomainId, u64)>,
+    /// Whether its translation was invalidated meanwhile: then nothing is filled.
+    pub cancelled: bool,
     /// Rows that joined, in order.
     pub joined: Vec<u32>,
     /// What the IOMMU answered: a leaf, unless it refused.
@@ -116,6 +119,11 @@ pub struct Ats {
     tlbs: Vec<AnyIotlb>,
     /// The adapter's first VF.
     first_vf: u32,
+    /// What tags the entries of each VF; none where it has no domain. A device knows functions, not domains: a VF keeps
+    /// the tag whichever domain it has by now.
+    tags: Vec<Option<DomainId>>,
+    /// What is dropped, and when.
+    pub invalidations: Invalidations,
     /// From a look-up to the TLP that follows from it.
     pub hit: Picoseconds,
     /// Requests that may be under way when a packet is taken up.
@@ -136,20 +144,33 @@ pub struct Ats {
     pub requests: Vec<TranslationRequest>,
     /// Answers whose arrival is known and not yet taken, in order.
     pub answers: VecDeque<Answer>,
+    /// DMAs that were taken up; kept where domains are switched.
+    pub taken_up: u64,
+    /// TLPs beyond one a DMA that leave, less DMAs that never do, as far as answers were taken.
+    pub more_tlps: i64,
     /// Requests sent so far, or about to be.
     pub(super) numbered: u64,
 }
 
 impl Ats {
-    /// Of a valid specification that is on, for an adapter of `vfs` VFs from `first_vf` on; `slot` is the device's, and
-    /// `seed` feeds random policies.
+    /// Of a valid specification that is on, for an adapter whose VFs have these tags, the first of them `first_vf`, and its `invalidations`; `slot`
+    /// is the device's, and `seed` feeds random policies.
     #[must_use]
-    pub fn new(spec: &DeviceTlbSpec, slot: Picoseconds, first_vf: u32, vfs: u32, seed: u64) -> Self {
-        let count = if spec.sharing == TlbSharing::Vf { vfs } else { 1 };
+    pub fn new(
+        spec: &DeviceTlbSpec,
+        slot: Picoseconds,
+        first_vf: u32,
+        tags: Vec<Option<DomainId>>,
+        invalidations: Invalidations,
+        seed: u64,
+    ) -> Self {
+        let count = if spec.sharing == TlbSharing::Vf { tags.len() as u32 } else { 1 };
         let tlb = |number: u32| AnyIotlb::new(&spec.of_iotlb(), mix64(seed ^ mix64(u64::from(number))));
         Self {
             tlbs: (0..count).map(tlb).collect(),
             first_vf,
+            tags,
+            invalidations,
             hit: Picoseconds::from_ns_f64(spec.hit_ns),
             pending: spec.pending as usize,
             slot,
@@ -160,6 +181,8 @@ impl Ats {
             retired_reads: Vec::new(),
             requests: Vec::new(),
             answers: VecDeque::new(),
+            taken_up: 0,
+            more_tlps: 0,
             numbered: 0,
         }
     }
@@ -168,6 +191,11 @@ impl Ats {
     pub(super) fn tlb_of(&mut self, vf: u32) -> &mut AnyIotlb {
         let at = if self.tlbs.len() == 1 { 0 } else { (vf - self.first_vf) as usize };
         &mut self.tlbs[at]
+    }
+
+    /// What tags the entries of a VF, where it has a domain.
+    pub(super) fn tag_of(&self, vf: u32) -> Option<DomainId> {
+        self.tags[(vf - self.first_vf) as usize]
     }
 
     /// The request that the DMA in `row` sent.
@@ -204,6 +232,6 @@ impl Ats {
 }
 
 /// The 4 KiB page that requests are joined by.
-pub(super) fn page_of(domain: DomainId, iova: Iova) -> (DomainId, u64) {
-    (domain, iova.0 >> 12)
+pub(super) fn page_of(tag: DomainId, iova: Iova) -> (DomainId, u64) {
+    (tag, iova.0 >> 12)
 }

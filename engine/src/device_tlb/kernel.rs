@@ -2,9 +2,10 @@
 
 use super::components::{Answer, Ats, Leaving, Route, TlbLookup, TranslationRequest, page_of};
 use crate::domain::Leaf;
+use crate::ids::DomainId;
 use crate::request::Intent;
 use crate::translation::replacement::with_iotlb;
-use crate::translation::{Context, Tag, Translation};
+use crate::translation::{Tag, Translation};
 use crate::units::Picoseconds;
 
 impl Ats {
@@ -14,22 +15,22 @@ impl Ats {
         now: Picoseconds,
         row: u32,
         intent: &Intent,
-        context: Option<Context>,
         translation: &mut Translation,
     ) -> bool {
         let Intent { iova, transfer, vf, .. } = *intent;
         *translation = Translation { address: iova.0, ..Translation::default() };
+        let tag = self.tag_of(vf);
         // A device without a domain has nothing to look up by; an entry without the right does not serve.
-        let cached =
-            context.and_then(|context| with_iotlb!(self.tlb_of(vf), |tlb| tlb.lookup(context.domain, iova)));
+        let cached = tag.and_then(|tag| with_iotlb!(self.tlb_of(vf), |tlb| tlb.lookup(tag, iova)));
         if let Some(leaf) = cached.filter(|leaf| leaf.permissions.allow(transfer.op)) {
             translation.device_tlb = TlbLookup::Hit;
             translation.address = leaf.translate(iova).0;
             self.leave(Leaving { ready: now + self.hit, looked_up: true, request: false, row });
             return false;
         }
-        let page = context.map(|context| page_of(context.domain, iova));
-        let under_way = self.requests.iter_mut().find(|request| page.is_some() && request.page == page);
+        let page = tag.map(|tag| page_of(tag, iova));
+        let is_it = |request: &&mut TranslationRequest| request.page == page && !request.cancelled;
+        let under_way = self.requests.iter_mut().find(is_it).filter(|_| page.is_some());
         if let Some(request) = under_way {
             translation.device_tlb = TlbLookup::Joined;
             request.joined.push(row);
@@ -41,11 +42,12 @@ impl Ats {
     }
 
     /// A request that leaves.
-    fn request(&mut self, leaving: Leaving, page: Option<(crate::ids::DomainId, u64)>) {
+    fn request(&mut self, leaving: Leaving, page: Option<(DomainId, u64)>) {
         let number = self.numbered;
         self.numbered += 1;
         let row = Some(leaving.row);
-        self.requests.push(TranslationRequest { number, row, page, joined: Vec::new(), leaf: None });
+        let joined = Vec::new();
+        self.requests.push(TranslationRequest { number, row, page, cancelled: false, joined, leaf: None });
         self.leave(leaving);
     }
 
@@ -61,11 +63,13 @@ impl Ats {
     pub fn take_answer(&mut self, intents: &[Intent], translations: &mut [Translation]) -> i64 {
         let Answer { time, request } = self.answers.pop_front().expect("an answer");
         let at = self.requests.iter().position(|there| there.number == request).expect("under way");
-        let TranslationRequest { row, page, joined, leaf, .. } = self.requests.remove(at);
+        let TranslationRequest { row, page, cancelled, joined, leaf, .. } = self.requests.remove(at);
         let mut more = 0;
         match (leaf, row, page) {
-            (Some(leaf), Some(row), Some((domain, _))) => {
-                self.fill(intents[row as usize].vf, domain, &leaf);
+            (Some(leaf), Some(row), Some((tag, _))) => {
+                if !cancelled {
+                    self.fill(intents[row as usize].vf, tag, &leaf);
+                }
                 self.serve(time, row, &leaf, intents, translations);
             }
             _ => more -= 1,
@@ -84,10 +88,10 @@ impl Ats {
     }
 
     /// Caches a leaf, unless another answer has brought it meanwhile.
-    fn fill(&mut self, vf: u32, domain: crate::ids::DomainId, leaf: &Leaf) {
+    fn fill(&mut self, vf: u32, tag: DomainId, leaf: &Leaf) {
         with_iotlb!(self.tlb_of(vf), |tlb| {
-            if !tlb.holds(&Tag::new(domain, leaf.base, leaf.size)) {
-                tlb.fill(domain, leaf);
+            if !tlb.holds(&Tag::new(tag, leaf.base, leaf.size)) {
+                tlb.fill(tag, leaf);
             }
         });
     }

@@ -3,6 +3,7 @@
 
 use super::components::Leaving;
 use crate::gate::Eligible;
+use crate::silence::PauseHistory;
 use crate::translation::Unobserved;
 use crate::units::Picoseconds;
 
@@ -25,8 +26,15 @@ pub trait ObserveDevice {
     /// No TLP waited for the link up to `until`, only the request that is next, if there is one.
     fn note_wait(&mut self, _next: Option<Waiting>, _until: Picoseconds) {}
 
-    /// A request intended at `intended` is taken up at `time`.
-    fn take_up(&mut self, _next: &Eligible, _intended: Picoseconds, _time: Picoseconds) {}
+    /// A request intended at `intended` is taken up at `time`; these are the pauses of its VF, where there are any.
+    fn take_up(
+        &mut self,
+        _next: &Eligible,
+        _intended: Picoseconds,
+        _time: Picoseconds,
+        _pauses: Option<&PauseHistory>,
+    ) {
+    }
 
     /// The answer to the translation request of the DMA in `row` is back at `time`.
     fn answer(&mut self, _row: u32, _time: Picoseconds) {}

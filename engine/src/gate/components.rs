@@ -176,8 +176,11 @@ pub struct Uplink {
     pub passing: Vec<(u32, Picoseconds)>,
     /// No function that lost requests works again before this time, as long as clients do not know of it.
     pub recovers_from: Picoseconds,
-    /// Nothing left before this time behind what had left when it issued last.
+    /// Nothing left before this time behind what had left when it issued last; nothing is taken up before it, where a
+    /// device has a TLB.
     pub frontier: Picoseconds,
+    /// Where a device has a TLB: nothing of what was in it when it issued last left it, or was refused, before this time.
+    pub leaves_from: Picoseconds,
     /// No flow credit comes back before this time but those that have.
     pub credits_from: Picoseconds,
     /// Requests that have left since the start.
@@ -326,6 +329,7 @@ impl Uplink {
             passing: Vec::new(),
             recovers_from: Picoseconds::MAX,
             frontier: Picoseconds::ZERO,
+            leaves_from: Picoseconds::ZERO,
             credits_from: Picoseconds::ZERO,
             sent: 0,
             reads_sent: 0,

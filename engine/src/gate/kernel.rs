@@ -10,7 +10,7 @@ use crate::link::Issued;
 use crate::memory::{Downlink, MemoryTimes, Retired, Retirement};
 use crate::request::{Intent, Op, Sequence};
 use crate::silence::{Lost, Pause, Sent, Switching, Until};
-use crate::translation::{ContextEntry, Translation};
+use crate::translation::Translation;
 use crate::units::Picoseconds;
 
 /// What an adapter's requests wait for.
@@ -32,8 +32,6 @@ pub struct Columns<'a> {
     pub issued: &'a mut [Issued],
     /// What becomes of it in a device TLB.
     pub translations: &'a mut [Translation],
-    /// The context entries, by VF.
-    pub contexts: &'a [ContextEntry],
     /// What it waited for; only where that is asked for.
     pub waits: Option<&'a mut [GateWaits]>,
 }
@@ -454,7 +452,7 @@ impl Gate<'_> {
     }
 
     /// No flow credit that is not back comes back before this time.
-    fn credits_from(&self) -> Picoseconds {
+    pub(super) fn credits_from(&self) -> Picoseconds {
         let Uplink { in_flight, looked_up_from, wires, credits_from, .. } = &*self.uplink;
         let first = in_flight.waiting().first().filter(|_| !self.memory.writes_in_order);
         let first = first.map(|arrival| arrival.time.max(*looked_up_from) + wires.propagation);
@@ -462,13 +460,18 @@ impl Gate<'_> {
     }
 
     /// Whether VFs are paused one by one.
-    fn is_paused_alone(&self) -> bool {
+    pub(super) fn is_paused_alone(&self) -> bool {
         self.switching.as_ref().is_some_and(|switching| !switching.is_of_adapter())
     }
 
     /// A request is eligible anew when the pause of its VF ends; until the pause began it held up others.
     fn set_aside(&mut self, request: Eligible, pause: Pause) {
         self.uplink.free_at = self.uplink.free_at.max(pause.from);
+        self.put_aside(request, pause);
+    }
+
+    /// A request waits for the end of the pause of its VF.
+    pub(super) fn put_aside(&mut self, request: Eligible, pause: Pause) {
         match pause.until {
             Until::Known(until) => self.uplink.make_ready(request, until),
             Until::NotBefore(_) => self.queues[request.vf as usize].aside.push_back(request),
@@ -477,7 +480,7 @@ impl Gate<'_> {
     }
 
     /// Nothing that a pause holds back leaves before it ends.
-    fn note_resumption(&mut self, pause: Pause) {
+    pub(super) fn note_resumption(&mut self, pause: Pause) {
         if let Until::NotBefore(until) = pause.until {
             self.uplink.resumes_from = self.uplink.resumes_from.min(until);
         }

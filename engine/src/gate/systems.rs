@@ -13,7 +13,7 @@ use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
 use crate::silence::Silence;
 use crate::topology::{columns_mut, optional_columns_mut};
-use crate::translation::{ContextEntry, Translation, Unobserved};
+use crate::translation::{Translation, Unobserved};
 use crate::units::Picoseconds;
 
 /// An adapter, as issuing reads and changes it.
@@ -38,12 +38,12 @@ type AdapterQuery<'w, 's> = Query<
 pub fn issue_requests(
     memory: Single<&MemoryTimes>,
     mut adapters: AdapterQuery<'_, '_>,
-    mut vfs: Query<(&mut VfQueue, &ContextEntry)>,
+    mut vfs: Query<&mut VfQueue>,
     mut requests: Query<(&Intent, &Sequence, &mut Issued, &mut Translation)>,
     mut waits: Query<(&mut GateWaits, Option<&mut SplitSoFar>)>,
     mut progress: ResMut<Progress>,
 ) {
-    let (mut queues, contexts) = columns_mut!(vfs);
+    let mut queues = columns_mut!(vfs);
     let queues = queues.bypass_change_detection();
     let (intents, sequence, mut issued, mut translations) = columns_mut!(requests);
     let issued = issued.bypass_change_detection();
@@ -52,7 +52,7 @@ pub fn issue_requests(
     let waits = waits.as_mut().map(ContiguousMut::bypass_change_detection);
     let mut so_far = so_far.flatten();
     let mut so_far = so_far.as_mut().map(ContiguousMut::bypass_change_detection);
-    let mut columns = Columns { intents, sequence, issued, translations, contexts, waits };
+    let mut columns = Columns { intents, sequence, issued, translations, waits };
     for adapter in &mut adapters {
         let (mut uplink, mut candidates, mut retirement, credits, tags, downlink, mut tlb, ..) = adapter;
         let (.., silence, link_waits, device_waits) = adapter;
@@ -71,12 +71,18 @@ pub fn issue_requests(
             switching: silence.get(),
         };
         if let Some(ats) = tlb.get() {
+            let pauses = gate.switching.is_some();
             progress.moved += match (device_waits, so_far.as_deref_mut()) {
                 (Some(mut waits), Some(so_far)) => {
                     let watch = DeviceWatch { waits: &mut waits, so_far };
-                    gate.issue_through_tlb(ats, &mut columns, watch)
+                    if pauses {
+                        gate.issue_through_tlb::<_, true>(ats, &mut columns, watch)
+                    } else {
+                        gate.issue_through_tlb::<_, false>(ats, &mut columns, watch)
+                    }
                 }
-                _ => gate.issue_through_tlb(ats, &mut columns, Unobserved),
+                _ if pauses => gate.issue_through_tlb::<_, true>(ats, &mut columns, Unobserved),
+                _ => gate.issue_through_tlb::<_, false>(ats, &mut columns, Unobserved),
             };
             progress.waits = true;
             continue;

@@ -4,19 +4,22 @@
 //! translation request or the translated DMA, leaves when the look-up is over and the link is free. A DMA whose
 //! answer comes joins what waits for the link, and is not held up by what the next request waits for. The DMAs of a
 //! packet are taken up together. Everything happens in the order of time: answers first, then what leaves, then what
-//! is taken up.
+//! is taken up. Where domains are switched, pauses keep requests from being taken up; what has been goes on.
 
-use super::components::{Eligible, Grant, Halt};
+use super::components::{Eligible, Grant, Halt, Uplink};
 use super::kernel::{Columns, Gate};
 use crate::device_tlb::{Ats, Leaving, ObserveDevice, PacketUnderWay, Route, Waiting};
 use crate::link::{Issued, time_before};
 use crate::request::{Intent, Op, Transfer};
+use crate::silence::{Left, Pause, Until};
 use crate::units::Picoseconds;
 
 impl Gate<'_> {
     /// Takes up, looks up and sends whatever is known; returns how much happened.
+    ///
+    /// With `PAUSES`, switches of domains hold requests back and invalidate the TLB.
     #[inline(never)]
-    pub fn issue_through_tlb<O: ObserveDevice>(
+    pub fn issue_through_tlb<O: ObserveDevice, const PAUSES: bool>(
         &mut self,
         ats: &mut Ats,
         columns: &mut Columns<'_>,
@@ -25,48 +28,57 @@ impl Gate<'_> {
         let mut happened = 0;
         let from = loop {
             self.returns_from = self.downlink.returns_from(self.uplink, &self.memory);
-            match self.step(ats, columns, &mut observer) {
+            match self.step::<O, PAUSES>(ats, columns, &mut observer) {
                 Ok(()) => happened += 1,
                 Err(from) => break from,
             }
         };
         self.uplink.halt = Halt::Until(from);
+        if PAUSES {
+            self.note_frontiers(from, ats, columns);
+        }
         happened
     }
 
     /// What happens next, or the time before which nothing leaves. Answers that are not known arrive at
     /// `returns_from` or later.
-    fn step<O: ObserveDevice>(
+    fn step<O: ObserveDevice, const PAUSES: bool>(
         &mut self,
         ats: &mut Ats,
         columns: &mut Columns<'_>,
         observer: &mut O,
     ) -> Result<(), Picoseconds> {
         if let Some(packet) = ats.packet {
-            return self.go_on_with(packet, ats, columns, observer);
+            return self.go_on_with::<O, PAUSES>(packet, ats, columns, observer);
         }
         let first_answer = ats.answers.front().map(|answer| answer.time);
         if let Some(&first) = ats.leaving.front() {
             if !first.looked_up {
-                return self.leave(first, ats, columns, observer);
+                return self.leave::<O, PAUSES>(first, ats, columns, observer);
             }
             // What follows from an answer of that instant goes first.
             return match first_answer {
-                Some(answer) if answer <= first.ready => self.take_answer(ats, columns, observer),
-                _ if first.ready < self.returns_from => self.leave(first, ats, columns, observer),
+                Some(answer) if answer <= first.ready => {
+                    self.take_answer::<O, PAUSES>(answer, ats, columns, observer)
+                }
+                _ if first.ready < self.returns_from => {
+                    self.leave::<O, PAUSES>(first, ats, columns, observer)
+                }
                 _ => Err(self.returns_from),
             };
         }
-        let next = self.next_to_take_up(ats, columns);
+        let next = self.next_to_take_up::<PAUSES>(ats, columns);
         let (Ok((_, time)) | Err(time)) = next;
         if let Some(answer) = first_answer.filter(|answer| *answer <= time) {
-            self.note_wait(answer, columns, observer);
-            return self.take_answer(ats, columns, observer);
+            if !PAUSES || ats.can_take_answer(answer) {
+                self.note_wait(answer, columns, observer);
+            }
+            return self.take_answer::<O, PAUSES>(answer, ats, columns, observer);
         }
         match next {
-            Ok((next, time)) if time < self.returns_from => {
+            Ok((next, time)) if time < self.returns_from && (!PAUSES || ats.can_look_up(time)) => {
                 self.note_wait(time, columns, observer);
-                self.take_up(next, time, ats, columns, observer);
+                self.take_up::<O, PAUSES>(next, time, ats, columns, observer);
                 Ok(())
             }
             _ => Err(time
@@ -91,13 +103,20 @@ impl Gate<'_> {
         }
     }
 
-    /// The first answer is taken.
-    fn take_answer<O: ObserveDevice>(
+    /// The first answer is taken, which is there at `time`.
+    fn take_answer<O: ObserveDevice, const PAUSES: bool>(
         &mut self,
+        time: Picoseconds,
         ats: &mut Ats,
         columns: &mut Columns<'_>,
         observer: &mut O,
     ) -> Result<(), Picoseconds> {
+        if PAUSES {
+            if !ats.can_take_answer(time) {
+                return Err(time);
+            }
+            ats.invalidate_before(time);
+        }
         // What waited for it is not taken up before it.
         let answer = *ats.answers.front().expect("an answer");
         ats.takes_up_from = ats.takes_up_from.max(answer.time);
@@ -108,20 +127,64 @@ impl Gate<'_> {
         }
         let more = ats.take_answer(columns.intents, columns.translations);
         self.uplink.emitted = self.uplink.emitted.wrapping_add_signed(more);
+        if PAUSES {
+            ats.more_tlps += more;
+        }
         Ok(())
     }
 
     /// The next request with the time at which it is taken up, or a time before which none is.
     #[inline(always)]
-    fn next_to_take_up(
+    fn next_to_take_up<const PAUSES: bool>(
         &mut self,
+        ats: &mut Ats,
+        columns: &Columns<'_>,
+    ) -> Result<(Eligible, Picoseconds), Picoseconds> {
+        loop {
+            let Some(next) = self.next_eligible(columns.intents) else {
+                return Err(self.horizon().max(ats.takes_up_from));
+            };
+            self.uplink.next = Some(next);
+            let earliest = self.earliest_take_up(next, ats, columns);
+            if !PAUSES {
+                return earliest;
+            }
+            let (Ok((_, time)) | Err(time)) = earliest;
+            // An answer before may let something leave whose slot comes back first. Only what comes before the end of time can
+            // be known to be paused.
+            let answer = ats.answers.front().map_or(Picoseconds::MAX, |answer| answer.time);
+            let time = time.min(answer);
+            let time = if time == Picoseconds::MAX { next.time } else { time.max(next.time) };
+            let Some(pause) = self.pause_of(next, time) else { return earliest };
+            if !self.is_paused_alone() {
+                self.note_resumption(pause);
+                let (Until::Known(until) | Until::NotBefore(until)) = pause.until;
+                return Err(time.max(until));
+            }
+            self.set_aside_before_look_up(next, pause, ats);
+        }
+    }
+
+    /// The pause that keeps a request from being taken up at `time`.
+    fn pause_of(&mut self, next: Eligible, time: Picoseconds) -> Option<Pause> {
+        self.switching.as_mut()?.pause_before(next.vf, next.time, time)
+    }
+
+    /// A request is eligible anew when the pause of its VF ends; until the pause began it held up others.
+    fn set_aside_before_look_up(&mut self, request: Eligible, pause: Pause, ats: &mut Ats) {
+        self.uplink.next = None;
+        ats.takes_up_from = ats.takes_up_from.max(pause.from);
+        self.put_aside(request, pause);
+    }
+
+    /// When a request is taken up that is the next, or a time before which it is not.
+    #[inline(always)]
+    fn earliest_take_up(
+        &self,
+        next: Eligible,
         ats: &Ats,
         columns: &Columns<'_>,
     ) -> Result<(Eligible, Picoseconds), Picoseconds> {
-        let Some(next) = self.next_eligible(columns.intents) else {
-            return Err(self.horizon().max(ats.takes_up_from));
-        };
-        self.uplink.next = Some(next);
         let op = columns.intents[next.row as usize].transfer.op;
         let mut time = next.time.max(ats.takes_up_from).max(self.uplink.limits.earliest(op));
         // What waits for something to come back waits for the next answer at least.
@@ -147,7 +210,7 @@ impl Gate<'_> {
     }
 
     /// The packet that is being taken up goes on with the next request, or is over if that is not part of it.
-    fn go_on_with<O: ObserveDevice>(
+    fn go_on_with<O: ObserveDevice, const PAUSES: bool>(
         &mut self,
         packet: PacketUnderWay,
         ats: &mut Ats,
@@ -155,8 +218,17 @@ impl Gate<'_> {
         observer: &mut O,
     ) -> Result<(), Picoseconds> {
         let PacketUnderWay { vf, time } = packet;
-        let next = self.next_eligible(columns.intents);
-        self.uplink.next = next;
+        let next = loop {
+            let next = self.next_eligible(columns.intents);
+            self.uplink.next = next;
+            if !PAUSES || !self.is_paused_alone() {
+                break next;
+            }
+            // Those who are paused stand aside, and are not in the way of the rest.
+            let Some(request) = next.filter(|next| next.time <= time && next.vf != vf) else { break next };
+            let Some(pause) = self.pause_of(request, time) else { break next };
+            self.set_aside_before_look_up(request, pause, ats);
+        };
         if next.is_none() && self.horizon() <= time {
             return Err(time);
         }
@@ -166,14 +238,14 @@ impl Gate<'_> {
             next.vf == vf && next.time <= time && has_slot && !self.is_first_of_packet(*next, columns)
         };
         match next.filter(is_part) {
-            Some(next) => self.take_up(next, time, ats, columns, observer),
+            Some(next) => self.take_up::<O, PAUSES>(next, time, ats, columns, observer),
             None => ats.packet = None,
         }
         Ok(())
     }
 
     /// The device takes a request up and looks it up.
-    fn take_up<O: ObserveDevice>(
+    fn take_up<O: ObserveDevice, const PAUSES: bool>(
         &mut self,
         next: Eligible,
         time: Picoseconds,
@@ -183,8 +255,17 @@ impl Gate<'_> {
     ) {
         let at = next.row as usize;
         let intent = columns.intents[at];
-        observer.take_up(&next, intent.time, time);
         let op = intent.transfer.op;
+        let mut pauses = None;
+        if PAUSES {
+            ats.invalidate_before(time.saturating_add(Picoseconds(1)));
+            if let Some(switching) = &mut self.switching {
+                switching.note_taken_up((next.vf, columns.sequence[at].0), op, time);
+                switching.note_held(next.vf, intent.time, time);
+                pauses = Some(switching.pauses_of(next.vf));
+            }
+        }
+        observer.take_up(&next, intent.time, time, pauses);
         self.uplink.next = None;
         self.leave_queue(next, time);
         self.uplink.limits.start(op, time);
@@ -193,9 +274,12 @@ impl Gate<'_> {
             self.retirement.slots.send();
         }
         self.retirement.take_up(next, op, columns.sequence[at]);
-        let context = columns.contexts[intent.vf as usize].0;
-        let asks = ats.look_up(time, next.row, &intent, context, &mut columns.translations[at]);
+        let asks = ats.look_up(time, next.row, &intent, &mut columns.translations[at]);
         self.uplink.emitted += u64::from(asks);
+        if PAUSES {
+            ats.taken_up += 1;
+            ats.more_tlps += i64::from(asks);
+        }
         let dmas = u64::from(self.queues[next.vf as usize].packet_dmas);
         let more = columns.sequence[at].0 % dmas + 1 < dmas;
         ats.takes_up_from = time;
@@ -207,7 +291,7 @@ impl Gate<'_> {
 
     /// The first TLP that waits for the link leaves, if it is known when.
     #[inline(always)]
-    fn leave<O: ObserveDevice>(
+    fn leave<O: ObserveDevice, const PAUSES: bool>(
         &mut self,
         first: Leaving,
         ats: &mut Ats,
@@ -220,6 +304,8 @@ impl Gate<'_> {
         let mut start = first.ready.max(self.uplink.free_at);
         match self.limits.credits.grant(self.uplink.sent) {
             Grant::From(time) => start = start.max(time),
+            // Without pauses the arrivals in flight are bound enough.
+            Grant::Unknown if PAUSES => return Err(first.ready.max(self.credits_from())),
             Grant::Unknown => return Err(first.ready),
         }
         if !posted {
@@ -230,7 +316,7 @@ impl Gate<'_> {
         }
         ats.leaving.pop_front();
         if ats.leaving.is_empty() {
-            ats.takes_up_from = start;
+            ats.takes_up_from = ats.takes_up_from.max(start);
         }
         let translation = &mut columns.translations[at];
         if translation.route == Route::Untranslated {
@@ -240,6 +326,11 @@ impl Gate<'_> {
         let free_at = self.uplink.free_at;
         let arrival = self.uplink.send_translated(start, first, transfer, !posted);
         observer.leave(&first, free_at, start, arrival);
+        if PAUSES && let Some(switching) = &mut self.switching {
+            let Uplink { sent: number, free_at: left_at, .. } = *self.uplink;
+            let (sequence, asks, op) = (columns.sequence[at].0, first.request, transfer.op);
+            switching.note_left(Left { vf, sequence, op, asks, left_at, arrives_at: arrival, number });
+        }
         if posted && self.retirement.is_watched() {
             let (left_at, sequence) = (self.uplink.free_at, columns.sequence[at]);
             let queue = &mut self.queues[vf as usize];
@@ -254,7 +345,25 @@ impl Gate<'_> {
     }
 }
 
-impl super::components::Uplink {
+/// How far it is known what a device does.
+impl Gate<'_> {
+    /// No TLP leaves before `from` that has not left: notes before when nothing of what is in the device leaves or is
+    /// refused, and before when nothing is taken up.
+    fn note_frontiers(&mut self, from: Picoseconds, ats: &mut Ats, columns: &Columns<'_>) {
+        let is_free = ats.packet.is_none() && ats.leaving.is_empty();
+        // What waits for the link is in the way of what is to be taken up.
+        let takes_up_from = if is_free {
+            let (Ok((_, time)) | Err(time)) = self.next_to_take_up::<true>(ats, columns);
+            ats.answers.front().map_or(time, |answer| answer.time.min(time))
+        } else {
+            from
+        };
+        self.uplink.frontier = takes_up_from;
+        self.uplink.leaves_from = from.min(self.returns_from);
+    }
+}
+
+impl Uplink {
     /// A translation request, or a DMA that is translated, starts at `start`; returns when it arrives.
     #[inline(always)]
     fn send_translated(

@@ -9,6 +9,7 @@ use super::frames::{FramePool, Holder};
 use super::outlook::Outlook;
 use super::spec::{Granularity, InvalidationMode, InvalidationSpec, WalkCacheInvalidation};
 use super::stream::Stream;
+use super::turns::Turns;
 use crate::account::{Breach, BreachCause};
 use crate::domain::{Leaf, PageTable};
 use crate::hash::MixBuildHasher;
@@ -16,7 +17,7 @@ use crate::ids::{DomainId, Iova};
 use crate::link::time_before;
 use crate::memory::Retired;
 use crate::request::{Fault, Sequence};
-use crate::silence::{Attachment, DomainSwitches, Failure, NewDomain};
+use crate::silence::{Attachment, DeviceInvalidation, DomainSwitches, Failure, NewDomain};
 use crate::translation::replacement::Replacement;
 use crate::translation::{Iotlb, Observe, Served, WalkCaches, Walkers};
 use crate::units::Picoseconds;
@@ -94,6 +95,8 @@ struct Command {
 enum Drops {
     /// What the context cache holds of the devices of a domain.
     Contexts,
+    /// What the device TLBs hold of a domain.
+    DeviceTlbs,
     Page(Iova, Iova),
     Domain,
     Global,
@@ -203,13 +206,17 @@ pub struct Control {
     commands: VecDeque<Command>,
     submitted: u64,
     completed: u64,
+    /// Commands that are carried out, and their turn to be complete.
+    pub(super) turns: Turns,
+    /// The least time that a device takes to answer to an invalidation of its TLB.
+    pub(super) device_tlb_cost: Picoseconds,
     queue_free_at: Picoseconds,
     /// When a request was last over, as far as drivers know.
     last_over: Picoseconds,
     /// Commands that the queue carries out later than that, in order.
     late: VecDeque<BusySpan>,
     /// When the last access ends of those that were translated so far.
-    drained_at: Picoseconds,
+    pub(super) drained_at: Picoseconds,
     /// Leaves taken out of page tables whose invalidation is not complete, by table and base; whether their
     /// unmap has returned.
     pending: HashMap<(u32, u64), bool, MixBuildHasher>,
@@ -252,6 +259,8 @@ impl Control {
             commands: VecDeque::new(),
             submitted: 0,
             completed: 0,
+            turns: Turns::default(),
+            device_tlb_cost: Picoseconds::from_ns_f64(spec.device_tlb_us * 1e3).max(Picoseconds(1)),
             queue_free_at: Picoseconds::ZERO,
             last_over: Picoseconds::ZERO,
             late: VecDeque::new(),
@@ -377,7 +386,7 @@ impl Control {
         }
     }
 
-    fn switches(&mut self) -> &mut DomainSwitches {
+    pub(super) fn switches(&mut self) -> &mut DomainSwitches {
         self.switches.as_mut().expect("domains are switched")
     }
 
@@ -389,12 +398,13 @@ impl Control {
         at: Picoseconds,
         (attach, failure): (Picoseconds, Option<(Failure, Picoseconds)>),
     ) {
-        self.switches().begin(vf, at, attach, failure.map(|(failure, _)| failure));
+        let device = self.device_tlb_cost;
+        self.switches().begin(vf, at, (attach, device), failure.map(|(failure, _)| failure));
         self.invalidation_timeout = failure.map_or(self.invalidation_timeout, |(_, timeout)| timeout);
         self.at(at, Event::Detach { vf });
     }
 
-    /// The domain of a VF is detached; what is cached of it is invalidated, context cache before IOTLB.
+    /// The domain of a VF is detached; what is cached of it is invalidated: context cache, IOTLB, device TLB.
     fn detach<P: Replacement, O: Observe>(
         &mut self,
         now: Picoseconds,
@@ -408,8 +418,11 @@ impl Control {
         }
         let switches = self.switches();
         let table = switches.table_of(vf);
-        let steps =
-            [(switches.invalidates_context, Drops::Contexts), (switches.invalidates_iotlb, Drops::Domain)];
+        let steps = [
+            (switches.invalidates_context, Drops::Contexts),
+            (switches.invalidates_iotlb, Drops::Domain),
+            (switches.invalidates_device_tlb, Drops::DeviceTlbs),
+        ];
         let steps: Vec<_> = steps.into_iter().filter(|(is_taken, _)| *is_taken).collect();
         if steps.is_empty() {
             return self.invalidated(vf, old, now);
@@ -421,7 +434,14 @@ impl Control {
                 Command { domain: old, table, drops, flushes: Vec::new(), waiter: None, switch },
             );
         }
-        self.switches().operation(vf).not_before = self.queue_free_at;
+        let (free_at, last_command) = (self.queue_free_at, self.submitted - 1);
+        let carried_out_from = free_at - self.device_tlb_cost.min(free_at);
+        let operation = self.switches().operation(vf);
+        operation.not_before = free_at;
+        operation.last_command = Some(last_command);
+        if operation.device != DeviceInvalidation::Over {
+            operation.device = DeviceInvalidation::ToCome { carried_out_from, answers_from: free_at };
+        }
     }
 
     /// Nothing cached is left of the domain that a VF had.
@@ -514,9 +534,13 @@ impl Control {
     /// A command enters the invalidation queue.
     fn submit(&mut self, now: Picoseconds, command: Command) {
         let start = now.max(self.queue_free_at);
-        self.queue_free_at = start + self.cost_of(&command);
+        let carried_out_at = start + self.cost_of(&command);
+        // The queue waits for the device.
+        let answer =
+            if matches!(command.drops, Drops::DeviceTlbs) { self.device_tlb_cost } else { Picoseconds::ZERO };
+        self.queue_free_at = carried_out_at + answer;
         self.note_busy(start, self.queue_free_at);
-        if self.counts(self.queue_free_at) {
+        if self.counts(carried_out_at) {
             self.counters.commands += 1;
             self.counters.wait_ps += u128::from((start - now).0);
         }
@@ -524,7 +548,7 @@ impl Control {
             self.outlook.not_before(unmapped.vf, *sequence, self.queue_free_at);
         }
         self.commands.push_back(command);
-        self.at(self.queue_free_at, Event::Invalidate { command: self.submitted });
+        self.at(carried_out_at, Event::Invalidate { command: self.submitted });
         self.submitted += 1;
     }
 
@@ -564,17 +588,18 @@ impl Control {
         if let Some((unmapped, sequence)) = &command.waiter {
             self.outlook.not_before(unmapped.vf, *sequence, complete_at);
         }
-        if let (Some((vf, true)), Some(switches)) = (command.switch, &mut self.switches) {
-            switches.operation(vf).not_before = complete_at;
+        if let (Drops::DeviceTlbs, Some((vf, _))) = (command.drops, command.switch) {
+            return self.invalidate_device_tlbs(now, number, vf);
         }
-        self.events.push(Reverse((complete_at, Event::Complete { command: number })));
+        self.complete_in_turn(number, complete_at);
+        let command = &self.commands[(number - self.completed) as usize];
         if let (Drops::Contexts, Some((vf, _)), Some(switches)) =
             (command.drops, command.switch, &mut self.switches)
         {
             // Of the context cache alone nothing is missed on purpose: it would be seen at once.
             return switches.invalidate_context(vf);
         }
-        if self.misses_invalidations && number % 8 == 7 {
+        if self.misses(number) {
             return;
         }
         let (first, last) = match command.drops {
@@ -590,7 +615,7 @@ impl Control {
                 hardware.iotlb.invalidate_all();
                 (Iova(0), Iova(u64::MAX))
             }
-            Drops::Contexts => unreachable!("the context cache is apart"),
+            Drops::Contexts | Drops::DeviceTlbs => unreachable!("they are apart"),
         };
         let domain = (!matches!(command.drops, Drops::Global)).then_some(command.domain);
         hardware.walkers.cancel_fills(domain, first, last);
@@ -601,10 +626,36 @@ impl Control {
                 Drops::Page(first, last) => caches.invalidate_range(now, command.domain, first, last),
                 Drops::Domain => caches.invalidate_domain(now, command.domain),
                 Drops::Global => caches.invalidate_all(now),
-                Drops::Contexts => {}
+                Drops::Contexts | Drops::DeviceTlbs => {}
             }
         }
         hardware.observer.note_invalidation(hardware.iotlb, domain, first, last);
+    }
+
+    /// A command is carried out, and complete at `time`, but not before the command before it.
+    fn complete_in_turn(&mut self, command: u64, time: Picoseconds) {
+        if self.switches.is_none() {
+            // No device keeps a command waiting.
+            return self.at(time, Event::Complete { command });
+        }
+        self.turns.push(command, Some(time));
+        self.complete_known();
+    }
+
+    /// Commands are complete as far as it is known when.
+    pub(super) fn complete_known(&mut self) {
+        while let Some((command, time)) = self.turns.next_complete() {
+            self.at(time, Event::Complete { command });
+            let switch = self.commands[(command - self.completed) as usize].switch;
+            if let (Some((vf, true)), Some(switches)) = (switch, &mut self.switches) {
+                switches.operation(vf).not_before = time;
+            }
+        }
+    }
+
+    /// Whether a command drops nothing, on purpose.
+    pub(super) fn misses(&self, command: u64) -> bool {
+        self.misses_invalidations && command % 8 == 7
     }
 
     /// The oldest command is complete.

@@ -12,12 +12,14 @@
 //! translation of it is left; strict, nothing is ever stale.
 
 mod components;
+mod devices;
 mod frames;
 mod kernel;
 mod outlook;
 mod spec;
 mod stream;
 mod systems;
+mod turns;
 
 pub use components::*;
 pub use frames::*;

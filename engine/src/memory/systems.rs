@@ -235,6 +235,12 @@ pub fn complete(
             None if returning.switching.is_some() => {
                 returning.serve::<false, true>(&reads[..served], None, by_address);
             }
+            Some(ats) if returning.switching.is_some() => {
+                for (row, time) in ats.retired_reads.drain(..) {
+                    returning.complete(row, time);
+                }
+                returning.serve::<true, true>(&reads[..served], Some(ats), by_address);
+            }
             None if wires.knows_addresses() => {
                 returning.serve::<false, false>(&reads[..served], None, by_address)
             }
@@ -266,9 +272,13 @@ fn note_looked_up(
 ) {
     for &row in looked_up {
         let Intent { adapter, vf, transfer, .. } = intents[row as usize];
-        let Translation { known_at, fault, .. } = translations[row as usize];
+        let Translation { known_at, fault, route, .. } = translations[row as usize];
         let over_from = known_at + memory.latency(transfer.op, fault.is_some());
         if let Some(switching) = silences[adapter as usize].get() {
+            if route == Route::Request {
+                switching.note_not_before((vf, sequence[row as usize].0), transfer.op, known_at);
+                continue;
+            }
             switching.note_looked_up((vf, sequence[row as usize].0), transfer.op, over_from);
         }
     }
@@ -328,12 +338,17 @@ impl Returning<'_> {
             self.downlink.busy_ps += wire.0;
             let time = self.downlink.free_at + wires.propagation;
             self.tags.give_back(time);
+            let answers = is_answer(&self.columns.translations[at]);
+            let refused = answers && self.columns.translations[at].fault.is_some();
             if SWITCHES && let Some(switching) = &mut self.switching {
                 let name = (self.columns.intents[at].vf, self.columns.sequence[at].0);
-                switching.note_over(name, Op::Read, time);
+                if answers {
+                    switching.note_answer(name, self.columns.intents[at].transfer.op, time, refused);
+                } else {
+                    switching.note_over(name, Op::Read, time);
+                }
             }
-            if let Some(ats) = ats.as_deref_mut().filter(|_| is_answer(&self.columns.translations[at])) {
-                let refused = self.columns.translations[at].fault.is_some();
+            if let Some(ats) = ats.as_deref_mut().filter(|_| answers) {
                 ats.note_answer(row, time, refused);
                 if !refused {
                     continue;

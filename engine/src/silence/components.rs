@@ -6,6 +6,7 @@ use bevy_ecs::component::Component;
 
 use super::failures::{Failure, FailureTimes, FailuresSpec};
 use super::history::PauseHistory;
+use super::in_device::{InDevice, TakenUps};
 use super::lost::{Lost, Outage, Passing};
 use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
 use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
@@ -93,6 +94,10 @@ pub struct Unit {
     pub current: Option<Switch>,
     /// What is under way, by direction.
     pub flows: [Flow; 2],
+    /// What of that is in a device with a TLB.
+    pub in_device: [InDevice; 2],
+    /// What such a device has taken up, where nothing pauses.
+    pub taken_up: TakenUps,
     /// What is under way, where requests leave during switches too.
     pub under_way: UnderWay,
     /// The pauses that are over.
@@ -213,6 +218,8 @@ pub struct Switching {
     pub held: Vec<HeldBooks>,
     /// No control event of a switch that is not known comes before this time.
     pub controls_from: Picoseconds,
+    /// No invalidation of a device TLB by a switch that is not known comes before this time.
+    pub device_invalidations_from: Picoseconds,
     /// No request that a pause holds back leaves before this time.
     pub resumes_from: Picoseconds,
     /// No exclusive window begins before this time but those that are over.
@@ -282,6 +289,7 @@ impl Switching {
             gap: Picoseconds::from_ns_f64(switches.gap_us * 1e3),
             held: vec![HeldBooks::default(); place.vfs as usize],
             controls_from: Picoseconds::ZERO,
+            device_invalidations_from: Picoseconds::ZERO,
             resumes_from: Picoseconds::MAX,
             windows_from: Picoseconds::ZERO,
             last_over: Picoseconds::ZERO,
@@ -464,6 +472,9 @@ impl Switching {
         if self.follows {
             self.units[unit].under_way.note(vf, sequence, over_from, false);
         }
+        if !self.pauses {
+            self.note_done_not_before((vf, sequence), over_from);
+        }
     }
 
     /// It is known that a request is over at `time`.
@@ -477,6 +488,9 @@ impl Switching {
         self.over_from = self.over_from.max(time);
         if self.follows {
             self.units[unit].under_way.note(vf, sequence, time, true);
+        }
+        if !self.pauses {
+            self.note_done((vf, sequence), time);
         }
     }
 }

@@ -12,8 +12,10 @@ use crate::units::Picoseconds;
 /// What is known of an adapter's link when its requests have been issued.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkState {
-    /// Nothing leaves before this time that has not left.
+    /// Nothing leaves before this time that has not left, or is taken up that was not, where a device has a TLB.
     pub frontier: Picoseconds,
+    /// Nothing that is in a device with a TLB leaves it, or is refused, before this time.
+    pub leaves_from: Picoseconds,
     /// Requests that have left and have been looked up.
     pub looked_up: u64,
     /// Nothing else is looked up before this time.
@@ -27,7 +29,7 @@ impl Flow {
     }
 
     /// What has left is over at or after this time.
-    fn over_from(&self, link: &LinkState) -> Picoseconds {
+    pub(super) fn over_from(&self, link: &LinkState) -> Picoseconds {
         let in_flight = self.sent > 0 && self.last_number > link.looked_up;
         self.over_from.max(if in_flight { link.looked_up_from } else { Picoseconds::ZERO })
     }
@@ -80,6 +82,7 @@ impl Switching {
         let quiet_at = |drained_at: Picoseconds, written: Picoseconds| {
             if self.quiesces { (drained_at + to_begin).max(written) } else { drained_at }
         };
+        let (pauses, drains, quiesces) = (self.pauses, self.drains, self.quiesces);
         let unit = &mut self.units[number];
         if self.follows {
             return match unit.under_way.idle_from(switch.from, self.drains, self.quiesces, link) {
@@ -93,18 +96,19 @@ impl Switching {
             };
         }
         let [reads, writes] = [&unit.flows[Op::Read as usize], &unit.flows[Op::Write as usize]];
-        let suspend =
-            if self.pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
+        let suspend = if pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
         let mut drained_at = switch.from + suspend;
         // What may still leave before the pause is to be waited for, or goes on before it.
-        let mut known = link.frontier >= switch.from || !self.pauses;
-        if self.drains {
-            known &= reads.is_known();
+        let mut known = link.frontier >= switch.from || !pauses;
+        let [reads_leave, writes_leave] = [Op::Read, Op::Write].map(|op| unit.leaves_from(op, link));
+        if drains {
+            known &= reads.is_known() && unit.device_is_empty();
             drained_at = drained_at.max(reads.over_from(link)).max(writes.last_left);
+            drained_at = drained_at.max(reads_leave).max(writes_leave);
         }
         let is_drained = known;
-        known &= !self.quiesces || writes.is_known();
-        let quiet_at = quiet_at(drained_at, writes.over_from(link));
+        known &= !quiesces || writes.is_known();
+        let quiet_at = quiet_at(drained_at, writes.over_from(link).max(writes_leave));
         if known {
             Quiet::Known { drained_at, quiet_at }
         } else {
@@ -115,13 +119,15 @@ impl Switching {
     /// Goes on with every current switch that takes place, where a request of the IOMMU is over at `evidence` or later. Whether
     /// more is known than before.
     pub fn advance(&mut self, evidence: Picoseconds, link: &LinkState, control: &mut Control) -> bool {
-        let before = (self.controls_from, self.resumes_from, self.loses_from());
+        let before =
+            (self.controls_from, self.resumes_from, self.device_invalidations_from, self.loses_from());
         // What was sure to be over then still is, or was.
         self.evidence = self.evidence.max(evidence);
         let evidence = self.evidence;
         self.draw_until(evidence);
         // What is not drawn yet changes nothing at its very instant.
         self.controls_from = self.schedule.peek().saturating_add(Picoseconds(1));
+        self.device_invalidations_from = self.controls_from;
         self.windows_from = self.schedule.peek();
         let mut resumes_from = Picoseconds::MAX;
         for number in self.active.clone() {
@@ -133,12 +139,14 @@ impl Switching {
             let (from, of_unit) = self.advance_unit(number, evidence, link, control);
             self.units[number].resumes_from = of_unit;
             self.controls_from = self.controls_from.min(from);
+            let invalidations_from = self.unit_invalidates_from(number, from, control);
+            self.device_invalidations_from = self.device_invalidations_from.min(invalidations_from);
             if self.units[number].holds {
                 resumes_from = resumes_from.min(of_unit);
             }
         }
         self.resumes_from = if self.pauses { resumes_from } else { Picoseconds::MAX };
-        (self.controls_from, self.resumes_from, self.loses_from()) != before
+        (self.controls_from, self.resumes_from, self.device_invalidations_from, self.loses_from()) != before
     }
 
     /// The same for one unit: no control event of its switches comes before the first time, and nothing resumes before the
@@ -183,11 +191,27 @@ impl Switching {
         }
         let silent = switch.silent.expect("its domain is being switched");
         self.windows_from = self.windows_from.min(silent.drained_at);
-        let switches = control.switches.as_mut().expect("domains are switched");
-        self.units[number].loses_from = switches.operation(vf).not_before;
-        let resumes_from = switches.operation(vf).not_before + self.behind(&switch);
+        let heard_at = control.device_heard_at(vf);
+        let is_done = heard_at.map(|heard_at| self.device_is_done(number, heard_at, link));
+        let device_answers_from = control.await_device(vf, is_done);
+        self.units[number].loses_from = control.switch_goes_on_from(vf);
+        let resumes_from = control.switch_goes_on_from(vf) + self.behind(&switch);
         // The next switch of the unit comes behind this one.
-        (resumes_from.saturating_add(Picoseconds(1)), resumes_from)
+        (device_answers_from.min(resumes_from.saturating_add(Picoseconds(1))), resumes_from)
+    }
+
+    /// The switches of a unit invalidate no device TLB before this time that has not been; no control event of them that is
+    /// not known comes before `unknown_from`.
+    fn unit_invalidates_from(
+        &self,
+        number: usize,
+        unknown_from: Picoseconds,
+        control: &Control,
+    ) -> Picoseconds {
+        let switch = self.units[number].current.as_ref().filter(|switch| switch.silent.is_some());
+        let vf = switch.map(|switch| self.first_vf + switch.due.vf);
+        let own = vf.and_then(|vf| control.switches.as_ref()?.device_invalidated_from(vf));
+        own.unwrap_or(unknown_from).saturating_add(Picoseconds(1))
     }
 
     /// The least time from what is last done to the domain until requests leave again.

@@ -5,6 +5,7 @@ use core::ops::Range;
 use super::components::Switched;
 use super::failures::Failure;
 use super::spec::{ProtocolStep, SilenceSpec, SwitchMode};
+use crate::device_tlb::TlbInvalidation;
 use crate::domain::DidAllocator;
 use crate::ids::{DomainId, PhysAddr};
 use crate::translation::Context;
@@ -23,6 +24,10 @@ pub struct Operation {
     pub failure: Option<Failure>,
     /// Whether the new entry could not be set.
     pub tried: bool,
+    /// The last of its commands, counted from 0, once they are there.
+    pub last_command: Option<u64>,
+    /// What became of the invalidation of the device TLB.
+    pub device: DeviceInvalidation,
 }
 
 /// What comes of setting a context entry.
@@ -34,6 +39,27 @@ pub enum Attachment {
     Again(Picoseconds),
     /// There will be none.
     Never,
+}
+
+/// The invalidation of a device TLB by a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceInvalidation {
+    /// There is none, or the device has answered.
+    Over,
+    /// To come.
+    ToCome {
+        /// It is carried out then or later.
+        carried_out_from: Picoseconds,
+        /// The device answers then or later.
+        answers_from: Picoseconds,
+    },
+    /// Carried out: the device has still to answer.
+    Awaited {
+        /// The device heard of it.
+        heard_at: Picoseconds,
+        /// It does then, or later.
+        answers_from: Picoseconds,
+    },
 }
 
 /// A switch whose new context entry is there.
@@ -113,6 +139,11 @@ pub struct DomainSwitches {
     pub invalidates_context: bool,
     /// See above.
     pub invalidates_iotlb: bool,
+    /// See above; no where devices have no TLBs.
+    pub invalidates_device_tlb: bool,
+    /// Invalidations of device TLBs that the devices have not heard of, in order.
+    pub device_invalidations: Vec<TlbInvalidation>,
+    leaves_out_invalidations: bool,
     /// Whether hardware replaces context entries at once.
     pub is_atomic: bool,
 }
@@ -129,10 +160,15 @@ pub struct NewDomain {
 }
 
 impl DomainSwitches {
-    /// None yet, for `vfs` VFs; `ids` has given out what is in use.
+    /// None yet, for `vfs` VFs, whose devices have TLBs where `device_tlbs`; `ids` has given out what is in use.
     #[must_use]
-    pub fn new(spec: &SilenceSpec, vfs: u32, ids: DidAllocator) -> Self {
+    pub fn new(spec: &SilenceSpec, vfs: u32, ids: DidAllocator, device_tlbs: bool) -> Self {
         let vfs = vfs as usize;
+        let invalidations = [
+            ProtocolStep::InvalidateContext,
+            ProtocolStep::InvalidateIotlb,
+            ProtocolStep::InvalidateDeviceTlb,
+        ];
         Self {
             images: Vec::new(),
             of_vf: vec![0; vfs],
@@ -145,6 +181,9 @@ impl DomainSwitches {
             reuses_ids: spec.did_reuse,
             invalidates_context: !spec.skips(ProtocolStep::InvalidateContext),
             invalidates_iotlb: !spec.skips(ProtocolStep::InvalidateIotlb),
+            invalidates_device_tlb: device_tlbs && !spec.skips(ProtocolStep::InvalidateDeviceTlb),
+            device_invalidations: Vec::new(),
+            leaves_out_invalidations: invalidations.into_iter().any(|step| spec.skips(step)),
             is_atomic: spec.mode == SwitchMode::AtomicReplace,
         }
     }
@@ -197,9 +236,27 @@ impl DomainSwitches {
         images.tables[images.current]
     }
 
-    /// The switch of a VF's domain will begin at `at`.
-    pub fn begin(&mut self, vf: u32, at: Picoseconds, attach: Picoseconds, failure: Option<Failure>) {
-        let operation = Operation { attach, not_before: at, invalidated_at: at, failure, tried: false };
+    /// The switch of a VF's domain will begin at `at`: the new entry takes `attach` to be set, and a device takes `device` at
+    /// least to answer to the invalidation of its TLB.
+    pub fn begin(
+        &mut self,
+        vf: u32,
+        at: Picoseconds,
+        (attach, device): (Picoseconds, Picoseconds),
+        failure: Option<Failure>,
+    ) {
+        let to_come = DeviceInvalidation::ToCome { carried_out_from: at, answers_from: at + device };
+        let device = if self.invalidates_device_tlb { to_come } else { DeviceInvalidation::Over };
+        let (invalidated_at, not_before) = (at, at);
+        let operation = Operation {
+            attach,
+            not_before,
+            invalidated_at,
+            failure,
+            tried: false,
+            last_command: None,
+            device,
+        };
         let before = self.operations[vf as usize].replace(operation);
         debug_assert!(before.is_none(), "one switch of a domain at a time");
     }
@@ -318,6 +375,22 @@ impl DomainSwitches {
     /// Whether what a switch leaves out explains that.
     #[must_use]
     pub fn leaves_out_invalidations(&self) -> bool {
-        !(self.invalidates_context && self.invalidates_iotlb)
+        self.leaves_out_invalidations
+    }
+
+    /// When the device TLBs of a VF's domain are told to drop it at the earliest, if that is to come.
+    #[must_use]
+    pub fn device_invalidated_from(&self, vf: u32) -> Option<Picoseconds> {
+        match self.operations[vf as usize].as_ref()?.device {
+            DeviceInvalidation::ToCome { carried_out_from, .. } => Some(carried_out_from),
+            DeviceInvalidation::Over | DeviceInvalidation::Awaited { .. } => None,
+        }
+    }
+
+    /// The device TLBs of a VF's domain drop what they hold of it, a picosecond after `now`: what the device did before,
+    /// it did not know.
+    pub fn invalidate_device_tlbs(&mut self, vf: u32, now: Picoseconds) {
+        let vfs = self.images[self.of_vf[vf as usize] as usize].vfs.clone();
+        self.device_invalidations.push(TlbInvalidation { time: now + Picoseconds(1), vfs });
     }
 }

@@ -42,6 +42,8 @@ pub enum ProtocolStep {
     InvalidateContext,
     /// The IOTLB and the walk caches keep what they hold of the old domain.
     InvalidateIotlb,
+    /// Device TLBs keep what they hold of the old domain.
+    InvalidateDeviceTlb,
     /// The driver is not told of the end, and the scheduler does not start again.
     End,
 }

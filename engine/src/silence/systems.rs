@@ -7,6 +7,7 @@ use super::books::{SilenceBooks, SwitchTotals};
 use super::components::{Silence, Switched, Switching};
 use super::kernel::LinkState;
 use crate::account::{Timeline, VfIncidents};
+use crate::device_tlb::DeviceTlb;
 use crate::escape::ExclusiveWindows;
 use crate::gate::{Candidates, Halt, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane};
@@ -21,7 +22,7 @@ use crate::units::Picoseconds;
 /// before the next are looked up.
 pub fn advance_switches(
     mut control: Single<&mut ControlPlane>,
-    mut adapters: Query<(&mut Uplink, &Candidates, &mut Silence)>,
+    mut adapters: Query<(&mut Uplink, &Candidates, &mut Silence, &mut DeviceTlb)>,
     mut vfs: Query<&mut VfQueue>,
     requests: Query<&Intent>,
     mut windows: Query<&mut ExclusiveWindows>,
@@ -29,7 +30,8 @@ pub fn advance_switches(
     mut progress: ResMut<Progress>,
 ) {
     let Some(control) = control.get().filter(|control| control.switches.is_some()) else { return };
-    let (mut uplinks, candidates, mut silences) = columns_mut!(adapters);
+    let (mut uplinks, candidates, mut silences, mut tlbs) = columns_mut!(adapters);
+    let tlbs = tlbs.bypass_change_detection();
     let (uplinks, silences) = (uplinks.bypass_change_detection(), silences.bypass_change_detection());
     let mut queues = columns_mut!(vfs);
     let intents = columns!(requests);
@@ -37,17 +39,20 @@ pub fn advance_switches(
     progress.waits = true;
     let mut windows = optional_columns_mut!(windows);
     let mut windows = windows.as_mut().map(ContiguousMut::bypass_change_detection);
-    progress.moved += resume(control, uplinks, silences, windows.as_deref_mut(), queues);
+    let links = (&mut *uplinks, &mut *silences, &mut *tlbs);
+    progress.moved += resume(control, links, windows.as_deref_mut(), queues);
+    invalidate_device_tlbs(control, silences, tlbs);
     let last_over = last_over(silences);
     if batch.exhausted && uplinks.iter().zip(&*silences).all(|(uplink, silence)| is_idle(uplink, silence)) {
         silences.iter_mut().filter_map(Silence::get).for_each(|switching| switching.close(last_over));
     }
-    let evidence = evidence(uplinks, silences, candidates, intents);
-    for (at, (uplink, silence)) in uplinks.iter_mut().zip(&mut *silences).enumerate() {
+    let evidence = evidence(uplinks, silences, tlbs, (candidates, intents));
+    for (at, ((uplink, silence), tlb)) in uplinks.iter_mut().zip(&mut *silences).zip(tlbs).enumerate() {
         let Some(switching) = silence.get() else { continue };
         let in_flight = uplink.in_flight.waiting().len() as u64;
         let link = LinkState {
             frontier: uplink.frontier,
+            leaves_from: uplink.leaves_from,
             looked_up: uplink.sent - in_flight,
             looked_up_from: uplink.looked_up_from,
         };
@@ -56,7 +61,10 @@ pub fn advance_switches(
         for switched in &aborted {
             progress.moved += 1;
             note_window(windows.as_deref_mut(), at, switching, switched);
-            let_go(uplink, Some(&mut *switching), queues, switched);
+            let_go(uplink, Some(&mut *switching), tlb, queues, switched);
+        }
+        if let Some(ats) = tlb.get() {
+            ats.invalidations.unknown_from = switching.device_invalidations_from;
         }
         let switches = control.switches.as_mut().expect("there are some");
         switches.over.extend(aborted);
@@ -153,8 +161,7 @@ pub fn book_lost(
 /// Adapters and VFs whose switch is over go on; returns how many.
 fn resume(
     control: &mut Control,
-    uplinks: &mut [Uplink],
-    silences: &mut [Silence],
+    (uplinks, silences, tlbs): (&mut [Uplink], &mut [Silence], &mut [DeviceTlb]),
     mut windows: Option<&mut [ExclusiveWindows]>,
     queues: &mut [VfQueue],
 ) -> u64 {
@@ -168,7 +175,7 @@ fn resume(
         let switched = switching.finish(attached);
         switches.over.push(switched);
         note_window(windows.as_deref_mut(), at, switching, &switched);
-        let_go(&mut uplinks[at], silences[at].get(), queues, &switched);
+        let_go(&mut uplinks[at], silences[at].get(), &mut tlbs[at], queues, &switched);
     }
     attached.len() as u64
 }
@@ -186,22 +193,44 @@ fn note_window(
     }
 }
 
+/// Devices hear of invalidations of their TLBs.
+fn invalidate_device_tlbs(control: &mut Control, silences: &[Silence], tlbs: &mut [DeviceTlb]) {
+    let switches = control.switches.as_mut().expect("there are some");
+    for invalidation in switches.device_invalidations.drain(..) {
+        let vf = invalidation.vfs.start;
+        let has = |silence: &Silence| silence.0.as_deref().is_some_and(|switching| switching.has(vf));
+        let at = silences.iter().position(has).expect("its adapter has switches");
+        let ats = tlbs[at].get().expect("it has a TLB");
+        ats.invalidations.known.push_back(invalidation);
+    }
+}
+
 /// What a switch held back goes on, or is lost.
 fn let_go(
     uplink: &mut Uplink,
     switching: Option<&mut Switching>,
+    tlb: &mut DeviceTlb,
     queues: &mut [VfQueue],
     switched: &Switched,
 ) {
     let Some(switching) = switching.filter(|switching| switching.pauses) else { return };
+    let ats = tlb.get();
+    let through_tlb = ats.is_some();
     let resumed_at = switched.resumed_at;
-    if switching.is_of_adapter() {
-        // Where nobody goes on all is lost, whenever the link is free.
-        uplink.free_at =
-            uplink.free_at.max(if resumed_at < Picoseconds::MAX { resumed_at } else { switched.from });
+    // Where nobody goes on all is lost, whenever the link is free.
+    let free_at = if resumed_at < Picoseconds::MAX { resumed_at } else { switched.from };
+    if !switching.is_of_adapter() {
+        let lost_at = |time| switching.outage_of(switched.vf, time).map(|outage| outage.from.max(time));
+        uplink.release_aside(&mut queues[switched.vf as usize], resumed_at, lost_at);
+    } else if let Some(ats) = ats {
+        // What was taken up before goes on meanwhile.
+        ats.takes_up_from = ats.takes_up_from.max(free_at);
     } else {
-        let lost_until = |time| switching.outage_of(switched.vf, time).map(|outage| outage.from.max(time));
-        uplink.release_aside(&mut queues[switched.vf as usize], resumed_at, lost_until);
+        uplink.free_at = uplink.free_at.max(free_at);
+    }
+    if through_tlb {
+        // Nothing that it takes up now leaves before what was said it might.
+        return;
     }
     uplink.halt = Halt::Until(uplink.frontier);
 }
@@ -233,17 +262,23 @@ fn over_from(uplink: &Uplink, silence: &Silence) -> Picoseconds {
 fn evidence(
     uplinks: &[Uplink],
     silences: &[Silence],
-    candidates: &[Candidates],
-    intents: &[Intent],
+    tlbs: &[DeviceTlb],
+    (candidates, intents): (&[Candidates], &[Intent]),
 ) -> Picoseconds {
-    let of_adapter = |((uplink, silence), candidates): ((&Uplink, &Silence), &Candidates)| {
-        let left = silence.0.as_deref().map_or(Picoseconds::ZERO, |switching| switching.over_from);
-        let stalled = !uplink.in_flight.waiting().is_empty();
-        let looked_up = if stalled { uplink.looked_up_from } else { Picoseconds::ZERO };
-        let intended = candidates.rows.last().map_or(Picoseconds::ZERO, |row| intents[*row as usize].time);
-        let waits = uplink.emitted > uplink.sent && uplink.frontier < Picoseconds::MAX;
-        let to_leave = if waits { over_from(uplink, silence) } else { Picoseconds::ZERO };
-        left.max(looked_up).max(intended).max(to_leave)
-    };
-    uplinks.iter().zip(silences).zip(candidates).map(of_adapter).max().unwrap_or_default()
+    let of_adapter =
+        |(((uplink, silence), tlb), candidates): (((&Uplink, &Silence), &DeviceTlb), &Candidates)| {
+            let left = silence.0.as_deref().map_or(Picoseconds::ZERO, |switching| switching.over_from);
+            let stalled = !uplink.in_flight.waiting().is_empty();
+            let looked_up = if stalled { uplink.looked_up_from } else { Picoseconds::ZERO };
+            let intended =
+                candidates.rows.last().map_or(Picoseconds::ZERO, |row| intents[*row as usize].time);
+            let waits = match &tlb.0 {
+                None => uplink.emitted > uplink.sent,
+                Some(ats) => uplink.emitted.wrapping_sub_signed(ats.more_tlps) > ats.taken_up,
+            };
+            let waits = waits && uplink.frontier < Picoseconds::MAX;
+            let to_leave = if waits { over_from(uplink, silence) } else { Picoseconds::ZERO };
+            left.max(looked_up).max(intended).max(to_leave)
+        };
+    uplinks.iter().zip(silences).zip(tlbs).zip(candidates).map(of_adapter).max().unwrap_or_default()
 }

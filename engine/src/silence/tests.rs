@@ -8,7 +8,7 @@ fn place(adapter: u32) -> AdapterPlace {
 }
 
 fn first(spec: &SwitchesSpec, count: usize, seed: u64) -> Vec<Due> {
-    let mut schedule = Schedule::new(spec, place(1), seed);
+    let mut schedule = Schedule::new(spec, &FailuresSpec::default(), place(1), seed);
     core::iter::from_fn(|| schedule.take()).take(count).collect()
 }
 
@@ -46,7 +46,13 @@ fn listed_switches_are_those_of_the_adapter() {
     };
     let due = first(&spec, 9, 3);
     let at = Picoseconds::from_us(2);
-    assert_eq!(due, [Due { time: at, vf: 3, number: 0 }, Due { time: at, vf: 2, number: 1 }]);
+    assert_eq!(
+        due,
+        [
+            Due { time: at, vf: 3, number: 0, failure: None },
+            Due { time: at, vf: 2, number: 1, failure: None }
+        ]
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::components::Sent;
+use super::in_device::Left;
 use super::kernel::LinkState;
 use crate::request::Op;
 use crate::units::Picoseconds;
@@ -13,6 +14,8 @@ struct Request {
     sent: Sent,
     /// When it is over, once that is known.
     over: Option<Picoseconds>,
+    /// Whether it is in a device with a TLB: then it is not known when it has left.
+    in_device: bool,
     /// It is over at or after this time.
     over_from: Picoseconds,
 }
@@ -48,7 +51,25 @@ pub enum Idle {
 impl UnderWay {
     /// A request has left.
     pub fn push(&mut self, sent: Sent) {
-        self.requests.push_back(Request { sent, over: None, over_from: sent.arrives_at });
+        self.requests.push_back(Request { sent, over: None, in_device: false, over_from: sent.arrives_at });
+    }
+
+    /// A device with a TLB takes a request up.
+    pub fn take_up(&mut self, sent: Sent) {
+        self.requests.push_back(Request { sent, over: None, in_device: true, over_from: sent.start });
+    }
+
+    /// A translation request leaves such a device, or the request itself.
+    pub fn note_left(&mut self, left: &Left) {
+        let is_it =
+            |request: &&mut Request| (request.sent.vf, request.sent.sequence) == (left.vf, left.sequence);
+        let Some(request) = self.flushing.iter_mut().chain(&mut self.requests).find(is_it) else { return };
+        request.sent.number = left.number;
+        request.over_from = request.over_from.max(left.arrives_at);
+        if !left.asks {
+            request.in_device = false;
+            request.sent.left_at = left.left_at;
+        }
     }
 
     /// A request is over at `over_from` or later; at that very time where `is_known`.
@@ -59,6 +80,11 @@ impl UnderWay {
         let Some(request) = request else { return };
         request.over_from = request.over_from.max(over_from);
         request.over = is_known.then_some(over_from);
+        if is_known && request.in_device {
+            // It was refused.
+            request.in_device = false;
+            request.sent.left_at = over_from;
+        }
     }
 
     /// Forgets the first requests of which all is known.
@@ -77,16 +103,18 @@ impl UnderWay {
         loop {
             let idle = if waits { from.max(self.busy_until) } else { from };
             let first = self.requests.front().copied().filter(|request| request.sent.start < idle);
-            let Some(Request { sent, over, over_from }) = first else {
+            let Some(request) = first else {
                 let is_drained = !self.requests.is_empty() || link.frontier >= idle;
                 return self.flushed(idle, is_drained, link);
             };
+            let Request { sent, over, in_device, .. } = request;
+            let is_open = if sent.op == Op::Read { over.is_none() } else { in_device };
+            if waits && is_open {
+                let idle = idle.max(lower_bound(&request, link));
+                return Idle::NotBefore { idle, written: self.written, is_drained: false };
+            }
             match (sent.op, over) {
                 (Op::Write, _) if flushes => self.flushing.extend(self.requests.front().copied()),
-                (Op::Read, None) if waits => {
-                    let idle = idle.max(lower_bound(&sent, over_from, link));
-                    return Idle::NotBefore { idle, written: self.written, is_drained: false };
-                }
                 (Op::Read, Some(over)) => self.busy_until = self.busy_until.max(over),
                 _ => {}
             }
@@ -101,7 +129,7 @@ impl UnderWay {
     fn flushed(&mut self, idle: Picoseconds, is_drained: bool, link: &LinkState) -> Idle {
         let mut written = self.written;
         self.flushing.retain(|request| {
-            let over = request.over.unwrap_or_else(|| lower_bound(&request.sent, request.over_from, link));
+            let over = request.over.unwrap_or_else(|| lower_bound(request, link));
             written = written.max(over);
             if request.over.is_some() {
                 self.written = self.written.max(over);
@@ -115,7 +143,10 @@ impl UnderWay {
     }
 }
 
-/// A request that has left is over at this time or later.
-fn lower_bound(sent: &Sent, over_from: Picoseconds, link: &LinkState) -> Picoseconds {
-    if sent.number <= link.looked_up { over_from } else { over_from.max(link.looked_up_from) }
+/// A request is over at this time or later; one that is in a device leaves it then or later.
+fn lower_bound(request: &Request, link: &LinkState) -> Picoseconds {
+    let Request { sent, in_device, over_from, .. } = *request;
+    let leaves_from = if in_device { link.leaves_from } else { Picoseconds::ZERO };
+    let looked_up_from = if sent.number > link.looked_up { link.looked_up_from } else { Picoseconds::ZERO };
+    over_from.max(leaves_from).max(looked_up_from)
 }

@@ -14,7 +14,7 @@ use crate::account::{
 };
 use crate::admission::{AttachError, Refusal};
 use crate::attribution::{Attribution, DeviceWaits, LinkWaits, Watch};
-use crate::device_tlb::{Ats, DeviceTlb};
+use crate::device_tlb::{Ats, DeviceTlb, Invalidations};
 use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
 use crate::escape::{
     BATCH_PACKETS, ChannelBooks, ChannelOrder, DriverQueue, EscapeBatch, EscapeBooks, EscapeChannel,
@@ -200,11 +200,16 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[Sou
     let machine = place.machine(plan);
     let vfs = place.vfs_per_adapter;
     let device = &machine.device;
+    // A function has the number of the domain that it starts with.
+    let tag = |entry: &ContextEntry| entry.0.map(|context| context.domain);
+    let tags: Vec<_> = world.query::<&ContextEntry>().iter(world).map(tag).collect();
     let tlb = |adapter: u32| {
         let number = u64::from(place.first_adapter + adapter);
         let seed = mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | number) ^ DEVICE_TLB);
         let slot = Picoseconds::from_ns_f64(device.slot_ns);
-        let made = || Box::new(Ats::new(&device.tlb, slot, adapter * vfs, vfs, seed));
+        let of_vfs = tags[(adapter * vfs) as usize..((adapter + 1) * vfs) as usize].to_vec();
+        let invalidations = Invalidations::of_switches(machine.switches.are_on());
+        let made = || Box::new(Ats::new(&device.tlb, slot, adapter * vfs, of_vfs, invalidations, seed));
         DeviceTlb(device.tlb.is_on().then(made))
     };
     let silence = |adapter: u32| {
@@ -580,7 +585,7 @@ fn start_switches(
     }
     let ids = world.query::<&DidAllocator>().single(world).expect("one IOMMU").clone();
     let ids = if machine.silence.did_reuse { ids } else { ids.without_limit() };
-    let mut switches = DomainSwitches::new(&machine.silence, place.vfs(), ids);
+    let mut switches = DomainSwitches::new(&machine.silence, place.vfs(), ids, machine.device.tlb.is_on());
     for domain in domains {
         let table = world.query::<&PageTable>().iter(world).len() as u32;
         // Its ID is given to it when it is attached.

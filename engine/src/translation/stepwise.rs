@@ -9,8 +9,8 @@ use super::observe::{Missed, Observe};
 use super::replacement::Replacement;
 use super::spec::IommuMode;
 use super::walk_costs::{Miss, Walks};
-use crate::domain::{Leaf, LeafSize};
-use crate::ids::Iova;
+use crate::domain::{Leaf, LeafSize, Permissions};
+use crate::ids::{Iova, PhysAddr};
 use crate::invalidation::{Control, Hardware};
 use crate::request::{Fault, Op};
 use crate::units::Picoseconds;
@@ -76,6 +76,17 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
         }
     }
 
+    /// A DMA that its device has translated passes at `now`.
+    pub fn let_pass(&mut self, now: Picoseconds, demand: &Demand, translation: &mut Translation) {
+        (translation.looked_up_at, translation.known_at) = (now, now);
+        // What is judged is where it goes.
+        let target = PhysAddr(translation.address);
+        let leaf =
+            Leaf { base: demand.iova, target, size: LeafSize::Size4K, permissions: Permissions::ReadWrite };
+        self.served.clear();
+        self.served.push(Served { leaf, unheld: false, looked_up_at: now });
+    }
+
     /// The look-ups at `now` of a DMA of a VF, from where they were stalled.
     pub fn translate(
         &mut self,
@@ -93,7 +104,9 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
             None => {
                 self.pass.observer.begin(vf);
                 let known_at = if self.mode == IommuMode::Off { now } else { now + self.pass.hit };
-                *translation = Translation { known_at, address: demand.iova.0, ..Translation::default() };
+                let Translation { device_tlb, route, .. } = *translation;
+                let unanswered = Translation { known_at, address: demand.iova.0, ..Translation::default() };
+                *translation = Translation { device_tlb, route, ..unanswered };
                 self.pass.pieces.clear();
                 self.served.clear();
                 demand.iova

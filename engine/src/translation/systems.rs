@@ -227,8 +227,12 @@ fn pass_stepwise<P: Replacement, W: Walks, O: Observe>(
     let mut pass = StepwisePass { pass: &mut pass, control, stalled, mode, served: Vec::new() };
     let known = Known { until: arrivals.until, controls_from: arrivals.controls_from };
     let mut taken = [0; ADAPTERS_MAX];
-    let to = (columns, &mut *links, notes);
-    let clock = run_stepwise(&mut pass, &arrivals.ordered, to, (known, memory), clock, &mut taken);
+    let (to, ordered, known) = ((columns, &mut *links, notes), &arrivals.ordered, (known, memory));
+    let clock = if arrivals.of_device_tlbs {
+        run_stepwise::<_, _, _, true>(&mut pass, ordered, to, known, clock, &mut taken)
+    } else {
+        run_stepwise::<_, _, _, false>(&mut pass, ordered, to, known, clock, &mut taken)
+    };
     arrivals.ordered.truncate(taken.iter().sum());
     for (uplink, taken) in links.uplinks.iter_mut().zip(taken) {
         uplink.in_flight.take(taken);
@@ -419,8 +423,9 @@ struct Known {
 }
 
 /// Looks up one arrival after another, with everything between that happens meanwhile, as far as it is
-/// known; returns when the last look-up was done, and counts by adapter what it got through.
-fn run_stepwise<P: Replacement, W: Walks, O: Observe>(
+/// known; returns when the last look-up was done, and counts by adapter what it got through. With `ANSWERS`, devices
+/// have TLBs: what they have translated passes, and their requests are answered.
+fn run_stepwise<P: Replacement, W: Walks, O: Observe, const ANSWERS: bool>(
     pass: &mut StepwisePass<'_, '_, P, W, O>,
     arrivals: &[Arrived],
     (columns, links, notes): (&mut Columns<'_>, &mut Links<'_>, &mut Notes<'_>),
@@ -434,21 +439,42 @@ fn run_stepwise<P: Replacement, W: Walks, O: Observe>(
         let Intent { iova, transfer: Transfer { length_bytes, op }, vf, .. } = *intent;
         clock = clock.max(arrived.time);
         let translation = &mut columns.translations[row];
+        let route = if ANSWERS { translation.route } else { Route::Untranslated };
+        // A translation request is for one address.
+        let length_bytes = if ANSWERS { 1 } else { u64::from(length_bytes) };
         loop {
             if clock >= known.controls_from {
                 break 'arrivals;
             }
             pass.advance(clock);
+            if ANSWERS && route == Route::Translated {
+                let demand = Demand { context: None, iova, length_bytes, op };
+                pass.let_pass(clock, &demand, translation);
+                break;
+            }
             let context = pass.context_of(vf);
-            let demand = Demand { context, iova, length_bytes: u64::from(length_bytes), op };
+            let demand = Demand { context, iova, length_bytes, op };
             match pass.translate(clock, vf, &demand, translation) {
                 Step::Done => break,
                 Step::Stalled(until) => clock = until,
             }
         }
-        if let Some(waits) = &mut columns.waits {
-            waits[row] = pass.pass.observer.waits();
+        match route {
+            Route::Untranslated => {
+                if let Some(waits) = &mut columns.waits {
+                    waits[row] = pass.pass.observer.waits();
+                }
+            }
+            Route::Translated => columns.note_translated(arrived.row, clock),
+            Route::Request => {
+                columns.note_answer(arrived.row, pass.pass.hit, pass.pass.observer.waits());
+                let ats = links.tlbs[arrived.adapter as usize].get().expect("it sent a request");
+                let leaf = pass.served.last().map(|served| served.leaf);
+                let is_served = columns.translations[row].fault.is_none();
+                ats.request_of(arrived.row).leaf = leaf.filter(|_| is_served);
+            }
         }
+        let translation = &mut columns.translations[row];
         taken[arrived.adapter as usize] += 1;
         let propagation = links.uplinks[arrived.adapter as usize].wires.propagation;
         links.credits[arrived.adapter as usize].give_back(clock + propagation);
@@ -480,6 +506,13 @@ fn note_for_control<P, W, O>(
 ) -> bool {
     let Intent { time: intended, iova, vf, transfer: Transfer { op, .. }, .. } = *intent;
     let streams = pass.control.as_deref().is_some_and(|control| control.stream(vf).is_some());
+    if translation.route == Route::Request {
+        let access = Access { vf, served: &[], intended, until: translation.known_at, audited: false };
+        if let (Some(fault), Some(control)) = (translation.fault, pass.control.as_deref_mut()) {
+            control.note_switch_fault(fault, &access);
+        }
+        return false;
+    }
     let over = memory.over_at(intent, translation, streams);
     let Some(control) = pass.control.as_deref_mut() else { return false };
     let blocked = translation.fault.is_some();

@@ -104,8 +104,11 @@ impl Case {
     /// What does not go with switches of domains.
     fn leave_out_what_does_not_go_with_switches(&mut self) {
         self.machine.iommu.mode = IommuMode::Translate;
-        self.machine.device.tlb = DeviceTlbSpec::default();
-        self.machine.device.slot_ns = 0.0;
+        let has_tlbs = self.machine.device.tlb.is_on();
+        let silence = &mut self.machine.silence;
+        silence.skip.retain(|step| has_tlbs || *step != ProtocolStep::InvalidateDeviceTlb);
+        // A device that finds no slot between one pause and the next would starve.
+        self.machine.device.slot_ns = self.machine.device.slot_ns.min(8.0 * GRID_NS as f64);
         self.machine.memory.llc.bytes = 0;
         self.machine.iommu.iotlb.sharing = IotlbSharing::Shared;
         self.machine.iommu.walkers.sharing = WalkerSharing::Shared;
@@ -118,6 +121,11 @@ impl Case {
         self.attribution &=
             silence.scope == SilenceScope::Adapter || silence.mode == SwitchMode::AtomicReplace;
         self.attribution &= !silence.skips(ProtocolStep::End);
+        if self.machine.device.tlb.is_on() {
+            self.machine.failures = FailuresSpec::default();
+            self.machine.silence.skip.retain(|step| *step != ProtocolStep::End);
+        }
+        let silence = &self.machine.silence;
         if silence.mode == SwitchMode::Silence {
             self.attribution &= !self.machine.failures.are_on();
         } else {
@@ -253,20 +261,24 @@ fn walk_cache() -> impl Strategy<Value = WalkCacheSpec> {
 }
 
 fn invalidation() -> impl Strategy<Value = InvalidationSpec> {
-    let costs = (grid_ns(0..40), 1u32..5, grid_ns(1..400));
+    let device_tlb_ns = prop_oneof![1 => Just(0.0), 3 => grid_ns(0..60)];
+    let costs = (grid_ns(0..40), device_tlb_ns, 1u32..5, grid_ns(1..400));
     let walk_caches =
         prop::sample::select(vec![WalkCacheInvalidation::LeafOnly, WalkCacheInvalidation::Full]);
     let walk_caches = prop::option::of(walk_caches);
     (any::<bool>(), prop::option::of(0usize..3), walk_caches, costs).prop_map(
-        |(deferred, granularity, walk_caches, (command_ns, flush_entries, timer_ns))| InvalidationSpec {
-            mode: if deferred { InvalidationMode::Deferred } else { InvalidationMode::Strict },
-            granularity: granularity
-                .map(|which| [Granularity::Page, Granularity::Domain, Granularity::Global][which])
-                .filter(|which| !deferred || *which != Granularity::Page),
-            walk_caches,
-            command_ns,
-            flush_entries,
-            flush_timer_us: timer_ns / 1e3,
+        |(deferred, granularity, walk_caches, (command_ns, device_tlb_ns, flush_entries, timer_ns))| {
+            InvalidationSpec {
+                mode: if deferred { InvalidationMode::Deferred } else { InvalidationMode::Strict },
+                granularity: granularity
+                    .map(|which| [Granularity::Page, Granularity::Domain, Granularity::Global][which])
+                    .filter(|which| !deferred || *which != Granularity::Page),
+                walk_caches,
+                command_ns,
+                device_tlb_us: device_tlb_ns / 1e3,
+                flush_entries,
+                flush_timer_us: timer_ns / 1e3,
+            }
         },
     )
 }
@@ -329,7 +341,7 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
         2 => Just(SwitchMode::AtomicReplace),
         2 => Just(SwitchMode::Unsafe),
     ];
-    use ProtocolStep::{Begin, Drain, End, InvalidateContext, InvalidateIotlb, Suspend};
+    use ProtocolStep::{Begin, Drain, End, InvalidateContext, InvalidateDeviceTlb, InvalidateIotlb, Suspend};
     let skip = prop::sample::select(vec![
         vec![],
         vec![Drain],
@@ -345,6 +357,9 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
         vec![Drain, Begin, InvalidateIotlb],
         vec![End],
         vec![Drain, End],
+        vec![InvalidateDeviceTlb],
+        vec![InvalidateContext, InvalidateDeviceTlb],
+        vec![Drain, InvalidateIotlb, InvalidateDeviceTlb],
     ]);
     let phase = || prop_oneof![2 => Just(0.0), 2 => grid_ns(0..4), 1 => grid_ns(0..60)];
     let phases = (phase(), phase(), phase(), phase(), phase(), phase(), phase());

@@ -151,10 +151,19 @@ pub enum Rule {
     SlotsAreNotTheDeviceTlb,
     PendingIsOfTheDeviceTlb,
     CreditsAreNotTheLink,
+    DrainsWaitForTheDevice,
+    DeviceTlbsAreInvalidated,
+    CancelledRequestsFillNoDeviceTlb,
+    NobodyJoinsACancelledRequest,
+    DeviceTlbsKnowNoDomains,
+    DevicesTakeTimeToAnswer,
+    TheQueueWaitsForDevices,
+    DevicesAnswerWhenAllIsOver,
+    TranslatedOnesAreJudgedAsTheyPass,
 }
 
 impl Rule {
-    pub const ALL: [Self; 117] = [
+    pub const ALL: [Self; 126] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -272,6 +281,15 @@ impl Rule {
         Self::SlotsAreNotTheDeviceTlb,
         Self::PendingIsOfTheDeviceTlb,
         Self::CreditsAreNotTheLink,
+        Self::DrainsWaitForTheDevice,
+        Self::DeviceTlbsAreInvalidated,
+        Self::CancelledRequestsFillNoDeviceTlb,
+        Self::NobodyJoinsACancelledRequest,
+        Self::DeviceTlbsKnowNoDomains,
+        Self::DevicesTakeTimeToAnswer,
+        Self::TheQueueWaitsForDevices,
+        Self::DevicesAnswerWhenAllIsOver,
+        Self::TranslatedOnesAreJudgedAsTheyPass,
     ];
 }
 
@@ -416,6 +434,8 @@ enum Event {
     GivenUp { adapter: usize, unit: usize },
     Suspended { adapter: usize, unit: usize, number: u64 },
     Quiesced { adapter: usize, unit: usize },
+    InvalidateDeviceTlbs { vf: usize },
+    DeviceAnswers { command: usize },
     Credit { adapter: usize, lookup: usize },
     Issue { vf: usize, origin: u64 },
     Send { adapter: usize },
@@ -473,6 +493,8 @@ struct Asked {
     page: Option<(u32, u64)>,
     joined: Vec<Id>,
     leaf: Option<Leaf>,
+    /// Whether the device TLB was told to drop it meanwhile.
+    cancelled: bool,
 }
 
 /// What goes up the link for a DMA.
@@ -546,6 +568,8 @@ struct Command {
     switch: Option<(usize, Invalidated, bool)>,
     /// Accesses that must end before it is complete; nothing before it was carried out.
     accesses: Option<BTreeSet<Id>>,
+    /// Whether the device has answered, where it is one that it answers.
+    answered: bool,
 }
 
 /// A DMA whose look-ups are under way or whose walks are not over.
@@ -605,6 +629,8 @@ pub struct Reference<'a> {
     stalled_since: u64,
     /// The pool of walkers whose queue is full.
     stalled_by: usize,
+    /// The leaf that served the last look-up.
+    served: Option<Leaf>,
     iotlb: PlainIotlb,
     /// By level; regions lie in them as pages do.
     walk_caches: BTreeMap<u8, PlainIotlb>,
@@ -780,6 +806,7 @@ impl<'a> Reference<'a> {
             resume_at: None,
             stalled_since: 0,
             stalled_by: 0,
+            served: None,
             iotlb,
             walk_caches: machine
                 .iommu
@@ -947,7 +974,8 @@ impl<'a> Reference<'a> {
             Event::SwitchResume { .. }
             | Event::SwitchNext { .. }
             | Event::DrainTimeout { .. }
-            | Event::GivenUp { .. } => 1,
+            | Event::GivenUp { .. }
+            | Event::InvalidateDeviceTlbs { .. } => 1,
             Event::SwitchDue { .. } => 2,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
@@ -960,7 +988,10 @@ impl<'a> Reference<'a> {
             Event::Dispatched { .. } | Event::Read { .. } | Event::WalkEnd { .. } => {
                 if self.holds(Rule::WalkEndsBeforeLookups) { 6 } else { 10 }
             }
-            Event::AccessEnd { .. } | Event::Reset { .. } | Event::Lose { .. } => 5,
+            Event::AccessEnd { .. }
+            | Event::Reset { .. }
+            | Event::Lose { .. }
+            | Event::DeviceAnswers { .. } => 5,
             Event::CommandComplete { .. }
             | Event::Invalidate { .. }
             | Event::FlushTimer { .. }
@@ -1044,8 +1075,10 @@ impl<'a> Reference<'a> {
         match event {
             Event::Completion { adapter, id } => {
                 self.note(id).back = self.now;
-                self.note_over(id);
                 let answer = self.translations[id.0][id.1].goes_up == GoesUp::ToAsk;
+                if !answer {
+                    self.note_over(id);
+                }
                 if !answer || self.holds(Rule::TranslationRequestsHoldTags) {
                     self.adapters[adapter].tags += 1;
                 }
@@ -1067,6 +1100,8 @@ impl<'a> Reference<'a> {
             Event::GivenUp { adapter, unit } => self.given_up(adapter, unit),
             Event::Suspended { adapter, unit, number } => self.suspended(adapter, unit, number),
             Event::Quiesced { adapter, unit } => self.quiesced(adapter, unit),
+            Event::InvalidateDeviceTlbs { vf } => self.invalidate_device_tlbs(vf),
+            Event::DeviceAnswers { command } => self.device_answers(command),
             Event::SwitchResume { adapter, unit } => self.switch_over(adapter, unit),
             Event::Detach { vf } => self.detach(vf),
             Event::Attach { vf } => self.attach(vf),
@@ -1309,6 +1344,9 @@ impl<'a> Reference<'a> {
                 }
             }
             let id = head?;
+            if self.switches.is_paused(adapter) {
+                return None;
+            }
             let device = &self.case.machine.device;
             let state = &self.adapters[adapter];
             let limited = self.holds(Rule::RateLimitsSpaceStarts);
@@ -1353,6 +1391,7 @@ impl<'a> Reference<'a> {
         let mops = if op == Op::Read { device.max_read_mops } else { device.max_write_mops };
         let hit = if self.holds(Rule::DeviceLookUpsTakeTime) { ps(device.tlb.hit_ns) } else { 0 };
         self.note(id).taken_up = self.now;
+        self.note_taken_up(id);
         let state = &mut self.adapters[adapter];
         state.eligible.pop_first();
         state.slots = state.slots.saturating_sub(1);
@@ -1369,7 +1408,7 @@ impl<'a> Reference<'a> {
         if let Some(released) = self.stalled[id.0].pop_front() {
             self.enter(released, true);
         }
-        let domain = self.case.attached[id.0].then(|| self.domains[self.table_of(id.0)].0);
+        let domain = self.case.attached[id.0].then(|| self.tag_of(id.0));
         let cached = domain.and_then(|domain| self.device_tlb(id.0).lookup(domain, iova));
         let knows_rights = self.holds(Rule::DeviceTlbsKnowRights);
         if let Some(leaf) = cached.filter(|leaf| leaf.permissions.allow(op) || !knows_rights) {
@@ -1378,14 +1417,28 @@ impl<'a> Reference<'a> {
         }
         let page = domain.map(|domain| (domain, iova >> 12));
         let joins = self.holds(Rule::MissesInDeviceTlbsJoin);
+        let not_cancelled = self.holds(Rule::NobodyJoinsACancelledRequest);
         let asked = &mut self.adapters[adapter].asked;
-        if let Some(asked) = asked.iter_mut().find(|asked| page.is_some() && asked.page == page && joins) {
+        let joinable = |asked: &&mut Asked| {
+            page.is_some() && asked.page == page && joins && !(asked.cancelled && not_cancelled)
+        };
+        if let Some(asked) = asked.iter_mut().find(joinable) {
             asked.joined.push(id);
             self.fates[id.0][id.1].device_tlb = Some("joined");
             return;
         }
         self.fates[id.0][id.1].device_tlb = Some("miss");
         self.ask(id, page, self.now + hit, true);
+    }
+
+    /// What tags the entries of a VF in its device: the number of its first domain, whichever it has by now.
+    fn tag_of(&self, vf: usize) -> u32 {
+        let first = self.domains[self.table_of(vf)].0;
+        if self.holds(Rule::DeviceTlbsKnowNoDomains) {
+            first
+        } else {
+            self.current_domain(vf).unwrap_or(first)
+        }
     }
 
     fn device_tlb(&mut self, vf: usize) -> &mut PlainIotlb {
@@ -1405,7 +1458,13 @@ impl<'a> Reference<'a> {
     /// A translation request goes to the link at `ready`.
     fn ask(&mut self, id: Id, page: Option<(u32, u64)>, ready: u64, looked_up: bool) {
         let adapter = self.adapter_of(id.0);
-        self.adapters[adapter].asked.push(Asked { id, page, joined: Vec::new(), leaf: None });
+        self.adapters[adapter].asked.push(Asked {
+            id,
+            page,
+            joined: Vec::new(),
+            leaf: None,
+            cancelled: false,
+        });
         self.wait_for_the_link(id, true, ready, looked_up);
     }
 
@@ -1446,6 +1505,9 @@ impl<'a> Reference<'a> {
         if !asks && op == Op::Write && self.holds(Rule::WritesRetireAsTheyLeave) {
             self.at(free, Event::Left { adapter, id });
         }
+        if !asks {
+            self.note_leaving(id, free);
+        }
         let arrives = free + ps(self.case.machine.link.propagation_ns);
         let adapter_in_tie =
             if self.holds(Rule::ArrivalsTieByAdapter) { adapter } else { usize::MAX - adapter };
@@ -1457,12 +1519,14 @@ impl<'a> Reference<'a> {
     fn answered(&mut self, adapter: usize, id: Id) {
         let asked = &mut self.adapters[adapter].asked;
         let at = asked.iter().position(|asked| asked.id == id).expect("asked");
-        let Asked { page, joined, leaf, .. } = asked.remove(at);
+        let Asked { page, joined, leaf, cancelled, .. } = asked.remove(at);
+        let fills = self.holds(Rule::AnswersFillDeviceTlbs)
+            && !(cancelled && self.holds(Rule::CancelledRequestsFillNoDeviceTlb));
         self.at(self.now, Event::Send { adapter });
         match leaf {
             Some(leaf) => {
                 let (domain, _) = page.expect("a device with a domain");
-                if self.holds(Rule::AnswersFillDeviceTlbs) && !self.device_tlb(id.0).caches(domain, &leaf) {
+                if fills && !self.device_tlb(id.0).caches(domain, &leaf) {
                     self.device_tlb(id.0).fill(domain, leaf);
                 }
                 self.goes(id, &leaf, self.now, false);
@@ -1471,6 +1535,7 @@ impl<'a> Reference<'a> {
                 if self.intent(id).op == Op::Write {
                     self.fates[id.0][id.1].completed = self.now;
                 }
+                self.note_refused(id);
                 self.done(adapter, id);
             }
         }
@@ -1484,6 +1549,7 @@ impl<'a> Reference<'a> {
                 None => {
                     self.fates[other.0][other.1] =
                         Fate { intended: self.fates[other.0][other.1].intended, ..self.fates[id.0][id.1] };
+                    self.note_refused(other);
                     self.done(adapter, other);
                 }
             }
@@ -1502,6 +1568,7 @@ impl<'a> Reference<'a> {
                 Translation { lookup_number, known_at: self.now, goes_up, ..Translation::default() };
         }
         if translation.goes_up == GoesUp::Translated {
+            self.judge_passing(id);
             self.looked_up(id);
             return true;
         }
@@ -1510,16 +1577,11 @@ impl<'a> Reference<'a> {
         } else {
             translation.known_at += ps(self.case.machine.iommu.iotlb.hit_ns);
         }
-        let leaf = if self.case.attached[id.0] {
-            let Some(next) = self.look_up(id, intent.iova, intent) else {
-                self.resume_at = Some(intent.iova);
-                return false;
-            };
-            next.and_then(|_| self.leaf_at(self.table_of(id.0), intent.iova))
-        } else {
-            self.fault(id, Fault::NoContext, intent.iova);
-            None
+        let Some(next) = self.look_up(id, intent.iova, intent) else {
+            self.resume_at = Some(intent.iova);
+            return false;
         };
+        let leaf = next.and(self.served);
         let adapter = self.adapter_of(id.0);
         let leaf = leaf.filter(|_| self.fates[id.0][id.1].fault.is_none());
         let asked = self.adapters[adapter].asked.iter_mut().find(|asked| asked.id == id);
@@ -1677,7 +1739,12 @@ impl<'a> Reference<'a> {
             None => Fault::NotMapped,
             Some(leaf) if !leaf.permissions.allow(intent.op) => Fault::NoPermission,
             Some(leaf) => {
-                self.judge(id, leaf);
+                self.served = Some(leaf);
+                if self.translations[id.0][id.1].goes_up != GoesUp::ToAsk
+                    || !self.holds(Rule::TranslatedOnesAreJudgedAsTheyPass)
+                {
+                    self.judge(id, leaf);
+                }
                 if let Some(plan) = &self.case.streams[id.0] {
                     self.reached.insert(id, leaf.target.0 / plan.page_size.bytes() * plan.page_size.bytes());
                 }
@@ -2185,9 +2252,12 @@ impl<'a> Reference<'a> {
         let Fate { intended, translated, completed, fault, .. } = self.fates[id.0][id.1];
         let note = &self.notes[&id];
         let waits = &self.adapters[self.adapter_of(id.0)].waits;
+        let pauses = self.switches.pauses_of(id.0);
+        let paused = |from, to| self.switches.paused(id.0, from, to);
         let of = |rule, cause, otherwise| if self.holds(rule) { cause } else { otherwise } as usize;
         let mut split = Split::default();
-        split[Cause::Held as usize] = note.eligible - intended;
+        split[Cause::Held as usize] = note.eligible - intended - paused(intended, note.eligible);
+        split[of(Rule::SilenceIsNotTheLink, Cause::Silence, Cause::Link)] += paused(intended, note.taken_up);
         let of_others = [
             (DeviceWait::Tlb, Cause::DeviceTlb),
             (DeviceWait::Credit, Cause::Credit),
@@ -2196,6 +2266,10 @@ impl<'a> Reference<'a> {
         for (wait, cause) in of_others {
             let cause = of(Rule::WhoIsNotTakenUpWaitsForTheSame, cause, Cause::DeviceTlb);
             split[cause] += waits.between(wait, note.eligible, note.taken_up);
+            for &(start, end) in pauses {
+                let (start, end) = (start.max(note.eligible), end.min(note.taken_up));
+                split[cause] -= if start < end { waits.between(wait, start, end) } else { 0 };
+            }
         }
         let mut since = note.taken_up;
         for leg in &note.legs {
@@ -2399,6 +2473,7 @@ impl<'a> Reference<'a> {
                 waiter: Some(unmapped),
                 switch: None,
                 accesses: None,
+                answered: true,
             });
         }
         self.streams[id.0].queued += 1;
@@ -2428,7 +2503,7 @@ impl<'a> Reference<'a> {
             self.streams[unmapped.id.0].queued = 0;
         }
         let drops = self.case.machine.iommu.invalidation.granularity.unwrap_or(Granularity::Domain);
-        self.submit(Command { table, drops, flushes, waiter, switch: None, accesses: None });
+        self.submit(Command { table, drops, flushes, waiter, switch: None, accesses: None, answered: true });
     }
 
     fn submit(&mut self, command: Command) {
@@ -2438,8 +2513,10 @@ impl<'a> Reference<'a> {
         }
         let in_turn = self.holds(Rule::CommandsAreServedInTurn);
         let start = if in_turn { self.now.max(self.invalidation_free) } else { self.now };
-        self.invalidation_free = start + cost;
-        self.counters.commands.push((start, start + cost));
+        let answer = if command.answered { 0 } else { self.device_answer_time() };
+        let holds_up = if self.holds(Rule::TheQueueWaitsForDevices) { answer } else { 0 };
+        self.invalidation_free = start + cost + holds_up;
+        self.counters.commands.push((start, start + cost + holds_up));
         self.counters.invalidation_wait_ps += self.counted(start + cost) * (start - self.now);
         self.counters.invalidations += self.counted(start + cost);
         self.commands.push(command);
@@ -2450,6 +2527,11 @@ impl<'a> Reference<'a> {
         let Command { table, drops, ref flushes, ref waiter, switch, .. } = self.commands[number];
         if let Some((vf, Invalidated::Contexts, _)) = switch {
             self.switches.invalidate_contexts(vf);
+            return self.await_accesses(number);
+        }
+        if let Some((vf, Invalidated::DeviceTlbs, _)) = switch {
+            self.at(self.now + 1, Event::InvalidateDeviceTlbs { vf });
+            self.at(self.now + self.device_answer_time(), Event::DeviceAnswers { command: number });
             return self.await_accesses(number);
         }
         let domain = self.domain_of_command(number, table);
@@ -2542,7 +2624,7 @@ impl<'a> Reference<'a> {
     /// Commands are complete, in their order, when no access before them is left.
     fn complete_commands(&mut self) {
         while let Some(command) = self.commands.get(self.commands_complete) {
-            if command.accesses.as_ref().is_none_or(|accesses| !accesses.is_empty()) {
+            if !command.answered || command.accesses.as_ref().is_none_or(|accesses| !accesses.is_empty()) {
                 return;
             }
             self.at(self.now, Event::CommandComplete { command: self.commands_complete });

@@ -123,11 +123,14 @@ fn assert_silence(what: &str, scenario: &Scenario, outcome: &Outcome) -> usize {
     switches
 }
 
+/// What devices with TLBs ask of [`HOSTILE`]: DMAs that lie in one page each.
+const WITHIN_PAGES: [&str; 2] = ["tenants.crossing.cross_pages=false", "tenants.crossing.sizes=512"];
+
 /// Room for every row of the timeline.
 const ROOM: &str = "report.timeline_rows_per_host=16777216";
 
 /// Keys with values to choose from.
-const CHOICES: [(&str, &[&str]); 18] = [
+const CHOICES: [(&str, &[&str]); 20] = [
     ("silence.scope", &["adapter", "vf"]),
     ("silence.durations", &["constant", "exponential"]),
     ("silence.did_reuse", &["true", "false"]),
@@ -146,6 +149,8 @@ const CHOICES: [(&str, &[&str]); 18] = [
     ("device.retire", &["in_order", "out_of_order"]),
     ("device.write_order", &["relaxed", "in_order"]),
     ("iommu.walk_caches.l2.entries", &["0", "8"]),
+    ("device.tlb.entries", &["0", "6", "64"]),
+    ("device.tlb.sharing", &["adapter", "vf"]),
 ];
 
 fn changes() -> impl Strategy<Value = Vec<String>> {
@@ -168,6 +173,9 @@ proptest! {
     #[test]
     fn silence_is_silent(changes in changes()) {
         let mut all = vec!["requests=6000", "topology.hosts=1", ROOM];
+        if !changes.iter().any(|change| change == "device.tlb.entries=0") {
+            all.extend(WITHIN_PAGES);
+        }
         all.extend(changes.iter().map(String::as_str));
         let scenario = custom(HOSTILE, &all);
         let outcome = run_logged(&scenario);
@@ -316,6 +324,83 @@ fn without_the_invalidation_of_the_iotlb_reused_domain_ids_are_stale() {
     let (faults, stale) = without("\"invalidate_iotlb\"", &["silence.did_reuse=true"]);
     assert!(faults == 0 && stale > 1_000, "{faults} faults, {stale} stale");
     assert_eq!(without("\"invalidate_iotlb\"", &["silence.did_reuse=false"]), (0, 0));
+}
+
+/// Every device has a TLB with room for all pages.
+const DEVICE_TLB: &str = "device.tlb.entries=64";
+
+/// A device with a TLB is drained when it has no translation request under way and no TLP for the link, and the TLB is
+/// invalidated: nothing goes wrong.
+#[test]
+fn with_device_tlbs_and_every_step_nothing_goes_wrong() {
+    for changes in [
+        &["silence.did_reuse=true", "device.tlb.sharing=adapter"][..],
+        &["silence.did_reuse=false", "device.tlb.sharing=vf"],
+        &["silence.scope=adapter"],
+        &["device.tlb.entries=4"],
+        &["silence.mode=atomic_replace", "silence.did_reuse=true"],
+    ] {
+        assert_eq!(without("", &[&[DEVICE_TLB], changes].concat()), (0, 0), "{changes:?}");
+    }
+}
+
+/// The device goes on using the translated addresses that it cached, whatever the number of the domain, and nothing faults.
+#[test]
+fn without_the_invalidation_of_device_tlbs_devices_use_what_they_cached() {
+    let skip = "\"invalidate_device_tlb\"";
+    for reuse in ["silence.did_reuse=true", "silence.did_reuse=false"] {
+        let (faults, stale) = without(skip, &[DEVICE_TLB, reuse]);
+        assert!(faults == 0 && stale > 10_000, "{reuse}: {faults} faults, {stale} stale");
+        // What is evicted has to be asked for anew: a small TLB forgets the old domain.
+        let (faults, fewer) = without(skip, &["device.tlb.entries=4", reuse]);
+        assert!(faults == 0 && fewer < stale / 4, "{reuse}: {faults} faults, {fewer} of {stale} stale");
+    }
+}
+
+/// Invalidations of the IOTLB alone do not reach what a device has cached, but what it asks for is stale without them.
+#[test]
+fn behind_device_tlbs_the_iotlb_is_to_be_invalidated_too() {
+    let (faults, stale) = without("\"invalidate_iotlb\"", &[DEVICE_TLB, "silence.did_reuse=true"]);
+    assert!(faults == 0 && stale > 1_000, "{faults} faults, {stale} stale");
+    assert_eq!(without("\"invalidate_iotlb\"", &[DEVICE_TLB, "silence.did_reuse=false"]), (0, 0));
+}
+
+/// What a device has translated passes the IOMMU, whatever the context says; what it asks for meets the absent one. The device
+/// answers to the invalidation when all that it has taken up is over, so nothing is stale.
+#[test]
+fn without_the_drain_translation_requests_fault() {
+    let (many, stale) = without("\"drain\"", &["device.tlb.entries=4"]);
+    assert!(many > 100 && stale == 0, "{many} faults, {stale} stale");
+    let (few, stale) = without("\"drain\"", &[DEVICE_TLB]);
+    assert!(few < many / 4 && stale == 0, "{few} of {many} faults, {stale} stale");
+}
+
+/// Context cache, IOTLB and device TLB are invalidated one after another, and the queue waits for the device's answer.
+#[test]
+fn a_device_takes_its_time_to_answer() {
+    for (changes, commands, device_us) in [
+        (&[DEVICE_TLB][..], 3, 5.0),
+        (
+            &[DEVICE_TLB, "iommu.invalidation.device_tlb_us=0.25", "iommu.invalidation.command_ns=100"],
+            3,
+            0.25,
+        ),
+        (&[DEVICE_TLB, "silence.mode=unsafe", "silence.skip=[\"invalidate_device_tlb\"]"], 2, 0.0),
+        (&[], 2, 0.0),
+    ] {
+        let base = ["silence.mode=silence", "requests=6000", ROOM];
+        let scenario = custom(HASTY, &[&base, changes].concat());
+        let phases = phases(&run(&scenario));
+        let expected = commands as f64 * scenario.iommu.invalidation.command_ns * 1e3 + device_us * 1e6;
+        let all = phases.values().flatten().filter(|(name, ..)| *name == "invalidating");
+        let times: Vec<_> = all.map(|(_, begin, end)| end - begin).collect();
+        // It takes longer where what others do in memory is not over.
+        assert!(times.len() > 10 && times.iter().min() == Some(&(expected as u64)), "{changes:?}: {times:?}");
+        assert!(
+            device_us < 1.0 || times.iter().all(|time| *time == expected as u64),
+            "{changes:?}: {times:?}"
+        );
+    }
 }
 
 /// Hardware that replaces domains at once holds nobody back, and nothing goes wrong.
@@ -485,6 +570,21 @@ fn tables_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
         (
             "every step but two",
             custom(HASTY, &["requests=4000", "silence.skip=[\"drain\", \"invalidate_context\"]"]),
+        ),
+        (
+            "device TLBs",
+            hostile(&[&["device.tlb.entries=16", "device.tlb.pending=2"], &WITHIN_PAGES[..]].concat()),
+        ),
+        (
+            "device TLBs, at once",
+            hostile(&[&["device.tlb.entries=16", "silence.mode=atomic_replace"], &WITHIN_PAGES[..]].concat()),
+        ),
+        (
+            "device TLBs, VFs",
+            custom(
+                HASTY,
+                &["requests=4000", DEVICE_TLB, "silence.skip=[\"begin\", \"invalidate_device_tlb\"]"],
+            ),
         ),
     ] {
         let expected = run_cut(&scenario, 1, (2_048, 131_072));

@@ -1218,7 +1218,12 @@ arrivals = { mops_per_vf = 1.0 }
         let every = "switches.schedule=periodic";
         for (changes, key, word) in [
             (&["iommu.mode=passthrough"][..], "iommu.mode", "switches.schedule"),
-            (&["device.tlb.entries=8"], "device.tlb.entries", "switches.schedule"),
+            (
+                &["silence.mode=unsafe", "silence.skip=[\"invalidate_device_tlb\"]"],
+                "silence.skip",
+                "device.tlb.entries",
+            ),
+            (&["iommu.invalidation.device_tlb_us=-1"], "iommu.invalidation.device_tlb_us", "between 0"),
             (&["memory.llc.bytes=65536"], "memory.llc.bytes", "switches.schedule"),
             (&["topology.domain_scope=adapter", "silence.scope=vf"], "silence.scope", "domain_scope"),
             (&["silence.skip=[\"drain\"]"], "silence.skip", "unsafe"),

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use portcullis_engine::domain::Leaf;
+use portcullis_engine::domain::{Leaf, LeafSize, Permissions};
 use portcullis_engine::hash::mix64;
+use portcullis_engine::ids::{Iova, PhysAddr};
 use portcullis_engine::request::Op;
 use portcullis_engine::silence::{
     AdapterPlace, Due, Failure, PhaseTimes, ProtocolStep, Schedule, SilenceScope, SwitchMode, TimedPhase,
@@ -19,6 +20,7 @@ use crate::case::Case;
 pub enum Invalidated {
     Contexts,
     Domain(u32),
+    DeviceTlbs,
 }
 
 /// What a unit waits for.
@@ -55,6 +57,14 @@ pub struct Unit {
     writes_out: BTreeSet<Id>,
     /// Of these, those that were under way when the device was drained.
     to_flush: BTreeSet<Id>,
+    /// Requests that a device with a TLB has taken up and that have not left as themselves.
+    in_device: BTreeSet<Id>,
+    /// Requests that were taken up, or have left, and are not over.
+    under_way: BTreeSet<Id>,
+    /// The command that its device has to answer, and what it had taken up when it heard of it.
+    to_answer: Option<usize>,
+    to_end: BTreeSet<Id>,
+    ended_at: u64,
     /// The pauses that are over.
     pauses: Vec<(u64, u64)>,
 }
@@ -187,6 +197,12 @@ impl Switches {
         let at = if of_adapter.units.len() == 1 { 0 } else { vf % self.vfs_per_adapter };
         let overlap = |&(start, end): &(u64, u64)| end.min(to).saturating_sub(start.max(from));
         of_adapter.units[at].pauses.iter().map(overlap).sum()
+    }
+
+    pub fn pauses_of(&self, vf: usize) -> &[(u64, u64)] {
+        let Some(of_adapter) = self.adapters.get(vf / self.vfs_per_adapter.max(1)) else { return &[] };
+        let at = if of_adapter.units.len() == 1 { 0 } else { vf % self.vfs_per_adapter };
+        &of_adapter.units[at].pauses
     }
 
     /// Whether an adapter as a whole is paused.
@@ -376,6 +392,7 @@ impl Reference<'_> {
         of_unit.paused = pauses;
         if pauses && !self.switches.alone {
             self.adapters[adapter].blocked.end(now);
+            self.at(now, Event::Send { adapter });
         }
         if pauses && self.switches.alone {
             let vf = adapter * self.switches.vfs_per_adapter + unit;
@@ -429,8 +446,13 @@ impl Reference<'_> {
 
     /// What a unit waits for may have happened.
     fn go_on_waiting(&mut self, adapter: usize, unit: usize) {
-        let Unit { stage, reads_out, leaving, writes_out, to_flush, current, .. } =
+        let Unit { stage, mut reads_out, mut leaving, writes_out, to_flush, current, in_device, .. } =
             self.unit(adapter, unit).clone();
+        if !self.holds(Rule::DrainsWaitForTheDevice) {
+            let reads = in_device.iter().filter(|id| self.intent(**id).op == Op::Read).count();
+            reads_out -= reads;
+            leaving -= in_device.len() - reads;
+        }
         let drains = !self.skips(ProtocolStep::Drain) && self.holds(Rule::DrainsWaitForReads);
         let begins = !self.skips(ProtocolStep::Begin);
         let drained = !drains || reads_out + leaving == 0;
@@ -463,16 +485,26 @@ impl Reference<'_> {
         if !self.switches.are_on() {
             return;
         }
+        self.note_taken_up(id);
+        let free = self.adapters[adapter].link_free;
+        self.note_leaving(id, free);
+    }
+
+    /// A request leaves its queue: for the link, or to be looked up by its device.
+    pub(super) fn note_taken_up(&mut self, id: Id) {
+        if !self.switches.are_on() {
+            return;
+        }
         let op = self.intent(id).op;
         let (now, intended) = (self.now, self.fates[id.0][id.1].intended);
         let unit = self.switches.unit_of(id.0);
+        unit.in_device.insert(id);
+        unit.under_way.insert(id);
         match op {
             Op::Read => unit.reads_out += 1,
             Op::Write => {
                 unit.writes_out.insert(id);
                 unit.leaving += 1;
-                let free = self.adapters[adapter].link_free;
-                self.at(free, Event::LeftDevice { id });
             }
         }
         let held = self.switches.paused(id.0, intended, now);
@@ -480,6 +512,33 @@ impl Reference<'_> {
             self.switches.held += 1;
             self.switches.held_ps += held;
         }
+    }
+
+    /// A request goes up the link as itself, until `free`.
+    pub(super) fn note_leaving(&mut self, id: Id, free: u64) {
+        if !self.switches.are_on() {
+            return;
+        }
+        self.switches.unit_of(id.0).in_device.remove(&id);
+        if self.intent(id).op == Op::Write {
+            self.at(free, Event::LeftDevice { id });
+        }
+        if !self.holds(Rule::DrainsWaitForTheDevice) {
+            self.check_unit(id.0);
+        }
+    }
+
+    /// A request was refused the translation that its device asked for, and is over.
+    pub(super) fn note_refused(&mut self, id: Id) {
+        if !self.switches.are_on() {
+            return;
+        }
+        let unit = self.switches.unit_of(id.0);
+        unit.in_device.remove(&id);
+        if self.intent(id).op == Op::Write {
+            self.switches.unit_of(id.0).leaving -= 1;
+        }
+        self.note_over(id);
     }
 
     /// A write has left the device.
@@ -496,6 +555,7 @@ impl Reference<'_> {
             return;
         }
         self.switches.note_end_of_request(self.now);
+        let now = self.now;
         let op = self.intent(id).op;
         let unit = self.switches.unit_of(id.0);
         match op {
@@ -505,7 +565,58 @@ impl Reference<'_> {
                 unit.to_flush.remove(&id);
             }
         }
+        unit.under_way.remove(&id);
+        if unit.to_end.remove(&id) {
+            unit.ended_at = now;
+        }
+        if unit.to_end.is_empty()
+            && let Some(command) = unit.to_answer.take()
+        {
+            // Nothing is the cause of what was before it.
+            self.at(now + 1, Event::DeviceAnswers { command });
+        }
         self.check_unit(id.0);
+    }
+
+    /// What a device takes to answer to an invalidation, at least.
+    pub(super) fn device_answer_time(&self) -> u64 {
+        let time = (self.case.machine.iommu.invalidation.device_tlb_us * 1e6).round() as u64;
+        if self.holds(Rule::DevicesTakeTimeToAnswer) { time.max(1) } else { 1 }
+    }
+
+    /// A device answers to the invalidation of its TLB, unless what it was doing is not over.
+    pub(super) fn device_answers(&mut self, command: usize) {
+        let (vf, ..) = self.commands[command].switch.expect("of a switch");
+        let (now, waits) = (self.now, self.holds(Rule::DevicesAnswerWhenAllIsOver));
+        let unit = self.switches.unit_of(vf);
+        if waits && !unit.to_end.is_empty() {
+            unit.to_answer = Some(command);
+        } else if waits && unit.ended_at == now {
+            self.at(now + 1, Event::DeviceAnswers { command });
+        } else {
+            self.commands[command].answered = true;
+            self.complete_commands();
+        }
+    }
+
+    /// The devices of a VF's domain drop what they hold of it.
+    pub(super) fn invalidate_device_tlbs(&mut self, vf: usize) {
+        let unit = self.switches.unit_of(vf);
+        unit.to_end = unit.under_way.clone();
+        for vf in self.switches.domains[self.switches.domain_of(vf)].vfs.clone() {
+            let tag = self.tag_of(vf);
+            self.device_tlb(vf).drop_where(|there, _| there == tag);
+            let adapter = self.adapter_of(vf);
+            let asked = self.adapters[adapter].asked.iter_mut();
+            asked
+                .filter(|asked| asked.page.is_some_and(|(there, _)| there == tag))
+                .for_each(|asked| asked.cancelled = true);
+        }
+    }
+
+    /// The ID of a VF's domain.
+    pub(super) fn current_domain(&self, vf: usize) -> Option<u32> {
+        self.switches.are_on().then(|| self.switches.domains[self.switches.domain_of(vf)].id)
     }
 
     fn check_unit(&mut self, vf: usize) {
@@ -529,7 +640,14 @@ impl Reference<'_> {
             !silence.skips(ProtocolStep::InvalidateContext) && self.holds(Rule::ContextsAreInvalidated);
         let iotlb =
             !silence.skips(ProtocolStep::InvalidateIotlb) && self.holds(Rule::SwitchedDomainsAreInvalidated);
-        let steps = [(contexts, Invalidated::Contexts), (iotlb, Invalidated::Domain(old))];
+        let devices = self.case.machine.device.tlb.entries > 0
+            && !silence.skips(ProtocolStep::InvalidateDeviceTlb)
+            && self.holds(Rule::DeviceTlbsAreInvalidated);
+        let steps = [
+            (contexts, Invalidated::Contexts),
+            (iotlb, Invalidated::Domain(old)),
+            (devices, Invalidated::DeviceTlbs),
+        ];
         let steps: Vec<_> = steps.into_iter().filter(|(taken, _)| *taken).collect();
         let table = self.switches.domains[domain].tables[0];
         for (number, (_, what)) in steps.iter().enumerate() {
@@ -541,6 +659,7 @@ impl Reference<'_> {
                 waiter: None,
                 switch,
                 accesses: None,
+                answered: *what != Invalidated::DeviceTlbs,
             });
         }
         if steps.is_empty() {
@@ -644,6 +763,15 @@ impl Reference<'_> {
     pub(super) fn note_switch_fault(&mut self, id: Id) {
         if self.switches.are_on() && self.switches.contexts[id.0].switching {
             self.switches.faults += self.counted(self.fates[id.0][id.1].intended);
+        }
+    }
+
+    /// A DMA that its device has translated passes: whose frame does it reach?
+    pub(super) fn judge_passing(&mut self, id: Id) {
+        if self.holds(Rule::TranslatedOnesAreJudgedAsTheyPass) {
+            let target = PhysAddr(self.fates[id.0][id.1].address);
+            let permissions = Permissions::ReadWrite;
+            self.judge(id, Leaf { base: Iova(0), target, size: LeafSize::Size4K, permissions });
         }
     }
 
