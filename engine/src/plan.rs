@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::admission::AdmissionSpec;
+use crate::device_tlb::AtsPlan;
 use crate::domain::{LeafSize, Permissions};
 use crate::error::SpecError;
 use crate::escape::{EscapeSource, EscapeSpec};
@@ -319,6 +320,8 @@ pub struct TenantPlan {
     pub buffers: Vec<BufferPlan>,
     /// What it maps for each DMA. Its source must then be a closed loop.
     pub streaming: Option<StreamingPlan>,
+    /// What it does with ATS, where its adapter has a device TLB.
+    pub ats: AtsPlan,
     /// So many DMAs in a row, counted from its first, are a packet: a device with a TLB takes them up together.
     pub packet_dmas: u32,
     /// The VF, of the same adapter, whose part of a domain under scope `adapter` its DMAs go to: its own where there

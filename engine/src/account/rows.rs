@@ -181,6 +181,12 @@ row! {
         blocked_not_mapped: u64,
         /// DMAs blocked because a leaf does not grant the right.
         blocked_no_permission: u64,
+        /// DMAs blocked because they are marked as translated, and the context entry of their VF does not enable ATS.
+        blocked_ats_disabled: u64,
+        /// DMAs sent as translated requests with an address that the device made up.
+        forged: u64,
+        /// Of these, such that reached a frame of another tenant, or of nobody.
+        forged_foreign: u64,
         /// Fault records queued.
         faults_recorded: u64,
         /// Fault records lost to a full queue.
@@ -335,6 +341,12 @@ row! {
         blocked_not_mapped: u64,
         /// DMAs blocked because a leaf does not grant the right.
         blocked_no_permission: u64,
+        /// DMAs blocked because they are marked as translated, and the context entry of their VF does not enable ATS.
+        blocked_ats_disabled: u64,
+        /// DMAs sent as translated requests with an address that the device made up.
+        forged: u64,
+        /// Of these, such that reached a frame of another tenant, or of nobody.
+        forged_foreign: u64,
         /// DMAs that reached another tenant's frame through a shared domain.
         cross_tenant: u64,
         /// Buffers of streaming mappings unmapped.

@@ -1,7 +1,7 @@
 //! The waits of a link, and of a device with a TLB, by hand.
 
 use super::{Cause, DeviceWaits, DeviceWatch, LinkWaits, SplitSoFar};
-use crate::device_tlb::{Leaving, ObserveDevice, Waiting};
+use crate::device_tlb::{Leaving, ObserveDevice, Route, Waiting};
 use crate::gate::Eligible;
 use crate::link::{DeviceSpec, RateLimits};
 use crate::request::Op;
@@ -48,7 +48,7 @@ fn of_device(eligible: u64, start: u64) -> [u64; 4] {
     let waiting = Waiting { since: next.time, rate: Picoseconds(60), slot: Picoseconds(90) };
     watch.note_wait(Some(waiting), Picoseconds(100));
     watch.take_up(&next, Picoseconds(5), Picoseconds(100));
-    let leaving = Leaving { ready: Picoseconds(120), looked_up: true, request: false, row: 0 };
+    let leaving = Leaving { ready: Picoseconds(120), looked_up: true, route: Route::Translated, row: 0 };
     watch.leave(&leaving, Picoseconds(130), Picoseconds(start), Picoseconds(start + 50));
     assert_eq!(so_far[0].until, Picoseconds(start + 50));
     [Cause::Held, Cause::DeviceTlb, Cause::Credit, Cause::Link].map(|cause| so_far[0].split.of(cause))

@@ -2,7 +2,7 @@
 
 use super::components::{Answer, Ats, Leaving, Route, TlbLookup, TranslationRequest, page_of};
 use crate::domain::Leaf;
-use crate::request::Intent;
+use crate::request::{Intent, Sequence};
 use crate::translation::replacement::with_iotlb;
 use crate::translation::{Context, Tag, Translation};
 use crate::units::Picoseconds;
@@ -12,20 +12,23 @@ impl Ats {
     pub fn look_up(
         &mut self,
         now: Picoseconds,
-        row: u32,
+        (row, sequence): (u32, Sequence),
         intent: &Intent,
         context: Option<Context>,
         translation: &mut Translation,
     ) -> bool {
         let Intent { iova, transfer, vf, .. } = *intent;
         *translation = Translation { address: iova.0, ..Translation::default() };
+        if self.passes_by(now, (row, sequence), intent, translation) {
+            return false;
+        }
         // A device without a domain has nothing to look up by; an entry without the right does not serve.
         let cached =
             context.and_then(|context| with_iotlb!(self.tlb_of(vf), |tlb| tlb.lookup(context.domain, iova)));
         if let Some(leaf) = cached.filter(|leaf| leaf.permissions.allow(transfer.op)) {
             translation.device_tlb = TlbLookup::Hit;
             translation.address = leaf.translate(iova).0;
-            self.leave(Leaving { ready: now + self.hit, looked_up: true, request: false, row });
+            self.leave(Leaving { ready: now + self.hit, looked_up: true, route: Route::Translated, row });
             return false;
         }
         let page = context.map(|context| page_of(context.domain, iova));
@@ -36,7 +39,30 @@ impl Ats {
             return false;
         }
         translation.device_tlb = TlbLookup::Miss;
-        self.request(Leaving { ready: now + self.hit, looked_up: true, request: true, row }, page);
+        self.request(Leaving { ready: now + self.hit, looked_up: true, route: Route::Request, row }, page);
+        true
+    }
+
+    /// Sends at once what is not looked up: a DMA that its function forges, or one of a function whose ATS is off.
+    /// Whether it is such a one.
+    #[inline]
+    fn passes_by(
+        &mut self,
+        now: Picoseconds,
+        (row, Sequence(sequence)): (u32, Sequence),
+        &Intent { iova, vf, .. }: &Intent,
+        translation: &mut Translation,
+    ) -> bool {
+        let Some(function) = self.function(vf) else { return false };
+        let route = match function.forge(sequence, iova) {
+            Some(address) => {
+                translation.address = address;
+                Route::Forged
+            }
+            None if function.ats_enabled => return false,
+            None => Route::Untranslated,
+        };
+        self.leave(Leaving { ready: now, looked_up: true, route, row });
         true
     }
 
@@ -75,7 +101,8 @@ impl Ats {
             match leaf.filter(|leaf| leaf.permissions.allow(op)) {
                 Some(leaf) => self.serve(time, row, &leaf, intents, translations),
                 None => {
-                    self.request(Leaving { ready: time, looked_up: false, request: true, row }, page);
+                    let route = Route::Request;
+                    self.request(Leaving { ready: time, looked_up: false, route, row }, page);
                     more += 1;
                 }
             }
@@ -103,14 +130,6 @@ impl Ats {
     ) {
         let at = row as usize;
         translations[at].address = leaf.translate(intents[at].iova).0;
-        self.leave(Leaving { ready: time, looked_up: false, request: false, row });
-    }
-}
-
-impl Leaving {
-    /// What its TLP carries.
-    #[must_use]
-    pub fn route(&self) -> Route {
-        if self.request { Route::Request } else { Route::Translated }
+        self.leave(Leaving { ready: time, looked_up: false, route: Route::Translated, row });
     }
 }
