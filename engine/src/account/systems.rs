@@ -89,15 +89,17 @@ pub fn audit(
             }
         }
     }
-    if looked_up.with_answers.is_some() {
+    if looked_up.any_forged {
         for &row in &looked_up.rows {
             let (at, Intent { time, transfer, vf, .. }) = (row as usize, intents[row as usize]);
             let Translation { address, fault, route, .. } = translations[at];
-            let counts = route == Route::Forged && fault.is_none() && time >= warm_up.until;
-            if counts {
+            if route == Route::Forged && time >= warm_up.until {
                 let (pa, length_bytes) = (PhysAddr(address), u64::from(transfer.length_bytes));
-                let foreign = owners.judge(pa, length_bytes, Owner(tenants[vf as usize].vm)).is_err();
-                incidents[vf as usize].forged_foreign += u64::from(foreign);
+                let owner = Owner(tenants[vf as usize].vm);
+                let foreign = fault.is_none() && owners.judge(pa, length_bytes, owner).is_err();
+                let incidents = &mut incidents[vf as usize];
+                incidents.forged += 1;
+                incidents.forged_foreign += u64::from(foreign);
             }
         }
     }
@@ -208,9 +210,7 @@ pub fn account(
     if arrivals.of_device_tlbs {
         for &row in &*done {
             let at = row as usize;
-            let incidents = &mut incidents[intents[at].vf as usize];
-            incidents.device_tlb[translations[at].device_tlb as usize] += 1;
-            incidents.forged += u64::from(translations[at].route == Route::Forged);
+            incidents[intents[at].vf as usize].device_tlb[translations[at].device_tlb as usize] += 1;
         }
     }
     done.clear();

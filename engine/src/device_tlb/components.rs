@@ -188,6 +188,13 @@ impl Ats {
         self.functions = functions;
     }
 
+    /// Whether any of its VFs forges or has its ATS off.
+    #[inline]
+    #[must_use]
+    pub fn has_special_functions(&self) -> bool {
+        !self.functions.is_empty()
+    }
+
     /// The VF, where any of its adapter forges or has its ATS off.
     #[inline]
     pub(super) fn function(&self, vf: u32) -> Option<&Function> {

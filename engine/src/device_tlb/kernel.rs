@@ -19,7 +19,7 @@ impl Ats {
     ) -> bool {
         let Intent { iova, transfer, vf, .. } = *intent;
         *translation = Translation { address: iova.0, ..Translation::default() };
-        if self.passes_by(now, (row, sequence), intent, translation) {
+        if self.has_special_functions() && self.passes_by(now, (row, sequence), intent, translation) {
             return false;
         }
         // A device without a domain has nothing to look up by; an entry without the right does not serve.
@@ -45,7 +45,7 @@ impl Ats {
 
     /// Sends at once what is not looked up: a DMA that its function forges, or one of a function whose ATS is off.
     /// Whether it is such a one.
-    #[inline]
+    #[inline(never)]
     fn passes_by(
         &mut self,
         now: Picoseconds,

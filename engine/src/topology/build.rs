@@ -505,6 +505,8 @@ fn set_functions(world: &mut World, plan: &RunPlan, place: &Place, ats: &[AtsPla
         Function::new(ats, frames.clone(), mix64(plan.seed ^ mix64(of_host) ^ FORGED))
     };
     let all: Vec<_> = ats.iter().zip(place.first_vf()..).map(function).collect();
+    let any_forged = ats.iter().any(|ats| ats.forged_share > 0.0);
+    world.query::<&mut LookedUp>().single_mut(world).expect("one IOMMU").any_forged = any_forged;
     let mut tlbs = world.query::<(&AdapterVfs, &mut DeviceTlb)>();
     for (vfs, mut tlb) in tlbs.iter_mut(world) {
         let tlb = tlb.get().expect("only a device with a TLB uses ATS");

@@ -253,16 +253,14 @@ fn pass_with_answers<P: Replacement, W: Walks, O: Observe>(
         clock = clock.max(time);
         let ats = links.tlbs[adapter as usize].get().expect("it has a TLB");
         if translation.route.is_marked_translated() {
-            let fault = refusal(pass.contexts[vf as usize].0, ats.is_enabled_for(vf));
-            let known_after = if fault.is_some() { pass.hit } else { Picoseconds::ZERO };
-            (translation.looked_up_at, translation.known_at) = (clock, clock + known_after);
-            translation.fault = fault;
-            if let Some(fault) = fault {
-                let (time, iova) = (translation.known_at, Iova(translation.address));
+            (translation.looked_up_at, translation.known_at) = (clock, clock);
+            if let Some(fault) = refusal(pass.contexts[vf as usize].0, ats.is_enabled_for(vf)) {
+                let (time, iova) = (clock + pass.hit, Iova(translation.address));
+                (translation.known_at, translation.fault) = (time, Some(fault));
                 notes.faults.note(FaultNote { time, vf, iova, op, fault });
             }
             if O::ON {
-                columns.note_translated(row, clock, known_after);
+                columns.note_translated(row, clock);
             }
         } else {
             if O::ON {
@@ -303,13 +301,13 @@ fn refusal(context: Option<Context>, ats_enabled: bool) -> Option<Fault> {
 }
 
 impl Columns<'_> {
-    /// A DMA that its device has translated passes at `now`, or is blocked, which is known so much later: whatever it
-    /// waited for is in front of it.
-    fn note_translated(&mut self, row: u32, now: Picoseconds, known_after: Picoseconds) {
+    /// A DMA that is marked as translated passes at `now`, or is blocked, which is known later: whatever it waited for is
+    /// in front of it.
+    fn note_translated(&mut self, row: u32, now: Picoseconds) {
         let at = row as usize;
         if let Some(so_far) = &mut self.so_far {
             so_far[at].spend_until(Cause::WalkQueue, now);
-            so_far[at].spend(Cause::Iotlb, known_after);
+            so_far[at].spend_until(Cause::Iotlb, self.translations[at].known_at);
         }
         let looked_up = self.translations[at].lookups != Lookups::default();
         if let Some(waits) = self.waits.as_mut().filter(|_| !looked_up) {
