@@ -662,7 +662,7 @@ row! {
         outcome: &'static str,
         /// Why it was blocked.
         fault: Option<&'static str>,
-        /// First byte in the leaf that faulted.
+        /// First byte in the leaf that faulted, or the address that was marked as translated.
         fault_iova: Option<u64>,
         /// Physical address of the first byte, unless blocked.
         pa: Option<u64>,
@@ -672,7 +672,8 @@ row! {
         iotlb_misses: u32,
         /// Pages reached through a cached translation after the unmap had returned.
         stale: u32,
-        /// What became of its look-up in the device TLB: `hit`, `miss` or `joined`; absent without one.
+        /// What became of its look-up in the device TLB: `hit`, `miss` or `joined`; `forged` where it is marked as
+        /// translated with an address that was made up; absent where nothing was looked up.
         device_tlb: Option<&'static str>,
         /// Time until it may go on the link: in the source, its VF's queue, and for a slot of its VF, ps.
         /// Only with `report.attribution`.

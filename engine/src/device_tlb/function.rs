@@ -8,10 +8,10 @@
 use crate::hash::mix64;
 use crate::ids::Iova;
 
-/// What a VF does with ATS.
+/// What a VF does with ATS. Only devices with TLBs use it: where there is none, all VFs keep to the default.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AtsPlan {
-    /// Whether its context entry enables ATS. Without a device TLB nobody asks.
+    /// Whether its context entry enables ATS.
     pub enabled: bool,
     /// Share of its DMAs that it sends as translated requests with an address it made up, 0 to 1.
     pub forged_share: f64,

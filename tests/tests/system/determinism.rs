@@ -368,7 +368,7 @@ fn digest(outcome: &Outcome) -> u64 {
 }
 
 /// What [`HOSTILE`] leaves, in one number.
-const GOLDEN: u64 = 0x6a63_9e98_1c0f_b168;
+const GOLDEN: u64 = 0x5c99_7a21_2fd1_4fc7;
 
 #[test]
 fn results_are_those_of_the_last_version() {
