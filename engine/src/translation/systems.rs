@@ -247,14 +247,20 @@ fn pass_with_answers<P: Replacement, W: Walks, O: Observe>(
     mut clock: Picoseconds,
 ) -> Picoseconds {
     let To { columns, links, notes } = to;
+    // Elsewhere nothing is marked that was not translated for its device.
+    let any_special =
+        links.tlbs.iter_mut().any(|tlb| tlb.get().is_some_and(|ats| ats.has_special_functions()));
     for &Arrived { time, row, adapter } in &arrivals.ordered {
         let Intent { iova, transfer: Transfer { op, .. }, vf, .. } = columns.intents[row as usize];
         let translation = &mut columns.translations[row as usize];
         clock = clock.max(time);
-        let ats = links.tlbs[adapter as usize].get().expect("it has a TLB");
         if translation.route.is_marked_translated() {
             (translation.looked_up_at, translation.known_at) = (clock, clock);
-            if let Some(fault) = refusal(pass.contexts[vf as usize].0, ats.is_enabled_for(vf)) {
+            let fault = any_special.then(|| {
+                let ats = links.tlbs[adapter as usize].get().expect("it has a TLB");
+                refusal(pass.contexts[vf as usize].0, ats.is_enabled_for(vf))
+            });
+            if let Some(fault) = fault.flatten() {
                 let (time, iova) = (clock + pass.hit, Iova(translation.address));
                 (translation.known_at, translation.fault) = (time, Some(fault));
                 notes.faults.note(FaultNote { time, vf, iova, op, fault });
@@ -274,6 +280,7 @@ fn pass_with_answers<P: Replacement, W: Walks, O: Observe>(
             }
             let translation = &mut columns.translations[row as usize];
             if translation.route == Route::Request {
+                let ats = links.tlbs[adapter as usize].get().expect("it sent a request");
                 ats.request_of(row).leaf = leaf;
             } else if let Some(leaf) = leaf {
                 translation.address = leaf.translate(iova).0;
@@ -307,7 +314,9 @@ impl Columns<'_> {
         let at = row as usize;
         if let Some(so_far) = &mut self.so_far {
             so_far[at].spend_until(Cause::WalkQueue, now);
-            so_far[at].spend_until(Cause::Iotlb, self.translations[at].known_at);
+            if self.translations[at].fault.is_some() {
+                so_far[at].spend_until(Cause::Iotlb, self.translations[at].known_at);
+            }
         }
         let looked_up = self.translations[at].lookups != Lookups::default();
         if let Some(waits) = self.waits.as_mut().filter(|_| !looked_up) {
