@@ -1,7 +1,8 @@
 //! Packets of escapes for benches: a class's own, in one piece of memory.
 
-use portcullis_engine::escape::{CaptureBuffer, FilterPolicy, Sender, judge_packet};
-use portcullis_engine::escape::{Handles, adapter_handle};
+use portcullis_engine::escape::{
+    CaptureBuffer, FilterPolicy, Handles, Sender, Verdict, adapter_handle, judge_packet,
+};
 use portcullis_engine::ids::{HostIndex, VfIndex};
 use portcullis_engine::topology::VmKind;
 use portcullis_workloads::{Override, Scenario};
@@ -66,15 +67,15 @@ impl Packets {
         self.spans.is_empty()
     }
 
-    /// Copies, parses and judges each; returns how many were allowed.
-    #[must_use]
-    pub fn judge(&self, buffer: &mut CaptureBuffer) -> u64 {
-        let mut allowed = 0;
-        for &(begin, end) in &self.spans {
+    /// Copies, parses and judges each, as the engine does: the verdicts become a column.
+    ///
+    /// # Panics
+    /// If the column is not as long as there are packets.
+    pub fn judge(&self, buffer: &mut CaptureBuffer, verdicts: &mut [Verdict]) {
+        assert_eq!(verdicts.len(), self.spans.len(), "a verdict a packet");
+        for (&(begin, end), verdict) in self.spans.iter().zip(verdicts) {
             let memory = &self.memory[begin as usize..end as usize];
-            let verdict = judge_packet(&memory, &self.sender, &self.policy, buffer);
-            allowed += u64::from(verdict.ruling.is_allowed());
+            *verdict = judge_packet(&memory, &self.sender, &self.policy, buffer);
         }
-        allowed
     }
 }

@@ -260,10 +260,16 @@ fn run_isolation(row: &SummaryRow, lines: &mut Lines) {
         ("no context", row.blocked_no_context),
         ("not mapped", row.blocked_not_mapped),
         ("no permission", row.blocked_no_permission),
+        ("ATS disabled", row.blocked_ats_disabled),
     ];
     lines.push(("blocked", blocked(row.dma_blocked, &reasons)));
     lines.push(("stale", counted(row.stale_total, "page")));
     lines.push(("breach", breach(row.breach_total, row.audited_total)));
+    if row.forged > 0 {
+        let forged = counted(row.forged, "DMA");
+        let foreign = count(row.forged_foreign);
+        lines.push(("forged", format!("{forged} marked as translated, {foreign} to frames of others")));
+    }
     if row.cross_tenant_total > 0 {
         lines.push((
             "cross-tenant",

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::admission::AdmissionSpec;
+use crate::device_tlb::AtsPlan;
 use crate::domain::{LeafSize, Permissions};
 use crate::error::SpecError;
 use crate::escape::{EscapeSource, EscapeSpec};
@@ -136,14 +137,6 @@ impl MachineSpec {
                 "failures",
                 "lets steps of the protocol fail, which is not modelled where devices have TLBs (`device.tlb.entries`)",
             ));
-        }
-        for listed in &self.failures.list {
-            SpecError::in_range(
-                "failures.list.adapter",
-                listed.adapter,
-                0,
-                self.topology.adapters_per_host - 1,
-            )?;
         }
         Ok(())
     }
@@ -372,6 +365,8 @@ pub struct TenantPlan {
     pub buffers: Vec<BufferPlan>,
     /// What it maps for each DMA. Its source must then be a closed loop.
     pub streaming: Option<StreamingPlan>,
+    /// What it does with ATS, where its adapter has a device TLB.
+    pub ats: AtsPlan,
     /// So many DMAs in a row, counted from its first, are a packet: a device with a TLB takes them up together.
     pub packet_dmas: u32,
     /// The VF, of the same adapter, whose part of a domain under scope `adapter` its DMAs go to: its own where there

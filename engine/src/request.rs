@@ -59,12 +59,20 @@ pub enum Fault {
     NotMapped = 4,
     /// The leaf does not grant the right.
     NoPermission = 5,
+    /// It is marked as translated, and the context entry of its device does not enable ATS.
+    AtsDisabled = 6,
 }
 
 impl Fault {
-    /// Every fault, in the order in which they are checked.
-    pub const ALL: [Self; 5] =
-        [Self::NoContext, Self::BadLength, Self::AddressOverflow, Self::NotMapped, Self::NoPermission];
+    /// Every fault: in the order in which they are checked, then that of what is marked as translated.
+    pub const ALL: [Self; 6] = [
+        Self::NoContext,
+        Self::BadLength,
+        Self::AddressOverflow,
+        Self::NotMapped,
+        Self::NoPermission,
+        Self::AtsDisabled,
+    ];
 
     /// The name reports use.
     #[must_use]
@@ -75,6 +83,7 @@ impl Fault {
             Self::AddressOverflow => "address_overflow",
             Self::NotMapped => "not_mapped",
             Self::NoPermission => "no_permission",
+            Self::AtsDisabled => "ats_disabled",
         }
     }
 }

@@ -30,6 +30,7 @@ static BUILTINS: &[Builtin] = builtins! {
     "noisy-neighbour": "What does one tenant that thrashes the IOTLB cost its quiet neighbours?",
     "iotlb-thrash": "Does dividing IOTLB and walkers among classes isolate victims from one that thrashes them?",
     "rogue-vf": "What do hostile DMAs reach, and what do they cost the tenants beside them?",
+    "forged-ats": "What does a device reach whose translated requests are believed, and what does it cost not to believe them?",
     "fleet-4096": "How do 4,096 VFs on 64 hosts fare with a hashed IOTLB at 60 % of the link?",
     "dense-1024": "Can one adapter carry 1,024 VFs whose pages far outnumber the IOTLB's entries?",
     "mixed-fleet": "Which hosts of a mixed fleet does translation hold back: dense, training or old ones?",

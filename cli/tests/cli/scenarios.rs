@@ -2,13 +2,14 @@
 
 use crate::support::{SHORT, Workplace, json_without_wall};
 
-const BUILT_IN: [&str; 15] = [
+const BUILT_IN: [&str; 16] = [
     "default",
     "gpu-copy-2m",
     "nic-rings",
     "noisy-neighbour",
     "iotlb-thrash",
     "rogue-vf",
+    "forged-ats",
     "fleet-4096",
     "dense-1024",
     "mixed-fleet",

@@ -108,13 +108,17 @@ pub struct VfIncidents {
     /// DMAs blocked, by direction.
     pub blocked: [u64; 2],
     /// DMAs blocked, by fault.
-    pub faults: [u64; 6],
+    pub faults: [u64; 7],
     /// DMAs that reached a frame of another owner.
     pub breaches: u64,
     /// DMAs that reached another tenant's frame through a shared domain.
     pub cross_tenant: u64,
     /// DMAs by what became of their look-up in the device TLB.
     pub device_tlb: [u64; 4],
+    /// DMAs that were marked as translated, with an address that was made up.
+    pub forged: u64,
+    /// Of these, such that reached a frame that is not their tenant's.
+    pub forged_foreign: u64,
 }
 
 /// What the owner map says of the frames that a DMA reached, the worst last.

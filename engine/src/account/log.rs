@@ -6,6 +6,7 @@ use bevy_ecs::prelude::*;
 
 use super::rows::RequestRow;
 use crate::attribution::{Attribution, Cause, Splits};
+use crate::device_tlb::Route;
 use crate::link::Issued;
 use crate::memory::Completed;
 use crate::request::{Intent, Sequence};
@@ -68,7 +69,7 @@ pub fn log_requests(
         log.rows.pop_front();
         live[at] = Live(false);
         let Intent { time, iova, transfer, vf, .. } = intents[at];
-        let Translation { looked_up_at, known_at, address, lookups, fault, stale, device_tlb, .. } =
+        let Translation { looked_up_at, known_at, address, lookups, fault, stale, device_tlb, route } =
             translations[at];
         let Place { host, iommu, .. } = log.place;
         let (adapter, vf) = log.place.name_of(vf);
@@ -94,7 +95,7 @@ pub fn log_requests(
             iotlb_hits: lookups.hits,
             iotlb_misses: lookups.misses,
             stale: u32::from(stale),
-            device_tlb: device_tlb.name(),
+            device_tlb: if route == Route::Forged { Some("forged") } else { device_tlb.name() },
             held_ps: time_of(Cause::Held),
             silence_ps: time_of(Cause::Silence),
             device_tlb_ps: time_of(Cause::DeviceTlb),

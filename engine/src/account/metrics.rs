@@ -353,6 +353,9 @@ impl Totals {
             blocked_address_overflow: incidents.faults[Fault::AddressOverflow as usize],
             blocked_not_mapped: incidents.faults[Fault::NotMapped as usize],
             blocked_no_permission: incidents.faults[Fault::NoPermission as usize],
+            blocked_ats_disabled: incidents.faults[Fault::AtsDisabled as usize],
+            forged: incidents.forged,
+            forged_foreign: incidents.forged_foreign,
             cross_tenant: incidents.cross_tenant,
             unmaps: mapped.unmaps,
             unmap_wait_mean_ns: ratio(mapped.unmap_wait_ps as f64 / 1e3, mapped.unmaps as f64),
@@ -407,6 +410,9 @@ impl Totals {
         summary.blocked_address_overflow += row.blocked_address_overflow;
         summary.blocked_not_mapped += row.blocked_not_mapped;
         summary.blocked_no_permission += row.blocked_no_permission;
+        summary.blocked_ats_disabled += row.blocked_ats_disabled;
+        summary.forged += row.forged;
+        summary.forged_foreign += row.forged_foreign;
         summary.breach_total += incidents.breaches;
         summary.cross_tenant_total += row.cross_tenant;
         summary.stale_total += row.stale;

@@ -181,6 +181,12 @@ row! {
         blocked_not_mapped: u64,
         /// DMAs blocked because a leaf does not grant the right.
         blocked_no_permission: u64,
+        /// DMAs blocked because they are marked as translated, and the context entry of their VF does not enable ATS.
+        blocked_ats_disabled: u64,
+        /// DMAs sent as translated requests with an address that the device made up.
+        forged: u64,
+        /// Of these, such that reached a frame of another tenant, or of nobody.
+        forged_foreign: u64,
         /// Fault records queued.
         faults_recorded: u64,
         /// Fault records lost to a full queue.
@@ -343,6 +349,12 @@ row! {
         blocked_not_mapped: u64,
         /// DMAs blocked because a leaf does not grant the right.
         blocked_no_permission: u64,
+        /// DMAs blocked because they are marked as translated, and the context entry of their VF does not enable ATS.
+        blocked_ats_disabled: u64,
+        /// DMAs sent as translated requests with an address that the device made up.
+        forged: u64,
+        /// Of these, such that reached a frame of another tenant, or of nobody.
+        forged_foreign: u64,
         /// DMAs that reached another tenant's frame through a shared domain.
         cross_tenant: u64,
         /// Buffers of streaming mappings unmapped.
@@ -664,7 +676,7 @@ row! {
         outcome: &'static str,
         /// Why it was blocked.
         fault: Option<&'static str>,
-        /// First byte in the leaf that faulted.
+        /// First byte in the leaf that faulted, or the address that was marked as translated.
         fault_iova: Option<u64>,
         /// Physical address of the first byte, unless blocked.
         pa: Option<u64>,
@@ -674,7 +686,8 @@ row! {
         iotlb_misses: u32,
         /// Pages reached through a cached translation after the unmap had returned.
         stale: u32,
-        /// What became of its look-up in the device TLB: `hit`, `miss` or `joined`; absent without one.
+        /// What became of its look-up in the device TLB: `hit`, `miss` or `joined`; `forged` where it is marked as
+        /// translated with an address that was made up; absent where nothing was looked up.
         device_tlb: Option<&'static str>,
         /// Time until it may go on the link: in the source, its VF's queue, and for a slot of its VF, ps.
         /// Only with `report.attribution`.

@@ -20,15 +20,16 @@ use crate::traffic::{Batch, Live};
 use crate::translation::{Arrivals, LookedUp, Reached, Segment, Translation};
 use crate::units::Picoseconds;
 
-/// The owner map judges every piece that the translations of this batch reached.
+/// The owner map judges every piece that the translations of this batch reached, and, whatever the policy, what was
+/// forged: that no translation made, so that it is no breach.
 pub fn audit(
     iommu: Single<(&AuditPolicy, &mut LookedUp, &mut Reached)>,
-    host: Single<(&OwnerMap, &mut Audited)>,
+    host: Single<(&OwnerMap, &mut Audited, &WarmUp)>,
     mut vfs: Query<(&TenantOf, &mut VfIncidents)>,
     requests: Query<(&Intent, &Sequence, &Translation)>,
 ) {
     let (policy, mut looked_up, mut reached) = iommu.into_inner();
-    let (owners, mut audited) = host.into_inner();
+    let (owners, mut audited, warm_up) = host.into_inner();
     let (tenants, mut incidents) = columns_mut!(vfs);
     let incidents = incidents.bypass_change_detection();
     let (intents, sequence, translations) = columns!(requests);
@@ -64,7 +65,8 @@ pub fn audit(
     for &row in &looked_up.rows {
         let at = row as usize;
         let Translation { address, fault, lookups, route, stale, .. } = translations[at];
-        // What the device translated reaches memory by one leaf, whatever was looked up for it.
+        // What the device translated reaches memory by one leaf, whatever was looked up for it. Nothing was looked up
+        // for what is forged.
         let pieces = if route == Route::Translated { 1 } else { lookups.hits + lookups.misses };
         // Without an IOMMU nothing is guarded; streaming mappings were judged at their look-ups.
         let guarded = pieces > 0 && !tenants[intents[at].vf as usize].streams;
@@ -84,6 +86,20 @@ pub fn audit(
                     let when = (translations[at].known_at, vf);
                     note_breach(&mut audited, owners, &tenants[vf as usize], when, segment);
                 }
+            }
+        }
+    }
+    if looked_up.any_forged {
+        for &row in &looked_up.rows {
+            let (at, Intent { time, transfer, vf, .. }) = (row as usize, intents[row as usize]);
+            let Translation { address, fault, route, .. } = translations[at];
+            if route == Route::Forged && time >= warm_up.until {
+                let (pa, length_bytes) = (PhysAddr(address), u64::from(transfer.length_bytes));
+                let owner = Owner(tenants[vf as usize].vm);
+                let foreign = fault.is_none() && owners.judge(pa, length_bytes, owner).is_err();
+                let incidents = &mut incidents[vf as usize];
+                incidents.forged += 1;
+                incidents.forged_foreign += u64::from(foreign);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The waits of a link, and of a device with a TLB, by hand.
 
 use super::{Cause, DeviceWaits, DeviceWatch, LinkWaits, Split, SplitSoFar};
-use crate::device_tlb::{Leaving, ObserveDevice, Waiting};
+use crate::device_tlb::{Leaving, ObserveDevice, Route, Waiting};
 use crate::gate::Eligible;
 use crate::link::{DeviceSpec, RateLimits};
 use crate::request::Op;
@@ -55,7 +55,7 @@ fn of_paused_device(eligible: u64, start: u64, pauses: Option<&PauseHistory>) ->
     let waiting = Waiting { since: next.time, rate: Picoseconds(60), slot: Picoseconds(90) };
     watch.note_wait(Some(waiting), Picoseconds(100));
     watch.take_up(&next, Picoseconds(5), Picoseconds(100), pauses);
-    let leaving = Leaving { ready: Picoseconds(120), looked_up: true, request: false, row: 0 };
+    let leaving = Leaving { ready: Picoseconds(120), looked_up: true, route: Route::Translated, row: 0 };
     watch.leave(&leaving, Picoseconds(130), Picoseconds(start), Picoseconds(start + 50));
     assert_eq!(so_far[0].until, Picoseconds(start + 50));
     so_far[0].split

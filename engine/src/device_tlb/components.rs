@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bevy_ecs::component::Component;
 
+use super::function::Function;
 use super::invalidations::Invalidations;
 use super::spec::{DeviceTlbSpec, TlbSharing};
 use crate::domain::Leaf;
@@ -35,6 +36,17 @@ pub enum Route {
     Request,
     /// A DMA that the device has translated.
     Translated,
+    /// A DMA that is marked as translated, with an address that the device made up. The IOMMU cannot tell.
+    Forged,
+}
+
+impl Route {
+    /// Whether its TLP is marked as translated.
+    #[inline]
+    #[must_use]
+    pub const fn is_marked_translated(self) -> bool {
+        matches!(self, Self::Translated | Self::Forged)
+    }
 }
 
 /// What became of a DMA's look-up in the device TLB.
@@ -98,8 +110,8 @@ pub struct Leaving {
     pub ready: Picoseconds,
     /// Whether it follows from a look-up; else from an answer, which goes first.
     pub looked_up: bool,
-    /// Whether it is a translation request; else a translated DMA.
-    pub request: bool,
+    /// What its TLP carries.
+    pub route: Route,
     /// Its row.
     pub row: u32,
 }
@@ -150,6 +162,8 @@ pub struct Ats {
     pub more_tlps: i64,
     /// Requests sent so far, or about to be.
     pub(super) numbered: u64,
+    /// The adapter's VFs, where any of them forges or has its ATS off; else none.
+    pub(super) functions: Vec<Function>,
 }
 
 impl Ats {
@@ -184,7 +198,44 @@ impl Ats {
             taken_up: 0,
             more_tlps: 0,
             numbered: 0,
+            functions: Vec::new(),
         }
+    }
+
+    /// Tells which of the adapter's VFs forge or have their ATS off: all of them, or none where nobody does.
+    ///
+    /// # Panics
+    /// If it has already taken up anything.
+    pub fn set_functions(&mut self, functions: Vec<Function>) {
+        assert!(self.numbered == 0 && self.leaving.is_empty(), "functions are told before the first DMA");
+        self.functions = functions;
+    }
+
+    /// Whether any of its VFs forges or has its ATS off.
+    #[inline]
+    #[must_use]
+    pub fn has_special_functions(&self) -> bool {
+        !self.functions.is_empty()
+    }
+
+    /// The VF, where any of its adapter forges or has its ATS off.
+    #[inline]
+    pub(super) fn function(&self, vf: u32) -> Option<&Function> {
+        self.functions.get((vf - self.first_vf) as usize)
+    }
+
+    /// Whether the context entry of a VF enables ATS.
+    #[inline]
+    #[must_use]
+    pub fn is_enabled_for(&self, vf: u32) -> bool {
+        self.function(vf).is_none_or(|function| function.ats_enabled)
+    }
+
+    /// The least time from when a DMA is taken up to what follows from that: who looks nothing up sends at once.
+    #[inline]
+    #[must_use]
+    pub fn least_look_up(&self) -> Picoseconds {
+        if self.functions.is_empty() { self.hit } else { Picoseconds::ZERO }
     }
 
     /// The TLB of a VF.

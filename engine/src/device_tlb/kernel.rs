@@ -3,7 +3,7 @@
 use super::components::{Answer, Ats, Leaving, Route, TlbLookup, TranslationRequest, page_of};
 use crate::domain::Leaf;
 use crate::ids::DomainId;
-use crate::request::Intent;
+use crate::request::{Intent, Sequence};
 use crate::translation::replacement::with_iotlb;
 use crate::translation::{Tag, Translation};
 use crate::units::Picoseconds;
@@ -13,19 +13,22 @@ impl Ats {
     pub fn look_up(
         &mut self,
         now: Picoseconds,
-        row: u32,
+        (row, sequence): (u32, Sequence),
         intent: &Intent,
         translation: &mut Translation,
     ) -> bool {
         let Intent { iova, transfer, vf, .. } = *intent;
         *translation = Translation { address: iova.0, ..Translation::default() };
+        if self.has_special_functions() && self.passes_by(now, (row, sequence), intent, translation) {
+            return false;
+        }
         let tag = self.tag_of(vf);
         // A device without a domain has nothing to look up by; an entry without the right does not serve.
         let cached = tag.and_then(|tag| with_iotlb!(self.tlb_of(vf), |tlb| tlb.lookup(tag, iova)));
         if let Some(leaf) = cached.filter(|leaf| leaf.permissions.allow(transfer.op)) {
             translation.device_tlb = TlbLookup::Hit;
             translation.address = leaf.translate(iova).0;
-            self.leave(Leaving { ready: now + self.hit, looked_up: true, request: false, row });
+            self.leave(Leaving { ready: now + self.hit, looked_up: true, route: Route::Translated, row });
             return false;
         }
         let page = tag.map(|tag| page_of(tag, iova));
@@ -37,7 +40,30 @@ impl Ats {
             return false;
         }
         translation.device_tlb = TlbLookup::Miss;
-        self.request(Leaving { ready: now + self.hit, looked_up: true, request: true, row }, page);
+        self.request(Leaving { ready: now + self.hit, looked_up: true, route: Route::Request, row }, page);
+        true
+    }
+
+    /// Sends at once what is not looked up: a DMA that its function forges, or one of a function whose ATS is off.
+    /// Whether it is such a one.
+    #[inline(never)]
+    fn passes_by(
+        &mut self,
+        now: Picoseconds,
+        (row, Sequence(sequence)): (u32, Sequence),
+        &Intent { iova, vf, .. }: &Intent,
+        translation: &mut Translation,
+    ) -> bool {
+        let Some(function) = self.function(vf) else { return false };
+        let route = match function.forge(sequence, iova) {
+            Some(address) => {
+                translation.address = address;
+                Route::Forged
+            }
+            None if function.ats_enabled => return false,
+            None => Route::Untranslated,
+        };
+        self.leave(Leaving { ready: now, looked_up: true, route, row });
         true
     }
 
@@ -79,7 +105,8 @@ impl Ats {
             match leaf.filter(|leaf| leaf.permissions.allow(op)) {
                 Some(leaf) => self.serve(time, row, &leaf, intents, translations),
                 None => {
-                    self.request(Leaving { ready: time, looked_up: false, request: true, row }, page);
+                    let route = Route::Request;
+                    self.request(Leaving { ready: time, looked_up: false, route, row }, page);
                     more += 1;
                 }
             }
@@ -107,14 +134,6 @@ impl Ats {
     ) {
         let at = row as usize;
         translations[at].address = leaf.translate(intents[at].iova).0;
-        self.leave(Leaving { ready: time, looked_up: false, request: false, row });
-    }
-}
-
-impl Leaving {
-    /// What its TLP carries.
-    #[must_use]
-    pub fn route(&self) -> Route {
-        if self.request { Route::Request } else { Route::Translated }
+        self.leave(Leaving { ready: time, looked_up: false, route: Route::Translated, row });
     }
 }

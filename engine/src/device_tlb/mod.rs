@@ -6,14 +6,19 @@
 //! replaced or the IOMMU invalidates it ([`Invalidations`]). Invariants: what is refused fills nothing and never leaves as a
 //! DMA; no more requests are under way than the device can hold when a packet is taken up; answers are taken in
 //! the order in which they arrive, before look-ups of the same instant.
+//!
+//! A hostile function may mark a DMA as translated that it never asked about ([`Function`]): that is not a breach of the
+//! IOMMU but what its trust permits, and counts apart.
 
 mod components;
+mod function;
 mod invalidations;
 mod kernel;
 mod observe;
 mod spec;
 
 pub use components::*;
+pub use function::*;
 pub use invalidations::*;
 pub use observe::*;
 pub use spec::*;

@@ -7,9 +7,8 @@ use bevy_ecs::bundle::Bundle;
 use bevy_ecs::component::Component;
 use bevy_ecs::resource::Resource;
 
-use super::decision::{Decision, EscapeClass, FilterPolicy, Reason, Ruling, Sender};
+use super::decision::{FilterPolicy, Ruling, Sender};
 use super::kernel::EscapeTimes;
-use super::packet::EscapeFlags;
 use super::source::EscapeSource;
 use super::windows::Span;
 use crate::units::Picoseconds;
@@ -75,9 +74,7 @@ pub struct Verdict {
 
 impl Default for Verdict {
     fn default() -> Self {
-        let (class, flags) = (EscapeClass::Malformed, EscapeFlags(0));
-        let ruling = Ruling { class, decision: Decision::Deny, reason: Reason::Malformed, flags };
-        Self { ruling, exposes: false }
+        Self { ruling: Ruling::MALFORMED, exposes: false }
     }
 }
 

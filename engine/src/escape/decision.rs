@@ -204,6 +204,14 @@ pub struct Ruling {
 }
 
 impl Ruling {
+    /// That on what is no packet.
+    pub const MALFORMED: Self = Self {
+        class: EscapeClass::Malformed,
+        decision: Decision::Deny,
+        reason: Reason::Malformed,
+        flags: EscapeFlags(0),
+    };
+
     /// Whether it is handed to the driver.
     #[inline]
     #[must_use]
@@ -219,7 +227,7 @@ impl Ruling {
     }
 }
 
-/// Decides on a packet: a function of its arguments alone, `docs/model.md` has the table.
+/// Decides on what came in: a function of its arguments alone, `docs/model.md` has the table.
 ///
 /// That secure VMs are denied conventional escapes and allowed known ones is documented (Microsoft, WDDM: GPU
 /// isolation); the rest is modelled.
@@ -227,20 +235,75 @@ impl Ruling {
 #[must_use]
 pub fn decide(packet: &Result<Packet<'_>, Malformed>, sender: &Sender, policy: &FilterPolicy) -> Ruling {
     match packet {
-        Ok(packet) => {
-            let (decision, reason) = first_match(packet, sender, policy);
-            let Header { mut flags, .. } = packet.header;
-            if reason == Reason::Conventional && sender.kind == VmKind::Normal {
-                flags.0 |= EscapeFlags::VIRTUAL_MACHINE_DATA;
-            }
-            Ruling { class: EscapeClass::of(&packet.header), decision, reason, flags }
+        Ok(packet) => decide_packet(packet, sender, policy),
+        Err(_) => Ruling::MALFORMED,
+    }
+}
+
+/// Decides on what is a packet: the rows behind the first.
+#[inline]
+#[must_use]
+pub fn decide_packet(packet: &Packet<'_>, sender: &Sender, policy: &FilterPolicy) -> Ruling {
+    let (decision, reason) = first_match(packet, sender, policy);
+    let Header { mut flags, .. } = packet.header;
+    if reason == Reason::Conventional && sender.kind == VmKind::Normal {
+        flags.0 |= EscapeFlags::VIRTUAL_MACHINE_DATA;
+    }
+    Ruling { class: EscapeClass::of(&packet.header), decision, reason, flags }
+}
+
+/// What the flags say, whoever sends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// Denied for the flags alone.
+    Denied(Reason),
+    /// It is a known escape.
+    Known,
+    /// It is a common one.
+    Common,
+    /// It is neither.
+    Private,
+}
+
+impl Claim {
+    /// Rows 4 to 7, and the classes of those behind them.
+    const fn read(flags: EscapeFlags) -> Self {
+        let exclusive = flags.0 & (EscapeFlags::HARDWARE_ACCESS | EscapeFlags::RUNTIME);
+        if flags.has(EscapeFlags::NOT_FOR_SENDERS) {
+            return Self::Denied(Reason::ReservedFlag);
         }
-        Err(_) => Ruling {
-            class: EscapeClass::Malformed,
-            decision: Decision::Deny,
-            reason: Reason::Malformed,
-            flags: EscapeFlags(0),
-        },
+        if exclusive & exclusive.wrapping_sub(1) != 0 {
+            return Self::Denied(Reason::FlagConflict);
+        }
+        if flags.has(EscapeFlags::RUNTIME) {
+            return Self::Denied(Reason::RuntimeOnly);
+        }
+        match (flags.has(EscapeFlags::DRIVER_KNOWN), flags.has(EscapeFlags::DRIVER_COMMON)) {
+            (true, true) => Self::Denied(Reason::AmbiguousClass),
+            (true, false) => Self::Known,
+            (false, true) => Self::Common,
+            (false, false) => Self::Private,
+        }
+    }
+
+    /// The same for every low byte, read once by the compiler: a load a packet instead of a branch a row,
+    /// which hostile packets make hard to predict.
+    const OF_LOW_BYTE: [Self; 256] = {
+        let mut all = [Self::Private; 256];
+        let mut low = 0;
+        while low < 256 {
+            all[low] = Self::read(EscapeFlags(low as u32));
+            low += 1;
+        }
+        all
+    };
+
+    #[inline]
+    fn of(flags: EscapeFlags) -> Self {
+        match u8::try_from(flags.0) {
+            Ok(low) => Self::OF_LOW_BYTE[usize::from(low)],
+            Err(_) => Self::Denied(Reason::ReservedFlag),
+        }
     }
 }
 
@@ -255,44 +318,35 @@ fn first_match(packet: &Packet<'_>, sender: &Sender, policy: &FilterPolicy) -> (
     if !handles_are_the_senders(&packet.header, sender) {
         return (Deny, Reason::InvalidHandle);
     }
-    if flags.has(EscapeFlags::NOT_FOR_SENDERS) {
-        return (Deny, Reason::ReservedFlag);
-    }
-    let exclusive = flags.0 & (EscapeFlags::HARDWARE_ACCESS | EscapeFlags::RUNTIME);
-    if exclusive & exclusive.wrapping_sub(1) != 0 {
-        return (Deny, Reason::FlagConflict);
-    }
-    if flags.has(EscapeFlags::RUNTIME) {
-        return (Deny, Reason::RuntimeOnly);
-    }
     let secure = sender.kind == VmKind::Secure;
-    match (flags.has(EscapeFlags::DRIVER_KNOWN), flags.has(EscapeFlags::DRIVER_COMMON)) {
-        (true, true) => (Deny, Reason::AmbiguousClass),
-        (true, false) if is_good_known_escape(packet, sender, policy) => (Allow, Reason::Known),
-        (true, false) => (Deny, Reason::BadKnownEscape),
-        (false, true) if secure => (Deny, Reason::CommonInSecure),
-        (false, true) => (Allow, Reason::Common),
-        (false, false) if escape_type != DRIVER_PRIVATE => {
+    match Claim::of(flags) {
+        Claim::Denied(reason) => (Deny, reason),
+        Claim::Known if is_good_known_escape(packet, sender, policy) => (Allow, Reason::Known),
+        Claim::Known => (Deny, Reason::BadKnownEscape),
+        Claim::Common if secure => (Deny, Reason::CommonInSecure),
+        Claim::Common => (Allow, Reason::Common),
+        Claim::Private if escape_type != DRIVER_PRIVATE => {
             let allowed = policy.allow_test_types && !sender.kind.is_guest();
             (if allowed { Allow } else { Deny }, Reason::TestEscape)
         }
-        (false, false) if secure => (Deny, Reason::ConventionalInSecure),
-        (false, false) if sender.kind == VmKind::Normal && !sender.escapes_enabled => {
+        Claim::Private if secure => (Deny, Reason::ConventionalInSecure),
+        Claim::Private if sender.kind == VmKind::Normal && !sender.escapes_enabled => {
             (Deny, Reason::EscapesDisabled)
         }
-        (false, false) => (Allow, Reason::Conventional),
+        Claim::Private => (Allow, Reason::Conventional),
     }
 }
 
 /// Whether a header names its sender, the sender's adapter, and no handle of anybody else.
 #[inline]
 fn handles_are_the_senders(header: &Header, sender: &Sender) -> bool {
-    let own_or_none = |handle: u32| handle == 0 || sender.handles.owns(handle);
-    header.sender == sender.vm
-        && header.adapter == sender.adapter
-        && own_or_none(header.device)
-        && own_or_none(header.context)
-        && (header.context == 0 || header.device != 0)
+    let own_or_none = |handle: u32| (handle == 0) | sender.handles.owns(handle);
+    // All of it, then one branch.
+    (header.sender == sender.vm)
+        & (header.adapter == sender.adapter)
+        & own_or_none(header.device)
+        & own_or_none(header.context)
+        & ((header.context == 0) | (header.device != 0))
 }
 
 /// Whether a packet that says it is a known escape is one.

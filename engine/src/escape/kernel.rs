@@ -6,7 +6,7 @@ use bevy_ecs::component::Component;
 
 use super::capture::{CaptureBuffer, GuestMemory};
 use super::components::{Dispatched, Verdict};
-use super::decision::{EscapeClass, FilterPolicy, Ruling, Sender, decide};
+use super::decision::{EscapeClass, FilterPolicy, Ruling, Sender, decide_packet};
 use super::driver::is_well_formed;
 use super::windows::{ExclusiveWindows, Span};
 use crate::units::Picoseconds;
@@ -30,10 +30,10 @@ pub fn filter<R>(
     driver: impl FnOnce(Handed<'_>) -> R,
 ) -> (Ruling, Option<R>) {
     let captured = buffer.capture(memory, policy.capture_bytes_max(sender));
-    let packet = captured.packet();
-    let ruling = decide(&packet, sender, policy);
-    let handed = packet.ok().filter(|_| ruling.is_allowed());
-    (ruling, handed.map(|packet| driver(Handed { payload: packet.payload, ruling })))
+    let Ok(packet) = captured.packet() else { return (Ruling::MALFORMED, None) };
+    let ruling = decide_packet(&packet, sender, policy);
+    let handed = ruling.is_allowed().then_some(Handed { payload: packet.payload, ruling });
+    (ruling, handed.map(driver))
 }
 
 /// The verdict on one packet.

@@ -9,6 +9,8 @@ pub const HEADER_BYTES: usize = 48;
 pub const MAGIC: u32 = 0x3143_5345;
 /// The one version.
 pub const VERSION: u16 = 1;
+/// Magic number, version and length of the header as one number: they are compared at once.
+const START: u64 = MAGIC as u64 | (VERSION as u64) << 32 | (HEADER_BYTES as u64) << 48;
 /// Bytes of the extension header that stands before a packet in a message of the VMBus (Linux, dxgkrnl).
 pub const EXTENSION_HEADER_BYTES: u32 = 16;
 /// Most bytes of a message of the VMBus (Linux, dxgkrnl).
@@ -134,15 +136,9 @@ pub fn parse(copied: &[u8], message_bytes: usize) -> Result<Packet<'_>, Malforme
         return Err(Malformed::Truncated);
     };
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    let half = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
-    if word(0) != MAGIC {
-        return Err(Malformed::Magic);
-    }
-    if half(4) != VERSION {
-        return Err(Malformed::Version);
-    }
-    if usize::from(half(6)) != HEADER_BYTES {
-        return Err(Malformed::HeaderLength);
+    let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+    if long(0) != START {
+        return Err(wrong_start(long(0)));
     }
     if word(36) != 0 {
         return Err(Malformed::Reserved);
@@ -159,7 +155,20 @@ pub fn parse(copied: &[u8], message_bytes: usize) -> Result<Packet<'_>, Malforme
         flags: EscapeFlags(word(24)),
         payload_bytes,
         sender: word(32),
-        sequence: u64::from(word(40)) | u64::from(word(44)) << 32,
+        sequence: long(40),
     };
     Ok(Packet { header, payload })
+}
+
+/// What is wrong with the first eight bytes of a header.
+#[cold]
+fn wrong_start(start: u64) -> Malformed {
+    let wrong = start ^ START;
+    if wrong as u32 != 0 {
+        Malformed::Magic
+    } else if (wrong >> 32) as u16 != 0 {
+        Malformed::Version
+    } else {
+        Malformed::HeaderLength
+    }
 }

@@ -82,7 +82,7 @@ impl Gate<'_> {
                 Ok(())
             }
             _ => Err(time
-                .saturating_add(ats.hit)
+                .saturating_add(ats.least_look_up())
                 .min(self.returns_from)
                 .min(first_answer.unwrap_or(Picoseconds::MAX))),
         }
@@ -274,7 +274,8 @@ impl Gate<'_> {
             self.retirement.slots.send();
         }
         self.retirement.take_up(next, op, columns.sequence[at]);
-        let asks = ats.look_up(time, next.row, &intent, &mut columns.translations[at]);
+        let named = (next.row, columns.sequence[at]);
+        let asks = ats.look_up(time, named, &intent, &mut columns.translations[at]);
         self.uplink.emitted += u64::from(asks);
         if PAUSES {
             ats.taken_up += 1;
@@ -300,7 +301,7 @@ impl Gate<'_> {
     ) -> Result<(), Picoseconds> {
         let at = first.row as usize;
         let Intent { transfer, vf, .. } = columns.intents[at];
-        let posted = !first.request && transfer.op == Op::Write;
+        let posted = first.route != Route::Request && transfer.op == Op::Write;
         let mut start = first.ready.max(self.uplink.free_at);
         match self.limits.credits.grant(self.uplink.sent) {
             Grant::From(time) => start = start.max(time),
@@ -322,13 +323,13 @@ impl Gate<'_> {
         if translation.route == Route::Untranslated {
             columns.issued[at] = Issued(start);
         }
-        translation.route = first.route();
+        translation.route = first.route;
         let free_at = self.uplink.free_at;
         let arrival = self.uplink.send_translated(start, first, transfer, !posted);
         observer.leave(&first, free_at, start, arrival);
         if PAUSES && let Some(switching) = &mut self.switching {
             let Uplink { sent: number, free_at: left_at, .. } = *self.uplink;
-            let (sequence, asks, op) = (columns.sequence[at].0, first.request, transfer.op);
+            let (sequence, asks, op) = (columns.sequence[at].0, first.route == Route::Request, transfer.op);
             switching.note_left(Left { vf, sequence, op, asks, left_at, arrives_at: arrival, number });
         }
         if posted && self.retirement.is_watched() {
@@ -364,7 +365,7 @@ impl Gate<'_> {
 }
 
 impl Uplink {
-    /// A translation request, or a DMA that is translated, starts at `start`; returns when it arrives.
+    /// A translation request, or a DMA, starts at `start`; returns when it arrives.
     #[inline(always)]
     fn send_translated(
         &mut self,
@@ -373,8 +374,10 @@ impl Uplink {
         transfer: Transfer,
         holds_tag: bool,
     ) -> Picoseconds {
-        let wire =
-            if leaving.request { self.wires.translation_request() } else { self.wires.upstream(transfer) };
+        let wire = match leaving.route {
+            Route::Request => self.wires.translation_request(),
+            _ => self.wires.upstream(transfer),
+        };
         self.free_at = start + wire;
         self.busy_ps += wire.0;
         self.warm_up_busy_ps += time_before(self.warm_up, start, self.free_at);

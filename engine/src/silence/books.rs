@@ -121,7 +121,7 @@ impl Switched {
             (SwitchEnd::DrainedTooLong, _) | (_, Some(Failure::Preempt)) => {
                 until("draining_in_vain", drained_at);
             }
-            (_, Some(Failure::Driver | Failure::Begin)) => {
+            (_, Some(Failure::Begin)) => {
                 until("draining", drained_at);
                 until("beginning_in_vain", quiet_at);
             }

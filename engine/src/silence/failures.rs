@@ -12,10 +12,8 @@ use crate::units::Picoseconds;
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// The device does not answer the preemption request: after `failures.preempt_timeout_us` those who are silent are
-    /// reset (TDR), and the switch is given up. One hang too many in a while is a bug check.
+    /// reset (TDR), and the switch is given up.
     Preempt,
-    /// A thread is stuck in the driver at `DxgkDdiBeginExclusiveAccess`: after `failures.driver_timeout_us` bug check 0x116.
-    Driver,
     /// `DxgkDdiBeginExclusiveAccess` fails: the old domain stays, and everybody goes on.
     Begin,
     /// The device does not become silent: after `failures.quiesce_timeout_us` those who should be are reset, and the switch is
@@ -34,9 +32,8 @@ pub enum Failure {
 
 impl Failure {
     /// All, in their order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::Preempt,
-        Self::Driver,
         Self::Begin,
         Self::Quiesce,
         Self::Invalidation,
@@ -50,7 +47,6 @@ impl Failure {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Preempt => "preempt",
-            Self::Driver => "driver",
             Self::Begin => "begin",
             Self::Quiesce => "quiesce",
             Self::Invalidation => "invalidation",
@@ -63,7 +59,7 @@ impl Failure {
     /// Whether the old domain is still attached, and was all the time.
     #[must_use]
     pub const fn gives_up(self) -> bool {
-        matches!(self, Self::Preempt | Self::Driver | Self::Begin | Self::Quiesce)
+        matches!(self, Self::Preempt | Self::Begin | Self::Quiesce)
     }
 
     /// Whether requests are lost to it.
@@ -102,8 +98,6 @@ pub struct ListedFailure {
 pub struct FailuresSpec {
     /// Share of the switches in which the device does not answer the preemption request.
     pub preempt_share: f64,
-    /// Share of the switches in which a thread is stuck in the driver.
-    pub driver_share: f64,
     /// Share of the switches in which `DxgkDdiBeginExclusiveAccess` fails.
     pub begin_share: f64,
     /// Share of the switches in which the device does not become silent.
@@ -118,8 +112,6 @@ pub struct FailuresSpec {
     pub end_share: f64,
     /// How long a preemption request may go unanswered, in microseconds. Default 2,000,000 (`TdrDelay`).
     pub preempt_timeout_us: f64,
-    /// How long a thread may be stuck in the driver, in microseconds. Default 5,000,000 (`TdrDdiDelay`).
-    pub driver_timeout_us: f64,
     /// How long the device may take to become silent, in microseconds. Default 1,000,000 (modelled).
     pub quiesce_timeout_us: f64,
     /// How long an invalidation may go without its completion, in microseconds. Default 60,000,000 (PCIe: 60 to 90 s).
@@ -128,10 +120,6 @@ pub struct FailuresSpec {
     pub reset_us: f64,
     /// From when a function works again until its clients go on that lost a request, in microseconds. Default 1,000 (modelled).
     pub recovery_us: f64,
-    /// Unanswered preemption requests of an adapter within `hang_window_us` that it survives. Default 5 (`TdrLimitCount`).
-    pub hangs: u32,
-    /// See above, in microseconds. Default 60,000,000 (`TdrLimitTime`).
-    pub hang_window_us: f64,
     /// Failures of single switches, in the order of time, beside those that are drawn.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub list: Vec<ListedFailure>,
@@ -141,7 +129,6 @@ impl Default for FailuresSpec {
     fn default() -> Self {
         Self {
             preempt_share: 0.0,
-            driver_share: 0.0,
             begin_share: 0.0,
             quiesce_share: 0.0,
             invalidation_share: 0.0,
@@ -149,13 +136,10 @@ impl Default for FailuresSpec {
             reattach_share: 0.0,
             end_share: 0.0,
             preempt_timeout_us: 2e6,
-            driver_timeout_us: 5e6,
             quiesce_timeout_us: 1e6,
             invalidation_timeout_us: 6e7,
             reset_us: 1e5,
             recovery_us: 1e3,
-            hangs: 5,
-            hang_window_us: 6e7,
             list: Vec::new(),
         }
     }
@@ -164,10 +148,9 @@ impl Default for FailuresSpec {
 impl FailuresSpec {
     /// The shares, in the order of [`Failure::ALL`].
     #[must_use]
-    pub fn shares(&self) -> [f64; 8] {
+    pub fn shares(&self) -> [f64; 7] {
         [
             self.preempt_share,
-            self.driver_share,
             self.begin_share,
             self.quiesce_share,
             self.invalidation_share,
@@ -187,13 +170,6 @@ impl FailuresSpec {
     #[must_use]
     pub fn recovery(&self) -> Picoseconds {
         if self.are_on() { FailureTimes::new(self).recovery } else { Picoseconds::MAX }
-    }
-
-    /// Whether that may fail.
-    #[must_use]
-    pub fn may_be(&self, failure: Failure) -> bool {
-        let share = self.shares()[failure as usize];
-        share > 0.0 || self.list.iter().any(|listed| listed.failure == failure)
     }
 
     /// The first of the failures in whose part of the interval from 0 to 1 `uniform` lies, if any.
@@ -221,16 +197,13 @@ impl FailuresSpec {
         }
         for (key, time_us) in [
             ("failures.preempt_timeout_us", self.preempt_timeout_us),
-            ("failures.driver_timeout_us", self.driver_timeout_us),
             ("failures.quiesce_timeout_us", self.quiesce_timeout_us),
             ("failures.invalidation_timeout_us", self.invalidation_timeout_us),
             ("failures.reset_us", self.reset_us),
             ("failures.recovery_us", self.recovery_us),
-            ("failures.hang_window_us", self.hang_window_us),
         ] {
             SpecError::in_range(key, time_us, 0.001, 1e12)?;
         }
-        SpecError::in_range("failures.hangs", self.hangs, 0, 1 << 16)?;
         for listed in &self.list {
             SpecError::in_range("failures.list.at_us", listed.at_us, 0.0, 1e12)?;
         }
@@ -274,8 +247,6 @@ impl ListedFailures {
 pub struct FailureTimes {
     /// See [`FailuresSpec::preempt_timeout_us`].
     pub preempt: Picoseconds,
-    /// See [`FailuresSpec::driver_timeout_us`].
-    pub driver: Picoseconds,
     /// See [`FailuresSpec::quiesce_timeout_us`].
     pub quiesce: Picoseconds,
     /// See [`FailuresSpec::invalidation_timeout_us`].
@@ -284,8 +255,6 @@ pub struct FailureTimes {
     pub reset: Picoseconds,
     /// See [`FailuresSpec::recovery_us`].
     pub recovery: Picoseconds,
-    /// See [`FailuresSpec::hang_window_us`].
-    pub hang_window: Picoseconds,
 }
 
 impl FailureTimes {
@@ -295,12 +264,10 @@ impl FailureTimes {
         let time = |us: f64| Picoseconds::from_ns_f64(us * 1e3);
         Self {
             preempt: time(spec.preempt_timeout_us),
-            driver: time(spec.driver_timeout_us),
             quiesce: time(spec.quiesce_timeout_us),
             invalidation: time(spec.invalidation_timeout_us),
             reset: time(spec.reset_us),
             recovery: time(spec.recovery_us),
-            hang_window: time(spec.hang_window_us),
         }
     }
 }

@@ -243,9 +243,6 @@ impl Switching {
                 (at, SwitchEnd::Failed(Failure::Preempt, reset(at)), true)
             }
             _ if self.drains && drained_at > too_late => (too_late, SwitchEnd::DrainedTooLong, true),
-            Some(Failure::Driver) => {
-                (drained_at.saturating_add(times.driver), SwitchEnd::Failed(Failure::Driver, None), false)
-            }
             Some(Failure::Begin) => (begun_at, SwitchEnd::Failed(Failure::Begin, None), false),
             Some(Failure::Quiesce) => {
                 let at = begun_at.saturating_add(times.quiesce);

@@ -14,7 +14,7 @@ use crate::account::{
 };
 use crate::admission::{AttachError, Refusal};
 use crate::attribution::{Attribution, DeviceWaits, LinkWaits, Watch};
-use crate::device_tlb::{Ats, DeviceTlb, Invalidations};
+use crate::device_tlb::{Ats, AtsPlan, DeviceTlb, Function, Invalidations};
 use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
 use crate::escape::{
     BATCH_PACKETS, ChannelBooks, ChannelOrder, DriverQueue, EscapeBatch, EscapeBooks, EscapeChannel,
@@ -52,6 +52,8 @@ const LATE: u64 = 1 << 63;
 const DEVICE_TLB: u64 = 1 << 62;
 /// What distinguishes the seeds of switches.
 const SWITCHES: u64 = 1 << 61;
+/// What distinguishes the seeds of forged translated requests.
+const FORGED: u64 = 1 << 60;
 /// DIDs of 16 bits, as on VT-d.
 const DOMAIN_IDS: u32 = 1 << 16;
 
@@ -108,11 +110,12 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     let frames = Frames { next: place.first_frame };
     let mut host_memory = HostMemory { owners: OwnerMap::default(), frames };
     let mut timeline = Timeline::new(*place, plan.report.timeline_rows_per_host);
-    let Tenants { kinds, streams, channels, domains } =
+    let Tenants { kinds, streams, channels, domains, ats } =
         spawn_tenants(&mut world, plan, place, &mut host_memory, &mut timeline);
     start_control(&mut world, plan, place, streams, &mut host_memory);
     start_switches(&mut world, plan, place, &domains, &mut host_memory);
     spawn_adapters(&mut world, plan, place, &kinds);
+    set_functions(&mut world, plan, place, &ats, &host_memory.frames);
     if attributed {
         start_attribution(&mut world, plan, place);
     }
@@ -340,6 +343,8 @@ struct Tenants {
     channels: Vec<(EscapeChannel, Box<dyn EscapeSource>)>,
     /// The domains, each with what is mapped in it.
     domains: Vec<DomainPlan>,
+    /// What each VF does with ATS.
+    ats: Vec<AtsPlan>,
 }
 
 /// What a domain is made of.
@@ -378,6 +383,7 @@ fn spawn_tenants(
     let none =
         SourceKinds { any_feeds_back: false, any_streams: false, all_feed_back: true, all_hold_back: true };
     let (mut streams, mut channels, mut plans) = (Vec::new(), Vec::new(), Vec::<DomainPlan>::new());
+    let mut ats_of_vfs = Vec::new();
     let mut kinds = vec![none; place.adapters as usize];
     let machine = place.machine(plan);
     let queue_entries = machine.scheduler.vf_queue_entries;
@@ -392,8 +398,19 @@ fn spawn_tenants(
         if machine.admission.examines(tenant.vm.kind) {
             timeline.admission(vf - place.first_vf(), admission);
         }
-        let TenantPlan { class, vm, attached, buffers, streaming, aims_at, packet_dmas, source, escapes } =
-            admitted(tenant, admission);
+        let TenantPlan {
+            class,
+            vm,
+            attached,
+            buffers,
+            streaming,
+            aims_at,
+            ats,
+            packet_dmas,
+            source,
+            escapes,
+        } = admitted(tenant, admission);
+        ats_of_vfs.push(ats);
         assert!(
             streaming.is_none() || !machine.device.tlb.is_on(),
             "streaming mappings and device TLBs do not go together"
@@ -480,7 +497,28 @@ fn spawn_tenants(
             Stream::new(streaming, context.table, seed)
         }));
     }
-    Tenants { kinds, streams, channels, domains: plans }
+    Tenants { kinds, streams, channels, domains: plans, ats: ats_of_vfs }
+}
+
+/// Tells the devices which of their VFs forge translated requests or have their ATS off, if any does. Forged
+/// addresses are of the frames that the tenants behind the IOMMU were given, those between buffers among them.
+fn set_functions(world: &mut World, plan: &RunPlan, place: &Place, ats: &[AtsPlan], frames: &Frames) {
+    if !ats.iter().any(AtsPlan::is_special) {
+        return;
+    }
+    let frames = place.first_frame..frames.next;
+    let function = |(ats, vf): (&AtsPlan, u32)| {
+        let of_host = u64::from(place.host.0) << 32 | u64::from(vf);
+        Function::new(ats, frames.clone(), mix64(plan.seed ^ mix64(of_host) ^ FORGED))
+    };
+    let all: Vec<_> = ats.iter().zip(place.first_vf()..).map(function).collect();
+    let any_forged = ats.iter().any(|ats| ats.forged_share > 0.0);
+    world.query::<&mut LookedUp>().single_mut(world).expect("one IOMMU").any_forged = any_forged;
+    let mut tlbs = world.query::<(&AdapterVfs, &mut DeviceTlb)>();
+    for (vfs, mut tlb) in tlbs.iter_mut(world) {
+        let tlb = tlb.get().expect("only a device with a TLB uses ATS");
+        tlb.set_functions(all[vfs.first as usize..vfs.end as usize].to_vec());
+    }
 }
 
 /// The channel of the VM of a VF, by its index within the host.

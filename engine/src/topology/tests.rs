@@ -1,6 +1,7 @@
 //! Adapters are divided, places add up to a host, frames are handed on.
 
 use super::*;
+use crate::device_tlb::AtsPlan;
 use crate::domain::{LeafSize, PageTable, Permissions};
 use crate::ids::{HostIndex, IommuIndex, Iova, RequesterId};
 use crate::plan::{
@@ -61,6 +62,7 @@ fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
             attached: true,
             buffers: vec![buffer(vf.0)],
             streaming: None,
+            ats: AtsPlan::default(),
             packet_dmas: 1,
             aims_at: None,
             source: Box::new(Silent),

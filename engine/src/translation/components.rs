@@ -107,6 +107,8 @@ pub struct LookedUp {
     /// Where devices have TLBs of their own: rows of the last ordered pass, those among them whose translation
     /// requests were answered.
     pub with_answers: Option<Vec<u32>>,
+    /// Whether there may be forged ones among them.
+    pub any_forged: bool,
 }
 
 impl LookedUp {

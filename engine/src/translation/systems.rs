@@ -6,7 +6,7 @@ use bevy_ecs::prelude::*;
 use super::components::*;
 use super::faults::FaultQueue;
 use super::iotlb::Tag;
-use super::kernel::{Demand, Lookups, OrderedPass, Prepared, Segment};
+use super::kernel::{Context, Demand, Lookups, OrderedPass, Prepared, Segment};
 use super::observe::{Observe, Unobserved};
 use super::replacement::{Replacement, with_iotlb};
 use super::spec::IommuMode;
@@ -22,7 +22,7 @@ use crate::gate::{Credit, Refunds, Uplink};
 use crate::ids::Iova;
 use crate::invalidation::{Access, Control, ControlPlane};
 use crate::memory::{LastLevelCache, MemoryTimes, PostedWrites, Wait, Waits};
-use crate::request::{Intent, Op, Sequence, Transfer};
+use crate::request::{Fault, Intent, Op, Sequence, Transfer};
 use crate::schedule::Progress;
 use crate::topology::{ADAPTERS_MAX, columns_mut, optional_columns_mut};
 use crate::traffic::Batch;
@@ -241,7 +241,8 @@ fn pass_stepwise<P: Replacement, W: Walks, O: Observe>(
     clock
 }
 
-/// The same where devices have TLBs: what they have translated passes, and their requests are answered.
+/// The same where devices have TLBs: what they have translated passes, their requests are answered, and the rest is
+/// looked up.
 #[inline(never)]
 fn pass_with_answers<P: Replacement, W: Walks, O: Observe>(
     mut pass: OrderedPass<'_, P, W, O>,
@@ -250,12 +251,24 @@ fn pass_with_answers<P: Replacement, W: Walks, O: Observe>(
     mut clock: Picoseconds,
 ) -> Picoseconds {
     let To { columns, links, notes } = to;
+    // Elsewhere nothing is marked that was not translated for its device.
+    let any_special =
+        links.tlbs.iter_mut().any(|tlb| tlb.get().is_some_and(|ats| ats.has_special_functions()));
     for &Arrived { time, row, adapter } in &arrivals.ordered {
         let Intent { iova, transfer: Transfer { op, .. }, vf, .. } = columns.intents[row as usize];
         let translation = &mut columns.translations[row as usize];
         clock = clock.max(time);
-        if translation.route == Route::Translated {
+        if translation.route.is_marked_translated() {
             (translation.looked_up_at, translation.known_at) = (clock, clock);
+            let fault = any_special.then(|| {
+                let ats = links.tlbs[adapter as usize].get().expect("it has a TLB");
+                refusal(pass.contexts[vf as usize].0, ats.is_enabled_for(vf))
+            });
+            if let Some(fault) = fault.flatten() {
+                let (time, iova) = (clock + pass.hit, Iova(translation.address));
+                (translation.known_at, translation.fault) = (time, Some(fault));
+                notes.faults.note(FaultNote { time, vf, iova, op, fault });
+            }
             if O::ON {
                 columns.note_translated(row, clock);
             }
@@ -269,9 +282,13 @@ fn pass_with_answers<P: Replacement, W: Walks, O: Observe>(
             if O::ON {
                 columns.note_answer(row, pass.hit, pass.observer.waits());
             }
-            let translation = &columns.translations[row as usize];
-            let ats = links.tlbs[adapter as usize].get().expect("it sent a request");
-            ats.request_of(row).leaf = leaf;
+            let translation = &mut columns.translations[row as usize];
+            if translation.route == Route::Request {
+                let ats = links.tlbs[adapter as usize].get().expect("it sent a request");
+                ats.request_of(row).leaf = leaf;
+            } else if let Some(leaf) = leaf {
+                translation.address = leaf.translate(iova).0;
+            }
             if let Some(fault) = translation.fault {
                 notes.faults.note(FaultNote { time: translation.known_at, vf, iova, op, fault });
             }
@@ -285,12 +302,25 @@ fn pass_with_answers<P: Replacement, W: Walks, O: Observe>(
     clock
 }
 
+/// Why a request that is marked as translated is blocked: its mark is believed of whom ATS is enabled for.
+fn refusal(context: Option<Context>, ats_enabled: bool) -> Option<Fault> {
+    match context {
+        None => Some(Fault::NoContext),
+        Some(_) if !ats_enabled => Some(Fault::AtsDisabled),
+        Some(_) => None,
+    }
+}
+
 impl Columns<'_> {
-    /// A DMA that its device has translated passes at `now`: whatever it waited for is in front of it.
+    /// A DMA that is marked as translated passes at `now`, or is blocked, which is known later: whatever it waited for is
+    /// in front of it.
     fn note_translated(&mut self, row: u32, now: Picoseconds) {
         let at = row as usize;
         if let Some(so_far) = &mut self.so_far {
             so_far[at].spend_until(Cause::WalkQueue, now);
+            if self.translations[at].fault.is_some() {
+                so_far[at].spend_until(Cause::Iotlb, self.translations[at].known_at);
+            }
         }
         let looked_up = self.translations[at].lookups != Lookups::default();
         if let Some(waits) = self.waits.as_mut().filter(|_| !looked_up) {
@@ -447,7 +477,7 @@ fn run_stepwise<P: Replacement, W: Walks, O: Observe, const ANSWERS: bool>(
                 break 'arrivals;
             }
             pass.advance(clock);
-            if ANSWERS && route == Route::Translated {
+            if ANSWERS && matches!(route, Route::Translated | Route::Forged) {
                 let demand = Demand { context: None, iova, length_bytes, op };
                 pass.let_pass(clock, &demand, translation);
                 break;
@@ -465,7 +495,7 @@ fn run_stepwise<P: Replacement, W: Walks, O: Observe, const ANSWERS: bool>(
                     waits[row] = pass.pass.observer.waits();
                 }
             }
-            Route::Translated => columns.note_translated(arrived.row, clock),
+            Route::Translated | Route::Forged => columns.note_translated(arrived.row, clock),
             Route::Request => {
                 columns.note_answer(arrived.row, pass.pass.hit, pass.pass.observer.waits());
                 let ats = links.tlbs[arrived.adapter as usize].get().expect("it sent a request");

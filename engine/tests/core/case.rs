@@ -1,7 +1,7 @@
 //! Random machines and traffic, made so that exact ties, full queues and deep backlogs are common:
 //! every time is a multiple of a coarse grid, on a link of 4 ns a byte.
 
-use portcullis_engine::device_tlb::{DeviceTlbSpec, TlbSharing};
+use portcullis_engine::device_tlb::{AtsPlan, DeviceTlbSpec, TlbSharing};
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::ids::{IommuIndex, Iova};
@@ -68,6 +68,8 @@ pub struct Case {
     pub miss_causes: bool,
     /// The classes of tenants, which the VFs of the host belong to in turn.
     pub classes: Vec<ClassShare>,
+    /// What each VF does with ATS.
+    pub ats: Vec<AtsPlan>,
     /// DMAs in a row that are a packet.
     pub packet_dmas: u32,
     /// When counting starts.
@@ -99,6 +101,32 @@ impl Case {
         if self.machine.parts(&names, &self.classes).is_err() {
             self.machine.iommu.walkers.sharing = WalkerSharing::Shared;
         }
+    }
+
+    /// The first frame behind the VFs of the case before this one: buffers lie one behind the other, each aligned to
+    /// its pages, from 4 GiB on, VF by VF of the host.
+    pub fn frames_before(&self, vf: usize) -> u64 {
+        let mut next = 1 << 20;
+        for buffer in (0..self.first_vf + vf).flat_map(|_| &self.buffers) {
+            next = self.run_of(buffer, next).end;
+        }
+        next
+    }
+
+    fn run_of(&self, buffer: &BufferPlan, next: u64) -> core::ops::Range<u64> {
+        let frames = buffer.page_size.bytes() / 4_096;
+        let first = next.div_ceil(frames) * frames;
+        first..first + buffer.pages * frames
+    }
+
+    /// Whether a frame is one of a VF's own.
+    pub fn is_given(&self, vf: usize, frame: u64) -> bool {
+        let mut next = self.frames_before(vf);
+        self.buffers.iter().any(|buffer| {
+            let run = self.run_of(buffer, next);
+            next = run.end;
+            run.contains(&frame)
+        })
     }
 
     /// What does not go with switches of domains.
@@ -151,6 +179,19 @@ impl Case {
         }
     }
 
+    /// Where no device has a TLB nobody uses ATS, and lines of the last-level cache do not tell what is forged.
+    fn leave_out_what_does_not_go_with_ats(&mut self) {
+        let (is_on, llc) = (self.machine.device.tlb.is_on(), self.machine.memory.llc.bytes > 0);
+        for ats in &mut self.ats {
+            if !is_on {
+                *ats = AtsPlan::default();
+            }
+            if llc {
+                ats.forged_share = 0.0;
+            }
+        }
+    }
+
     /// The IOMMUs of the host, each as a case of its own: a host of one IOMMU with the adapters behind it.
     pub fn iommus(&self) -> Vec<Self> {
         let topology = &self.machine.topology;
@@ -170,6 +211,7 @@ impl Case {
                 traffic: self.traffic[vfs.clone()].to_vec(),
                 loops: self.loops[vfs.clone()].to_vec(),
                 first_vf: vfs.start,
+                ats: self.ats[vfs.clone()].to_vec(),
                 streams: self.streams[vfs].to_vec(),
                 attribution: self.attribution,
                 miss_causes: self.miss_causes,
@@ -334,6 +376,12 @@ fn device_tlb() -> impl Strategy<Value = DeviceTlbSpec> {
     prop_oneof![2 => Just(DeviceTlbSpec::default()), 1 => some]
 }
 
+/// What a VF does with ATS.
+fn ats() -> impl Strategy<Value = AtsPlan> {
+    let share = prop_oneof![2 => Just(0.0), 2 => Just(0.3), 1 => Just(1.0)];
+    (prop::bool::weighted(0.6), share).prop_map(|(enabled, forged_share)| AtsPlan { enabled, forged_share })
+}
+
 /// How a switch goes, on the grid.
 fn silence() -> impl Strategy<Value = SilenceSpec> {
     let mode = prop_oneof![
@@ -401,8 +449,7 @@ fn failures() -> impl Strategy<Value = FailuresSpec> {
     let listed = (0u64..100, 0usize..Failure::ALL.len(), 0u32..3);
     let list = prop::collection::vec(listed, 0..3).prop_map(|mut listed| {
         listed.sort_unstable();
-        let listed = listed.into_iter().filter(|(_, which, _)| Failure::ALL[*which] != Failure::Driver);
-        let made = listed.map(|(at, which, adapter)| ListedFailure {
+        let made = listed.into_iter().map(|(at, which, adapter)| ListedFailure {
             at_us: (at * GRID_NS) as f64 / 1e3,
             failure: Failure::ALL[which],
             host: 0,
@@ -683,37 +730,43 @@ pub fn case() -> impl Strategy<Value = Case> {
         let loops = prop::collection::vec(closed, vfs);
         let streams = prop::collection::vec(prop::option::weighted(0.6, streaming()), vfs);
         let streams = (streams, prop::bool::weighted(0.6));
-        (traffic, attached, loops, streams).prop_map(move |(mut traffic, attached, loops, (streams, any))| {
-            let streams = with_buffers(streams, &loops, any);
-            for (traffic, stream) in traffic.iter_mut().zip(&streams) {
-                stream.iter().for_each(|stream| within_buffers(traffic, stream));
-            }
-            let mut case = Case {
-                machine: machine.clone(),
-                buffers: buffers.clone(),
-                attached,
-                traffic,
-                loops,
-                streams,
-                attribution: attribution && can_tell,
-                miss_causes: miss_causes && can_tell,
-                classes: classes.clone(),
-                packet_dmas,
-                warm_up_ps,
-                seed,
-                iommu: 0,
-                first_vf: 0,
-            };
-            if !case.machine.switches.are_on() {
-                case.machine.failures = FailuresSpec::default();
-            } else {
-                case.leave_out_what_does_not_go_with_switches();
-            }
-            case.share_freely_what_cannot_be_divided();
-            if case.machine.device.tlb.is_on() {
-                case.leave_out_what_does_not_go_with_device_tlbs();
-            }
-            case
-        })
+        let ats = (prop::collection::vec(ats(), vfs), any::<bool>());
+        (traffic, attached, loops, streams, ats).prop_map(
+            move |(mut traffic, attached, loops, (streams, any), (ats, special))| {
+                let streams = with_buffers(streams, &loops, any);
+                for (traffic, stream) in traffic.iter_mut().zip(&streams) {
+                    stream.iter().for_each(|stream| within_buffers(traffic, stream));
+                }
+                let mut case = Case {
+                    machine: machine.clone(),
+                    buffers: buffers.clone(),
+                    attached,
+                    traffic,
+                    loops,
+                    streams,
+                    ats: if special { ats } else { vec![AtsPlan::default(); vfs] },
+                    attribution: attribution && can_tell,
+                    miss_causes: miss_causes && can_tell,
+                    classes: classes.clone(),
+                    packet_dmas,
+                    warm_up_ps,
+                    seed,
+                    iommu: 0,
+                    first_vf: 0,
+                };
+                if case.machine.switches.are_on() {
+                    case.leave_out_what_does_not_go_with_switches();
+                    case.ats.fill(AtsPlan::default());
+                } else {
+                    case.machine.failures = FailuresSpec::default();
+                }
+                case.share_freely_what_cannot_be_divided();
+                if case.machine.device.tlb.is_on() {
+                    case.leave_out_what_does_not_go_with_device_tlbs();
+                }
+                case.leave_out_what_does_not_go_with_ats();
+                case
+            },
+        )
     })
 }

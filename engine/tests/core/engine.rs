@@ -99,7 +99,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let last = case.traffic.iter().flatten().map(|intent| intent.intended_ps).max().unwrap_or(0);
     let traffic: Vec<_> = case.traffic.iter().cloned().map(Arc::new).collect();
     let (buffers, attached, loops) = (case.buffers.clone(), case.attached.clone(), case.loops.clone());
-    let (streams, packet_dmas) = (case.streams.clone(), case.packet_dmas);
+    let (streams, packet_dmas, ats) = (case.streams.clone(), case.packet_dmas, case.ats.clone());
     let classes = case.classes.len() as u32;
     RunPlan {
         name: "case".to_owned(),
@@ -129,6 +129,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
             buffers: buffers.clone(),
             streaming: streams[vf.0 as usize].clone(),
             aims_at: None,
+            ats: ats[vf.0 as usize],
             packet_dmas,
             source: Box::new(Listed::new(Arc::clone(&traffic[vf.0 as usize]), loops[vf.0 as usize].clone())),
             escapes: None,

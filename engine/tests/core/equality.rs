@@ -157,6 +157,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         lost_wait_ps: (summary.lost_wait_mean_ns * (summary.dma_aborted + summary.dma_starved) as f64 * 1e3)
             .round() as u64,
         held: summary.dma_held,
+        forged_foreign: summary.forged_foreign,
         held_ps: (summary.held_mean_ns * summary.dma_held as f64 * 1e3).round() as u64,
         commands: Vec::new(),
     };
@@ -172,6 +173,9 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         (summary.device_tlb_hits, summary.device_tlb_misses, summary.device_tlb_misses_joined);
     if in_device_tlbs != (looked_up("hit"), looked_up("miss") + looked_up("joined"), looked_up("joined")) {
         return Some(format!("in device TLBs: {in_device_tlbs:?}"));
+    }
+    if summary.forged != looked_up("forged") {
+        return Some(format!("{} were forged, of {}", looked_up("forged"), summary.forged));
     }
     if tenant_sum(outcome, "iotlb_misses_joined") != joined {
         return Some("misses joined differ".to_owned());

@@ -160,10 +160,16 @@ pub enum Rule {
     TheQueueWaitsForDevices,
     DevicesAnswerWhenAllIsOver,
     TranslatedOnesAreJudgedAsTheyPass,
+    MarksOfTranslationAreTrusted,
+    MarksNeedAnEnabledFunction,
+    MarksNeedADomain,
+    BlockedMarksTakeALookUp,
+    ForgersLookNothingUp,
+    WithoutAtsNothingIsAsked,
 }
 
 impl Rule {
-    pub const ALL: [Self; 126] = [
+    pub const ALL: [Self; 132] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -290,6 +296,12 @@ impl Rule {
         Self::TheQueueWaitsForDevices,
         Self::DevicesAnswerWhenAllIsOver,
         Self::TranslatedOnesAreJudgedAsTheyPass,
+        Self::MarksOfTranslationAreTrusted,
+        Self::MarksNeedAnEnabledFunction,
+        Self::MarksNeedADomain,
+        Self::BlockedMarksTakeALookUp,
+        Self::ForgersLookNothingUp,
+        Self::WithoutAtsNothingIsAsked,
     ];
 }
 
@@ -366,6 +378,8 @@ pub struct Counters {
     /// Requests that a pause held back, and for how long.
     pub held: u64,
     pub held_ps: u64,
+    /// Forged DMAs that reached a frame of another.
+    pub forged_foreign: u64,
 }
 
 impl Counters {
@@ -413,6 +427,7 @@ impl Counters {
         self.lost_wait_ps += other.lost_wait_ps;
         self.held += other.held;
         self.held_ps += other.held_ps;
+        self.forged_foreign += other.forged_foreign;
     }
 }
 
@@ -476,8 +491,8 @@ struct AdapterState {
     /// Its device TLBs: none, one, or one a VF.
     tlbs: Vec<PlainIotlb>,
     /// TLPs that wait for the link: since when, whether they follow from a look-up, in which order; which DMA's, and
-    /// whether they are translation requests.
-    leaving: BTreeMap<(u64, bool, usize), (Id, bool)>,
+    /// as what.
+    leaving: BTreeMap<(u64, bool, usize), (Id, GoesUp)>,
     leaving_numbered: usize,
     asked: Vec<Asked>,
     /// The VF of the packet that is being taken up, and when.
@@ -504,6 +519,8 @@ enum GoesUp {
     AsItIs,
     ToAsk,
     Translated,
+    /// Marked as translated, which it never was.
+    Forged,
 }
 
 #[derive(Clone)]
@@ -1323,7 +1340,8 @@ impl<'a> Reference<'a> {
                 }
                 continue;
             }
-            if let Some((&key, &(id, asks))) = state.leaving.first_key_value() {
+            if let Some((&key, &(id, goes_up))) = state.leaving.first_key_value() {
+                let asks = goes_up == GoesUp::ToAsk;
                 let (ready, link_free) = (key.0, state.link_free);
                 if ready.max(link_free) > self.now {
                     self.at(ready.max(link_free), Event::Send { adapter });
@@ -1338,7 +1356,7 @@ impl<'a> Reference<'a> {
                     return Some(if of_credits { DeviceWait::Credit } else { DeviceWait::Link });
                 }
                 self.adapters[adapter].leaving.remove(&key);
-                self.leave(adapter, id, asks, needs_tag);
+                self.leave(adapter, id, goes_up, needs_tag);
                 if self.holds(Rule::WhatWaitsForTheLinkGoesFirst) {
                     continue;
                 }
@@ -1408,6 +1426,15 @@ impl<'a> Reference<'a> {
         if let Some(released) = self.stalled[id.0].pop_front() {
             self.enter(released, true);
         }
+        if let Some(address) = self.forged(id) {
+            let ready = self.now + if self.holds(Rule::ForgersLookNothingUp) { 0 } else { hit };
+            self.fates[id.0][id.1].device_tlb = Some("forged");
+            self.fates[id.0][id.1].address = address;
+            return self.wait_for_the_link(id, GoesUp::Forged, ready, true);
+        }
+        if !self.case.ats[id.0].enabled && self.holds(Rule::WithoutAtsNothingIsAsked) {
+            return self.wait_for_the_link(id, GoesUp::AsItIs, self.now, true);
+        }
         let domain = self.case.attached[id.0].then(|| self.tag_of(id.0));
         let cached = domain.and_then(|domain| self.device_tlb(id.0).lookup(domain, iova));
         let knows_rights = self.holds(Rule::DeviceTlbsKnowRights);
@@ -1449,10 +1476,24 @@ impl<'a> Reference<'a> {
         &mut tlbs[at]
     }
 
+    /// The address that the device makes up for a DMA, if it does: each of the frames that tenants behind the IOMMU were
+    /// given, and what lies between them, as likely as any other; the place in it stays.
+    fn forged(&self, id: Id) -> Option<u64> {
+        let seed = mix64(self.case.seed ^ mix64((self.case.first_vf + id.0) as u64) ^ 1 << 60);
+        let word = mix64(seed ^ mix64(id.1 as u64));
+        if (word >> 11) as f64 / 2_f64.powi(53) >= self.case.ats[id.0].forged_share {
+            return None;
+        }
+        let first = self.case.frames_before(0);
+        let frames = self.case.frames_before(self.case.traffic.len()) - first;
+        let frame = first + ((u128::from(mix64(word)) * u128::from(frames)) >> 64) as u64;
+        Some(frame * 4_096 + self.intent(id).iova % 4_096)
+    }
+
     /// A translated DMA goes to the link at `ready`.
     fn goes(&mut self, id: Id, leaf: &Leaf, ready: u64, looked_up: bool) {
         self.fates[id.0][id.1].address = leaf.target.0 + (self.intent(id).iova - leaf.base.0);
-        self.wait_for_the_link(id, false, ready, looked_up);
+        self.wait_for_the_link(id, GoesUp::Translated, ready, looked_up);
     }
 
     /// A translation request goes to the link at `ready`.
@@ -1465,21 +1506,23 @@ impl<'a> Reference<'a> {
             leaf: None,
             cancelled: false,
         });
-        self.wait_for_the_link(id, true, ready, looked_up);
+        self.wait_for_the_link(id, GoesUp::ToAsk, ready, looked_up);
     }
 
-    fn wait_for_the_link(&mut self, id: Id, asks: bool, ready: u64, looked_up: bool) {
+    fn wait_for_the_link(&mut self, id: Id, goes_up: GoesUp, ready: u64, looked_up: bool) {
         let adapter = self.adapter_of(id.0);
+        let asks = goes_up == GoesUp::ToAsk;
         self.note(id).legs.push(Leg { asks, looked_up, ready, ..Leg::default() });
         let looked_up = looked_up == self.holds(Rule::AnsweredOnesLeaveFirst);
         let state = &mut self.adapters[adapter];
         state.leaving_numbered += 1;
-        state.leaving.insert((ready, looked_up, state.leaving_numbered), (id, asks));
+        state.leaving.insert((ready, looked_up, state.leaving_numbered), (id, goes_up));
         self.at(ready, Event::Send { adapter });
     }
 
     /// What waited for the link leaves.
-    fn leave(&mut self, adapter: usize, id: Id, asks: bool, holds_tag: bool) {
+    fn leave(&mut self, adapter: usize, id: Id, goes_up: GoesUp, holds_tag: bool) {
+        let asks = goes_up == GoesUp::ToAsk;
         let Intent { op, length_bytes, .. } = self.intent(id);
         let bytes = u64::from(length_bytes);
         let link = &self.case.machine.link;
@@ -1501,7 +1544,7 @@ impl<'a> Reference<'a> {
         if translation.goes_up == GoesUp::AsItIs {
             self.fates[id.0][id.1].issued = self.now;
         }
-        translation.goes_up = if asks { GoesUp::ToAsk } else { GoesUp::Translated };
+        translation.goes_up = goes_up;
         if !asks && op == Op::Write && self.holds(Rule::WritesRetireAsTheyLeave) {
             self.at(free, Event::Left { adapter, id });
         }
@@ -1556,7 +1599,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// What a device has translated passes the IOMMU; a request is looked up. Whether all was looked up.
+    /// What is marked as translated passes the IOMMU, or is blocked; all else is looked up. Whether all was looked up.
     fn look_up_for_device(&mut self, id: Id) -> bool {
         let intent = self.intent(id);
         let lookup_number = self.lookups;
@@ -1567,9 +1610,9 @@ impl<'a> Reference<'a> {
             *translation =
                 Translation { lookup_number, known_at: self.now, goes_up, ..Translation::default() };
         }
-        if translation.goes_up == GoesUp::Translated {
-            self.judge_passing(id);
-            self.looked_up(id);
+        let goes_up = translation.goes_up;
+        if matches!(goes_up, GoesUp::Translated | GoesUp::Forged) {
+            self.pass_as_translated(id, goes_up);
             return true;
         }
         if self.resume_at.take().is_some() {
@@ -1582,6 +1625,10 @@ impl<'a> Reference<'a> {
             return false;
         };
         let leaf = next.and(self.served);
+        if goes_up == GoesUp::AsItIs {
+            self.looked_up(id);
+            return true;
+        }
         let adapter = self.adapter_of(id.0);
         let leaf = leaf.filter(|_| self.fates[id.0][id.1].fault.is_none());
         let asked = self.adapters[adapter].asked.iter_mut().find(|asked| asked.id == id);
@@ -1589,6 +1636,35 @@ impl<'a> Reference<'a> {
         self.translations[id.0][id.1].looked_up = true;
         self.conclude(id);
         true
+    }
+
+    /// The IOMMU believes the mark of a translated request, if the context entry of its function lets it have one.
+    fn pass_as_translated(&mut self, id: Id, goes_up: GoesUp) {
+        let Fate { intended, address, .. } = self.fates[id.0][id.1];
+        let blocked = [
+            (!self.case.attached[id.0], Rule::MarksNeedADomain, Fault::NoContext),
+            (!self.case.ats[id.0].enabled, Rule::MarksNeedAnEnabledFunction, Fault::AtsDisabled),
+        ];
+        let mut faults = blocked.into_iter().filter(|(is, rule, _)| *is && self.holds(*rule));
+        let mut fault = faults.next().map(|(.., fault)| fault);
+        if goes_up == GoesUp::Forged && !self.holds(Rule::MarksOfTranslationAreTrusted) {
+            fault = fault.or(Some(Fault::NotMapped));
+        }
+        match fault {
+            Some(fault) => {
+                if self.holds(Rule::BlockedMarksTakeALookUp) {
+                    self.translations[id.0][id.1].known_at += ps(self.case.machine.iommu.iotlb.hit_ns);
+                }
+                self.fault(id, fault, address);
+            }
+            None if goes_up == GoesUp::Forged && intended >= self.case.warm_up_ps => {
+                let last = address + u64::from(self.intent(id).length_bytes) - 1;
+                let foreign = [address, last].iter().any(|at| !self.case.is_given(id.0, at / 4_096));
+                self.counters.forged_foreign += u64::from(foreign);
+            }
+            None => self.judge_passing(id),
+        }
+        self.looked_up(id);
     }
 
     /// Looks up the DMAs in the input, up to one that a full walkers' queue stalls.
@@ -2251,6 +2327,7 @@ impl<'a> Reference<'a> {
     fn split_through_tlb(&self, id: Id) -> Split {
         let Fate { intended, translated, completed, fault, .. } = self.fates[id.0][id.1];
         let note = &self.notes[&id];
+        let goes_up = self.translations[id.0][id.1].goes_up;
         let waits = &self.adapters[self.adapter_of(id.0)].waits;
         let pauses = self.switches.pauses_of(id.0);
         let paused = |from, to| self.switches.paused(id.0, from, to);
@@ -2282,20 +2359,27 @@ impl<'a> Reference<'a> {
             let credit = waits.between(DeviceWait::Credit, leg.ready, leg.left);
             split[Cause::Credit as usize] += credit;
             split[Cause::Link as usize] += leg.arrived - leg.ready - credit;
-            if !leg.asks {
+            if !leg.asks && goes_up != GoesUp::AsItIs {
+                let looks_up = fault.is_some() && self.holds(Rule::BlockedMarksTakeALookUp);
+                let hit = if looks_up { ps(self.case.machine.iommu.iotlb.hit_ns) } else { 0 };
                 let cause = of(Rule::TranslatedOnesWaitForWalkers, Cause::WalkQueue, Cause::Link);
-                split[cause] += translated - leg.arrived;
+                split[cause] += translated - leg.arrived - hit;
+                split[Cause::Iotlb as usize] += hit;
                 continue;
             }
+            let known = if leg.asks { leg.known } else { translated };
             if self.holds(Rule::RequestsWaitForWalks) {
-                self.add_look_ups(&mut split, note, leg.arrived, leg.known);
+                self.add_look_ups(&mut split, note, leg.arrived, known);
             } else {
-                split[Cause::DeviceTlb as usize] += leg.known - leg.arrived;
+                split[Cause::DeviceTlb as usize] += known - leg.arrived;
+            }
+            if !leg.asks {
+                continue;
             }
             split[of(Rule::AnswersComeOnTheLink, Cause::Link, Cause::DeviceTlb)] += leg.back - leg.known;
             since = leg.back;
         }
-        if fault.is_some() {
+        if goes_up == GoesUp::ToAsk {
             split[Cause::Retirement as usize] += completed - since;
         } else {
             self.add_memory(&mut split, id, note);

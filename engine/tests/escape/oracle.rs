@@ -43,6 +43,18 @@ impl Case<'_> {
         (first..first + 1024).contains(&handle)
     }
 
+    fn class(&self) -> &'static str {
+        if self.malformed() {
+            return "malformed";
+        }
+        let by_flags = ["", "known", "common", "ambiguous"][self.field(24, 1) as usize / 64];
+        match (by_flags, self.typ()) {
+            ("", 0) => "conventional",
+            ("", _) => "test",
+            _ => by_flags,
+        }
+    }
+
     fn malformed(&self) -> bool {
         self.bytes.len() < 48
             || &self.bytes[..8] != b"ESC1\x01\x00\x30\x00"
@@ -147,6 +159,15 @@ pub struct Answer {
     pub reason: &'static str,
     /// Whether the driver gets the flag that says it came from a VM.
     pub stamped: bool,
+    /// Which kind of escape it is.
+    pub class: &'static str,
+}
+
+impl Answer {
+    /// All but the row, as the engine says it.
+    pub fn without_row(&self) -> (bool, &'static str, bool, &'static str) {
+        (self.allowed, self.reason, self.stamped, self.class)
+    }
 }
 
 /// The first row that holds decides.
@@ -160,7 +181,7 @@ pub fn answer(case: &Case<'_>) -> Answer {
         let (outcome, reason) = outcomes[column];
         if let (Some(allowed), true) = (outcome, condition(case)) {
             let stamped = *number == 11 && column == 1 && allowed;
-            return Answer { row: *number, allowed, reason, stamped };
+            return Answer { row: *number, allowed, reason, stamped, class: case.class() };
         }
     }
     unreachable!("the last row holds for all")

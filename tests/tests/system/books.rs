@@ -44,6 +44,7 @@ fn recount(dmas: &[Dma]) -> Columns {
         ("blocked_address_overflow", fault("address_overflow")),
         ("blocked_not_mapped", fault("not_mapped")),
         ("blocked_no_permission", fault("no_permission")),
+        ("blocked_ats_disabled", fault("ats_disabled")),
     ])
 }
 
@@ -191,6 +192,9 @@ fn tenants_add_up_to_the_summary() {
             "blocked_no_context",
             "blocked_not_mapped",
             "blocked_no_permission",
+            "blocked_ats_disabled",
+            "forged",
+            "forged_foreign",
         ];
         for column in added {
             let sum: f64 = values(&outcome.tenants, column).iter().sum();

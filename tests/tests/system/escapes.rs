@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use portcullis_engine::escape::{
-    CaptureBuffer, DriverQueue, EscapeFlags, ExclusiveWindows, Handles, Sender, adapter_handle, filter,
-    is_well_formed,
+    CaptureBuffer, Dispatched, DriverQueue, EscapeFlags, ExclusiveWindows, Handles, Sender, adapter_handle,
+    filter, is_well_formed,
 };
 use portcullis_engine::ids::{HostIndex, VfIndex};
 use portcullis_engine::units::Picoseconds;
@@ -58,18 +58,38 @@ escapes = { packets_per_s = 50_000, mix = { test = 1, conventional = 1, boundary
 "#;
 
 /// Class of tenant, kind of VM, kind of escape, decision, reason.
-type Key = [String; 5];
+pub type Key = [String; 5];
 
-/// Packets, bytes, those exposed, greatest and summed latency in picoseconds.
+/// Packets, bytes, those exposed, those deferred, greatest and summed latency in picoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Counts(u64, u64, u64, u64, u128);
+pub struct Counts {
+    pub packets: u64,
+    bytes: u64,
+    exposed: u64,
+    pub deferred: u64,
+    pub latency_max_ps: u64,
+    latency_sum_ps: u128,
+}
+
+/// The exclusive windows of adapters by host and adapter; of those that are not there, none.
+pub type Windows = BTreeMap<(u32, u32), ExclusiveWindows>;
+
+/// What became of a packet.
+pub struct Decided {
+    pub host: u32,
+    pub adapter: u32,
+    pub key: Key,
+    pub bytes: u64,
+    pub exposes: bool,
+    pub arrived: Picoseconds,
+    pub dispatched: Dispatched,
+}
 
 /// Every packet of the run one after the other, adapter by adapter, with no batch and no system.
-fn plainly(scenario: &Scenario) -> BTreeMap<Key, Counts> {
+pub fn one_by_one(scenario: &Scenario, windows: &Windows, mut note: impl FnMut(Decided)) {
     let plan = scenario.plan();
     let machine = scenario.machine();
     let (policy, times) = (machine.escape.policy(), machine.escape.times());
-    let mut counts = BTreeMap::<Key, Counts>::new();
     let per_adapter = machine.topology.vfs_per_adapter;
     let adapters = machine.topology.adapters_per_host;
     for (host, adapter) in
@@ -94,7 +114,9 @@ fn plainly(scenario: &Scenario) -> BTreeMap<Key, Counts> {
         }
         packets.sort_by_key(|(time, vf, ..)| (*time, *vf));
         let mut queue = DriverQueue::default();
-        for (time, _, class, sender, bytes) in packets {
+        let none = ExclusiveWindows::never();
+        let windows = windows.get(&(host, adapter)).unwrap_or(&none);
+        for (arrived, _, class, sender, bytes) in packets {
             let memory = &&bytes[..];
             let knows = |payload: &[u8], flags: EscapeFlags| {
                 flags.has(EscapeFlags::DRIVER_KNOWN) || is_well_formed(payload)
@@ -102,8 +124,7 @@ fn plainly(scenario: &Scenario) -> BTreeMap<Key, Counts> {
             let (ruling, known) = filter(memory, &sender, &policy, &mut CaptureBuffer::default(), |handed| {
                 knows(handed.payload, handed.ruling.flags)
             });
-            let (dispatched, _) =
-                queue.dispatch(time, &ruling, &ExclusiveWindows::never(), &times).expect("no windows");
+            let (dispatched, _) = queue.dispatch(arrived, &ruling, windows, &times).expect("all are known");
             let key = [
                 &plan.classes[class as usize],
                 sender.kind.name(),
@@ -112,16 +133,44 @@ fn plainly(scenario: &Scenario) -> BTreeMap<Key, Counts> {
                 ruling.reason.name(),
             ];
             let key = key.map(ToOwned::to_owned);
-            let latency = (dispatched.decided - time).0;
-            let counts = counts.entry(key).or_default();
-            counts.0 += 1;
-            counts.1 += bytes.len() as u64;
-            counts.2 += u64::from(known == Some(false));
-            counts.3 = counts.3.max(latency);
-            counts.4 += u128::from(latency);
+            let (bytes, exposes) = (bytes.len() as u64, known == Some(false));
+            note(Decided { host, adapter, key, bytes, exposes, arrived, dispatched });
         }
     }
+}
+
+/// The same, counted by their keys.
+pub fn plainly(scenario: &Scenario, windows: &Windows) -> BTreeMap<Key, Counts> {
+    let mut counts = BTreeMap::<Key, Counts>::new();
+    one_by_one(scenario, windows, |decided| {
+        let Decided { key, bytes, exposes, arrived, dispatched, .. } = decided;
+        let latency = (dispatched.decided - arrived).0;
+        let counts = counts.entry(key).or_default();
+        counts.packets += 1;
+        counts.bytes += bytes;
+        counts.exposed += u64::from(exposes);
+        counts.deferred += u64::from(dispatched.deferred);
+        counts.latency_max_ps = counts.latency_max_ps.max(latency);
+        counts.latency_sum_ps += u128::from(latency);
+    });
     counts
+}
+
+/// Sees that the table of escapes says what packets one after the other come to; returns these.
+pub fn assert_decided_one_by_one(
+    scenario: &Scenario,
+    windows: &Windows,
+    outcome: &Outcome,
+) -> BTreeMap<Key, Counts> {
+    let (expected, found) = (plainly(scenario, windows), by_key(outcome));
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (key, expected) in &expected {
+        let (counts, mean_ns) = found[key];
+        assert_eq!(counts, Counts { latency_sum_ps: 0, ..*expected }, "{key:?}");
+        let mean = expected.latency_sum_ps as f64 / expected.packets as f64 / 1e3;
+        assert!((mean_ns - mean).abs() < 1e-6 * mean.max(1.0), "{key:?}: {mean_ns} for {mean}");
+    }
+    expected
 }
 
 /// The table of escapes, by its keys.
@@ -130,14 +179,21 @@ fn by_key(outcome: &Outcome) -> BTreeMap<Key, (Counts, f64)> {
     let text = |name| names(table, name);
     let keys = texts(table, "class").into_iter().zip(text("vm_kind")).zip(text("escape_class"));
     let keys = keys.zip(text("decision").into_iter().zip(text("reason")));
-    let (packets, bytes, exposed) =
-        (numbers(table, "packets"), numbers(table, "message_bytes"), numbers(table, "kmd_exposed"));
+    let (packets, bytes) = (numbers(table, "packets"), numbers(table, "message_bytes"));
+    let (exposed, deferred) = (numbers(table, "kmd_exposed"), numbers(table, "deferred"));
     let (mean, max) = (values(table, "latency_mean_ns"), values(table, "latency_max_ns"));
     keys.enumerate()
         .map(|(row, (((class, kind), escape), (decision, reason)))| {
             let key = [&class, kind, escape, decision, reason].map(ToOwned::to_owned);
-            let max_ps = (max[row] * 1e3).round() as u64;
-            (key, (Counts(packets[row], bytes[row], exposed[row], max_ps, 0), mean[row]))
+            let counts = Counts {
+                packets: packets[row],
+                bytes: bytes[row],
+                exposed: exposed[row],
+                deferred: deferred[row],
+                latency_max_ps: (max[row] * 1e3).round() as u64,
+                latency_sum_ps: 0,
+            };
+            (key, (counts, mean[row]))
         })
         .collect()
 }
@@ -146,20 +202,13 @@ fn by_key(outcome: &Outcome) -> BTreeMap<Key, (Counts, f64)> {
 fn a_run_decides_as_packets_one_after_the_other_do() {
     let scenario = custom(EVERY_KIND, &["requests=40000"]);
     let outcome = run(&scenario);
-    let (expected, found) = (plainly(&scenario), by_key(&outcome));
-    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
-    for (key, expected) in &expected {
-        let (counts, mean_ns) = found[key];
-        assert_eq!(counts, Counts(expected.0, expected.1, expected.2, expected.3, 0), "{key:?}");
-        let mean = expected.4 as f64 / expected.0 as f64 / 1e3;
-        assert!((mean_ns - mean).abs() < 1e-6 * mean.max(1.0), "{key:?}: {mean_ns} for {mean}");
-    }
-    let total: u64 = expected.values().map(|counts| counts.0).sum();
+    let expected = assert_decided_one_by_one(&scenario, &Windows::new(), &outcome);
+    let total: u64 = expected.values().map(|counts| counts.packets).sum();
     let summary = &outcome.summary;
     assert!(total > 10_000, "{total} packets are more than a batch");
     assert_eq!(summary.escapes_total, total);
     assert_eq!(summary.escapes_allowed + summary.escapes_denied, total);
-    assert_eq!(summary.kmd_exposed, expected.values().map(|counts| counts.2).sum::<u64>());
+    assert_eq!(summary.kmd_exposed, expected.values().map(|counts| counts.exposed).sum::<u64>());
     assert_eq!(numbers(&outcome.tenants, "escapes_total").iter().sum::<u64>(), total);
     assert_eq!(numbers(&outcome.tenants, "escapes_denied").iter().sum::<u64>(), summary.escapes_denied);
     assert_eq!(numbers(&outcome.tenants, "kmd_exposed").iter().sum::<u64>(), summary.kmd_exposed);
@@ -216,7 +265,7 @@ fn what_reaches_the_driver_is_what_the_kind_of_vm_allows() {
     let exposed = |class: &str, escape: &str| -> u64 {
         rows.iter()
             .filter(|(key, _)| key[0] == class && key[2] == escape)
-            .map(|(_, (counts, _))| counts.2)
+            .map(|(_, (counts, _))| counts.exposed)
             .sum()
     };
     assert!(exposed("normal", "conventional") > 0 && exposed("normal", "common") > 0);
@@ -236,7 +285,7 @@ fn a_flood_costs_its_victims_their_time_and_a_secure_flood_exposes_nothing() {
         let rows = by_key(&outcome);
         let of_victims = rows.iter().filter(|(key, _)| key[0] == "victim" && key[3] == "allow");
         let (packets, sum) = of_victims.fold((0, 0.0), |(packets, sum), (_, (counts, mean))| {
-            (packets + counts.0, sum + counts.0 as f64 * mean)
+            (packets + counts.packets, sum + counts.packets as f64 * mean)
         });
         (sum / packets as f64, outcome.summary)
     };

@@ -9,6 +9,7 @@ mod conservation;
 mod determinism;
 mod edges;
 mod escapes;
+mod forged;
 mod invalidation;
 mod isolation;
 mod loops;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use portcullis_engine::escape::{Dispatched, ExclusiveWindows, Span};
 use portcullis_engine::link::Retire;
 use portcullis_engine::silence::{SilenceScope, SwitchSchedule};
+use portcullis_engine::units::Picoseconds;
 use portcullis_workloads::Scenario;
 use proptest::prelude::*;
 
 use crate::determinism::{config, difference};
-use crate::escapes::EVERY_KIND;
+use crate::escapes::{EVERY_KIND, Windows, assert_decided_one_by_one, one_by_one};
 use crate::support::{
     Dma, HOSTILE, Outcome, VfPlace, assert_within, builtin, custom, log, names, numbers, optional_numbers,
     run, run_logged, run_plan, vf_places,
@@ -426,6 +428,57 @@ fn escapes_wait_for_the_end_of_an_exclusive_window() {
     assert!(deferred > allowed / 20, "{deferred} of {allowed}");
     // Whether they wait changes nothing of what becomes of them.
     assert_eq!(at_once, (0, allowed, denied));
+}
+
+/// The exclusive windows that the timeline tells, by host and adapter.
+fn exclusive_windows(scenario: &Scenario, outcome: &Outcome) -> Windows {
+    let of_adapters = spans(scenario, &phases(outcome), "begin_exclusive", "end_exclusive");
+    let known = of_adapters.into_iter().map(|((host, adapter, _), spans)| {
+        let mut windows = ExclusiveWindows::never();
+        let spans = spans.into_iter().filter(|(begin, end)| begin < end);
+        spans
+            .for_each(|(begin, end)| windows.push(Span { begin: Picoseconds(begin), end: Picoseconds(end) }));
+        ((host, adapter), windows)
+    });
+    known.collect()
+}
+
+/// A flood beside switches at random: what the timeline's windows say of every packet, one after the other, is what the run
+/// says; no packet gets to the driver inside a window; and however the work is cut, as many wait.
+#[test]
+fn a_flood_beside_switches_is_deferred_by_the_windows_of_the_timeline() {
+    let switching = ["requests=16000", ROOM, "switches.schedule=poisson", "switches.every_us=300"];
+    let scenario = builtin("escape-flood", &switching);
+    let outcome = run(&scenario);
+    let windows = exclusive_windows(&scenario, &outcome);
+    assert_decided_one_by_one(&scenario, &windows, &outcome);
+    let (mut allowed, mut deferred) = (0, 0);
+    one_by_one(&scenario, &windows, |packet| {
+        let Dispatched { decided, deferred: waited } = packet.dispatched;
+        let is_allowed = packet.key[3] == "allow";
+        let outside = windows[&(packet.host, packet.adapter)].next_outside(decided) == Some(decided);
+        assert!(outside || !is_allowed, "{:?} is handed over at {decided:?}, in a window", packet.key);
+        allowed += u64::from(is_allowed);
+        deferred += u64::from(waited);
+    });
+    let summary = &outcome.summary;
+    assert_eq!((summary.escapes_allowed, summary.escapes_deferred), (allowed, deferred));
+    assert!(
+        summary.switches > 10 && deferred > 100,
+        "{deferred} of {allowed}, {} switches",
+        summary.switches
+    );
+    for (threads, cut) in [(1, (64, 256)), (1, (2_048, 131_072)), (2, (64, 256)), (2, (2_048, 131_072))] {
+        let again = run_cut(&scenario, threads, cut);
+        assert_eq!(again.escapes, outcome.escapes, "{threads} threads, batches and visits of {cut:?}");
+        assert_eq!(again.summary.escapes_deferred, deferred);
+    }
+    // Who is not silenced defers nothing, and decides the same.
+    let calm = run(&builtin("escape-flood", &switching[..1])).summary;
+    assert_eq!(
+        (calm.escapes_deferred, calm.escapes_allowed, calm.escapes_denied),
+        (0, allowed, summary.escapes_denied)
+    );
 }
 
 /// One VF that reads 64 bytes at random instants, hardly ever two at once on the link or in the IOMMU, from a memory that takes ten

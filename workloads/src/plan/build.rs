@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use portcullis_engine::device_tlb::AtsPlan;
 use portcullis_engine::escape::KnownEscapes;
 use portcullis_engine::ids::{HostIndex, Iova, VfIndex};
 use portcullis_engine::invalidation::StreamingPlan;
@@ -150,6 +151,7 @@ struct Class {
     first_vf: u32,
     vfs: u32,
     attached: bool,
+    ats: AtsPlan,
     /// The class whose buffers its DMAs go to, where that is another.
     aims_at: Option<usize>,
     buffers: Vec<BufferPlan>,
@@ -233,6 +235,7 @@ impl Fleet {
             }),
             buffers: if class.streaming.is_some() { Vec::new() } else { class.buffers.clone() },
             streaming: class.streaming.clone(),
+            ats: class.ats,
             packet_dmas: class.packet.len().max(1) as u32,
             source,
             escapes: class.escapes.as_ref().map(|(spec, tables)| {
@@ -284,6 +287,7 @@ impl Class {
             first_vf,
             vfs: rate.vfs_per_adapter,
             attached: class.attached,
+            ats: class.ats_plan(),
             buffers: class.memories().iter().map(buffer_of).collect(),
             packet: class.packet.iter().map(part_of).collect(),
             streaming: class.streaming.as_ref().map(|streaming| StreamingPlan {

@@ -1,5 +1,6 @@
 //! A class of tenants: its memory and when it sends.
 
+use portcullis_engine::device_tlb::AtsPlan;
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::error::SpecError;
 use portcullis_engine::plan::FrameLayout;
@@ -19,6 +20,14 @@ pub struct TenantClass {
     /// Whether its VFs are attached to a domain; the DMAs of one that is not are blocked. Default true.
     #[serde(default = "yes")]
     pub attached: bool,
+    /// Whether the context entries of its VFs enable ATS, where devices have TLBs. Without it their DMAs go to the IOMMU
+    /// untranslated, which blocks what they mark as translated. Default true.
+    #[serde(default = "yes")]
+    pub ats: bool,
+    /// Share of the DMAs that a hostile device sends as translated requests with a physical address that it made up.
+    /// Needs a device TLB. Default 0.
+    #[serde(default)]
+    pub forged_share: f64,
     /// Share of the DMAs that read host memory; the others write. Default 0.5 (modelled).
     #[serde(default = "half")]
     pub read_share: f64,
@@ -81,6 +90,8 @@ impl TenantClass {
             name: String::from("every-key"),
             count: Some(1),
             attached: true,
+            ats: true,
+            forged_share: 0.0,
             read_share: half(),
             sizes: SizeMix::default(),
             alignment: cache_line(),
@@ -111,6 +122,7 @@ impl TenantClass {
     pub(super) fn validate(&self, path: &str, classes: &[Self]) -> Result<(), SpecError> {
         let aim = self.aim(classes, path)?;
         SpecError::in_range(&format!("{path}.read_share"), self.read_share, 0.0, 1.0)?;
+        SpecError::in_range(&format!("{path}.forged_share"), self.forged_share, 0.0, 1.0)?;
         for (key, share) in [("iotlb_share", self.iotlb_share), ("walker_share", self.walker_share)] {
             SpecError::in_range(&format!("{path}.{key}"), share.unwrap_or(1.0), 0.0, 1.0)?;
         }
@@ -128,6 +140,12 @@ impl TenantClass {
             escapes.validate(&format!("{path}.escapes"))?;
         }
         self.validate_fit(path, &aim)
+    }
+
+    /// What its VFs do with ATS.
+    #[must_use]
+    pub fn ats_plan(&self) -> AtsPlan {
+        AtsPlan { enabled: self.ats, forged_share: self.forged_share }
     }
 
     fn validate_alignment(&self, key: &str, aim: &Aim) -> Result<(), SpecError> {

@@ -9,7 +9,7 @@ use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::MachineSpec;
-use portcullis_engine::silence::{SilenceSpec, SwitchesSpec};
+use portcullis_engine::silence::{FailuresSpec, SilenceSpec, SwitchesSpec};
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{IommuSpec, WalkersSpec};
 use serde::de::{self, Visitor};
@@ -64,10 +64,13 @@ pub struct HostClassSpec {
     /// When they are.
     #[serde(default)]
     pub switches: SwitchesSpec,
+    /// What fails in that.
+    #[serde(default)]
+    pub failures: FailuresSpec,
 }
 
 /// The sections that a class of hosts takes over from the scenario.
-pub(super) const INHERITED: [&str; 10] = [
+pub(super) const INHERITED: [&str; 11] = [
     "topology",
     "scheduler",
     "link",
@@ -78,6 +81,7 @@ pub(super) const INHERITED: [&str; 10] = [
     "escape",
     "silence",
     "switches",
+    "failures",
 ];
 
 impl HostClassSpec {
@@ -103,6 +107,7 @@ impl HostClassSpec {
             escape: self.escape.clone(),
             silence: self.silence.clone(),
             switches: self.switches.clone(),
+            failures: self.failures.clone(),
         }
     }
 
@@ -137,6 +142,7 @@ impl HostClassSpec {
             escape: EscapeSpec::default(),
             silence: SilenceSpec::default(),
             switches: SwitchesSpec::default(),
+            failures: FailuresSpec::default(),
         }
     }
 }

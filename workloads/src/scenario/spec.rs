@@ -8,7 +8,9 @@ use portcullis_engine::invalidation::{Granularity, WalkCacheInvalidation};
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec, Sabotage};
-use portcullis_engine::silence::{ListedSwitch, SilenceSpec, SwitchesSpec};
+use portcullis_engine::silence::{
+    Failure, FailuresSpec, ListedFailure, ListedSwitch, SilenceSpec, SwitchesSpec,
+};
 use portcullis_engine::topology::TopologySpec;
 use portcullis_engine::translation::{ClassShare, IommuSpec, WalkersSpec};
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,9 @@ pub struct Scenario {
     /// When domains are switched.
     #[serde(default)]
     pub switches: SwitchesSpec,
+    /// What fails in switches of domains.
+    #[serde(default)]
+    pub failures: FailuresSpec,
     /// How the work is cut; results do not depend on it.
     #[serde(default)]
     pub engine: BatchSpec,
@@ -127,6 +132,7 @@ impl Scenario {
             escape: self.escape.clone(),
             silence: self.silence.clone(),
             switches: self.switches.clone(),
+            failures: self.failures.clone(),
         }
     }
 
@@ -217,6 +223,10 @@ impl Scenario {
             switches: SwitchesSpec {
                 list: vec![ListedSwitch { at_us: 1.0, host: 0, adapter: 0, vf: 0 }],
                 ..SwitchesSpec::default()
+            },
+            failures: FailuresSpec {
+                list: vec![ListedFailure { at_us: 1.0, failure: Failure::Begin, host: 0, adapter: 0 }],
+                ..FailuresSpec::default()
             },
             engine: BatchSpec::default(),
             report: ReportSpec::default(),

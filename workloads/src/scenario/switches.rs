@@ -56,6 +56,33 @@ impl Scenario {
         Ok(())
     }
 
+    /// Failures that are listed are those of hosts that there are.
+    pub(super) fn validate_listed_failures(&self) -> Result<(), SpecError> {
+        let hosts = self.topology.hosts;
+        for (listed, number) in self.failures.list.iter().zip(0..) {
+            SpecError::in_range(&format!("failures.list.{number}.host"), listed.host, 0, hosts - 1)?;
+        }
+        Ok(())
+    }
+
+    /// The same for those of the hosts of a group, with keys under `path`, and their adapters.
+    pub(super) fn validate_listed_failures_of(&self, path: &str, group: &HostGroup) -> Result<(), SpecError> {
+        let class = self.hosts.iter().find(|class| class.name == group.name);
+        let list = class.map_or(&self.failures.list, |class| &class.failures.list);
+        let topology = &group.machine.topology;
+        let hosts = group.first_host..group.first_host + topology.hosts;
+        for (listed, number) in list.iter().zip(0..) {
+            let key = |index: &str| format!("{path}failures.list.{number}.{index}");
+            if hosts.contains(&listed.host) {
+                SpecError::in_range(&key("adapter"), listed.adapter, 0, topology.adapters_per_host - 1)?;
+            } else if *list != self.failures.list {
+                // A list that is taken over names hosts of other classes too.
+                SpecError::in_range(&key("host"), listed.host, hosts.start, hosts.end - 1)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What tenants do, and what is left out, goes together with switches of domains.
     pub(super) fn validate_switches(&self, path: &str, group: &HostGroup) -> Result<(), SpecError> {
         if !group.machine.switches.are_on() {

@@ -74,7 +74,7 @@ mod builtin_scenarios {
 
     #[test]
     fn all_parse_and_say_what_the_list_says() {
-        assert_eq!(builtins().len(), 16);
+        assert_eq!(builtins().len(), 17);
         for listed in builtins() {
             let scenario = Scenario::parse(listed.name, listed.toml, &[]).expect(listed.name);
             assert_eq!(scenario.name, listed.name);
@@ -972,14 +972,36 @@ packet = [
             ("tenants.guests.packet.2.iova=0x10000", "tenants.guests.packet.2.iova", "overlaps"),
             ("tenants.guests.packet.1.pages=0", "tenants.guests.packet.1.pages", "between 1"),
             ("tenants.guests.packet.0.op=x", "tenants.guests.packet.0.op", "r, w"),
+            ("tenants.guests.forged_share=1.5", "tenants.guests.forged_share", "between 0 and 1"),
+            ("memory.llc={bytes=65536}", "tenants.guests.forged_share", "last-level cache"),
             ("device.tlb.entries=0", "device.slot_ns", "device TLB"),
             ("device.tlb.ways=3", "device.tlb.entries", "no multiple"),
             ("device.tlb.pending=0", "device.tlb.pending", "between 1"),
             ("iommu.walkers.walk_2m_ns=90", "iommu.walkers.walk_2m_ns", "walk_ns"),
         ] {
-            let slots = if key == "device.slot_ns" { "device.slot_ns=61" } else { "seed=1" };
-            let error = parse(NIC, &[slots, change]).expect_err(change).to_string();
+            let beside = match key {
+                "device.slot_ns" => "device.slot_ns=61",
+                "tenants.guests.forged_share" => "tenants.guests.forged_share=0.5",
+                _ => "seed=1",
+            };
+            let error = parse(NIC, &[beside, change]).expect_err(change).to_string();
             assert!(error.contains(&format!("`{key}`")) && error.contains(word), "{change}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_devices_with_tlbs_use_ats() {
+        let (honest, hostile) = ("tenants.all.ats=true", "tenants.all.forged_share=0.5");
+        let plain =
+            "name = \"x\"\nrequests = 9\n[[tenants]]\nname = \"all\"\narrivals = { mops_per_vf = 1.0 }\n";
+        assert!(parse(plain, &[honest, "tenants.all.forged_share=0"]).is_ok());
+        assert!(parse(plain, &["device.tlb.entries=8", "tenants.all.ats=false", hostile]).is_ok());
+        for (change, key) in
+            [("tenants.all.ats=false", "tenants.all.ats"), (hostile, "tenants.all.forged_share")]
+        {
+            let error = parse(plain, &[change]).expect_err(change).to_string();
+            let expected = "only devices with a TLB (`device.tlb.entries`) use ATS";
+            assert!(error.contains(&format!("`{key}`")) && error.contains(expected), "{error}");
         }
     }
 

@@ -36,6 +36,7 @@ impl Scenario {
         }
         self.validate_machine()?;
         self.validate_listed_switches()?;
+        self.validate_listed_failures()?;
         self.engine.validate()?;
         self.report.validate()?;
         self.validate_classes()?;
@@ -52,7 +53,9 @@ impl Scenario {
             self.validate_shares(&path, group)?;
             self.validate_sabotage(group)?;
             self.validate_device_tlb(&path, group)?;
+            self.validate_ats(&path, group)?;
             self.validate_listed_switches_of(&path, group)?;
+            self.validate_listed_failures_of(&path, group)?;
             self.validate_switches(&path, group)?;
         }
         self.validate_length()?;
@@ -236,6 +239,42 @@ impl Scenario {
                     format!("{}.target", path_of(class)),
                     format!("ends at {:#x}, beyond the {bits} bits of address that a VF may have", aim.end()),
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Classes that do something of their own with ATS are on hosts whose devices use it.
+    fn validate_ats(&self, path: &str, hosts: &HostGroup) -> Result<(), SpecError> {
+        let machine = &hosts.machine;
+        for (class, _) in self.tenants.iter().zip(&hosts.rates).filter(|(_, rate)| carries(rate)) {
+            let refuse = |key: &str, problem: String| {
+                Err(SpecError::new(format!("{}.{key}", path_of(class)), problem))
+            };
+            let no_tlb = format!("only devices with a TLB (`{path}device.tlb.entries`) use ATS");
+            let is_off = !machine.device.tlb.is_on();
+            if is_off && !class.ats {
+                return refuse("ats", format!("is false, but {no_tlb}"));
+            }
+            if is_off && class.forged_share > 0.0 {
+                return refuse("forged_share", format!("is {}, but {no_tlb}", class.forged_share));
+            }
+            if machine.switches.are_on() {
+                let with = format!("where domains are switched (`{path}switches.schedule`)");
+                if !class.ats {
+                    return refuse("ats", format!("is false, which is not modelled {with}"));
+                }
+                if class.forged_share > 0.0 {
+                    let problem = format!("is {}, which is not modelled {with}", class.forged_share);
+                    return refuse("forged_share", problem);
+                }
+            }
+            if machine.memory.llc.bytes > 0 && class.forged_share > 0.0 {
+                let problem = format!(
+                    "does not go together with a last-level cache (`{path}memory.llc.bytes`), whose lines are told by \
+                     domain and IOVA"
+                );
+                return refuse("forged_share", problem);
             }
         }
         Ok(())

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portcullis_engine::escape::{
-    CaptureBuffer, EscapeSource, EscapeSpec, HEADER_BYTES, Handles, PAYLOAD_BYTES_MAX, Sender,
-    adapter_handle, filter, is_well_formed,
+    CaptureBuffer, EscapeFlags, EscapeSource, EscapeSpec, HEADER_BYTES, Handles, Header, PAYLOAD_BYTES_MAX,
+    Sender, adapter_handle, filter, is_well_formed, parse,
 };
 use portcullis_engine::ids::{HostIndex, VfIndex};
 use portcullis_engine::topology::VmKind;
@@ -13,6 +13,8 @@ use portcullis_engine::units::Picoseconds;
 
 use super::*;
 use crate::scenario::{EscapeMix, EscapesSpec, PacketBytes, SizeMix};
+
+const WHO: VmIdentity = VmIdentity { vm: 9, adapter: 2 };
 
 fn source(mix: EscapeMix) -> TenantEscapes {
     let spec = EscapesSpec {
@@ -30,7 +32,7 @@ fn source(mix: EscapeMix) -> TenantEscapes {
         Picoseconds::from_us(2_000),
         stream(Stream::Escapes),
         Arc::new(tables),
-        VmIdentity { vm: 9, adapter: 2 },
+        WHO,
     )
 }
 
@@ -103,6 +105,30 @@ fn the_driver_knows_what_is_well_formed_and_nothing_that_is_not() {
 }
 
 #[test]
+fn what_is_foreign_is_wrong_in_every_way_that_the_table_names() {
+    let packets = packets(EscapeMix { foreign_handle: 1.0, ..EscapeMix::default() });
+    let headers: Vec<_> =
+        packets.iter().map(|packet| parse(packet, packet.len()).expect("a packet").header).collect();
+    let own = |handle: u32| handle == 0 || Handles::of_vm(WHO.vm).owns(handle);
+    let adapter = adapter_handle(WHO.adapter);
+    let ways: [&dyn Fn(&Header) -> bool; 6] = [
+        &|header| !own(header.device),
+        &|header| !own(header.context),
+        &|header| header.adapter != adapter,
+        &|header| header.sender != WHO.vm,
+        &|header| header.device == 0 && header.context != 0,
+        &|header| header.flags.has(EscapeFlags::DRIVER_KNOWN),
+    ];
+    for header in &headers {
+        assert_eq!(ways.iter().filter(|way| way(header)).count(), 1, "wrong in one way: {header:?}");
+    }
+    for (number, way) in ways.iter().enumerate() {
+        let share = headers.iter().filter(|header| way(header)).count() as f64 / headers.len() as f64;
+        assert!((share - 1.0 / 6.0).abs() < 0.05, "way {number}: {share}");
+    }
+}
+
+#[test]
 fn every_size_at_a_bound_is_sent() {
     let sizes: BTreeSet<usize> = packets(EscapeMix { boundary: 1.0, ..EscapeMix::default() })
         .iter()
@@ -140,5 +166,5 @@ fn packets_are_the_same_everywhere() {
             digest = (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3);
         }
     }
-    assert_eq!(digest, 0x24B0_A323_670F_6B20, "{digest:#x}");
+    assert_eq!(digest, 0xD10F_755A_BC93_397E, "{digest:#x}");
 }

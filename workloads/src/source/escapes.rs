@@ -174,7 +174,7 @@ impl TenantEscapes {
         let other = if vm == 0 { 1 } else { vm - 1 };
         let theirs = Handles::of_vm(other).handle(self.bits());
         let header = self.header(0);
-        let which = self.below(5);
+        let which = self.below(6);
         match which {
             0 => self.push_private(memory, Header { device: theirs, ..header }),
             1 => self.push_private(
@@ -183,6 +183,10 @@ impl TenantEscapes {
             ),
             2 => self.push_private(memory, Header { adapter: adapter_handle(adapter + 1), ..header }),
             3 => self.push_private(memory, Header { sender: other, ..header }),
+            4 => {
+                let context = Handles::of_vm(vm).handle(self.bits());
+                self.push_private(memory, Header { device: 0, context, ..header });
+            }
             _ => {
                 let flags = EscapeFlags(EscapeFlags::DRIVER_KNOWN);
                 self.push(memory, Header { flags, ..header }, 8, &[0, theirs]);

@@ -58,7 +58,6 @@ impl Reference<'_> {
         let failures = &self.case.machine.failures;
         let (after, event) = match failure {
             Failure::Begin => (begin, Event::GivenUp { adapter, unit }),
-            Failure::Driver => (ps(failures.driver_timeout_us), Event::GivenUp { adapter, unit }),
             Failure::Quiesce => (begin + ps(failures.quiesce_timeout_us), Event::Reset { adapter, unit }),
             _ => return false,
         };
