@@ -361,6 +361,9 @@ pub struct TenantPlan {
     pub vm: VmPlan,
     /// Whether its VF is attached to a domain; the DMAs of one that is not are blocked.
     pub attached: bool,
+    /// Whether its VF sends nothing while a switch of a domain has it silent. What does not obey is nothing that anybody waits
+    /// for either.
+    pub obeys_silence: bool,
     /// What it maps for the whole run.
     pub buffers: Vec<BufferPlan>,
     /// What it maps for each DMA. Its source must then be a closed loop.

@@ -459,9 +459,9 @@ impl Gate<'_> {
         first.unwrap_or(*credits_from)
     }
 
-    /// Whether VFs are paused one by one.
+    /// Whether not all VFs of the adapter are paused together.
     pub(super) fn is_paused_alone(&self) -> bool {
-        self.switching.as_ref().is_some_and(|switching| !switching.is_of_adapter())
+        self.switching.as_ref().is_some_and(|switching| switching.sets_aside())
     }
 
     /// A request is eligible anew when the pause of its VF ends; until the pause began it held up others.

@@ -258,6 +258,8 @@ pub struct Switching {
     pub new_outage_from: Picoseconds,
     /// Whether requests may be lost.
     pub loses: bool,
+    /// Whether each VF of the adapter sends nothing while it is to be silent; empty where all do.
+    pub obeys: Vec<bool>,
     /// Requests that were lost and have not been booked.
     pub lost: Vec<Lost>,
     /// Counting starts.
@@ -307,6 +309,7 @@ impl Switching {
             aborted: Vec::new(),
             outages: vec![VecDeque::new(); place.vfs as usize],
             passing: Vec::new(),
+            obeys: Vec::new(),
             new_outage_from: Picoseconds::MAX,
             loses: failures.are_on() || (waits && spec.skips(ProtocolStep::End)),
             lost: Vec::new(),
@@ -332,6 +335,27 @@ impl Switching {
     #[must_use]
     pub fn is_of_adapter(&self) -> bool {
         self.spec.scope == SilenceScope::Adapter
+    }
+
+    /// Notes which of the adapter's VFs obey silence.
+    pub fn note_obedience(&mut self, obeys: &[bool]) {
+        if obeys.contains(&false) {
+            self.obeys = obeys.to_vec();
+        }
+    }
+
+    /// Whether a VF, by its index within the world, obeys silence.
+    #[inline]
+    #[must_use]
+    pub fn obeys(&self, vf: u32) -> bool {
+        self.obeys.is_empty() || self.obeys[(vf - self.first_vf) as usize]
+    }
+
+    /// Whether requests that a pause holds back stand aside for those of others, since not all of the adapter's are held back.
+    #[inline]
+    #[must_use]
+    pub fn sets_aside(&self) -> bool {
+        !self.is_of_adapter() || !self.obeys.is_empty()
     }
 
     /// Whether the driver of the adapter is told of its silence: where VFs are silent one by one, others go on with it.
@@ -408,7 +432,7 @@ impl Switching {
     /// later. Requests of a VF are asked about in the order in which they become eligible.
     #[inline]
     pub fn pause_before(&mut self, vf: u32, eligible: Picoseconds, start: Picoseconds) -> Option<Pause> {
-        if !self.pauses {
+        if !self.pauses || !self.obeys(vf) {
             return None;
         }
         self.draw_until(start);
@@ -429,10 +453,14 @@ impl Switching {
         if self.follows {
             self.draw_until(sent.start);
         }
+        self.open += 1;
+        if !self.obeys(sent.vf) {
+            self.over_from = self.over_from.max(sent.arrives_at);
+            return;
+        }
         let unit = self.unit_of(sent.vf);
         let unit = &mut self.units[unit];
         let flow = &mut unit.flows[sent.op as usize];
-        self.open += 1;
         flow.sent += 1;
         flow.last_left = sent.left_at;
         flow.over_from = flow.over_from.max(sent.arrives_at);
@@ -454,6 +482,9 @@ impl Switching {
 
     /// A request that was intended at `intended` leaves at `start`: how long pauses held it back.
     pub fn note_held(&mut self, vf: u32, intended: Picoseconds, start: Picoseconds) {
+        if !self.obeys(vf) {
+            return;
+        }
         let held = self.units[self.unit_of(vf)].history.between(intended, start);
         if held == Picoseconds::ZERO || intended < self.warm_up {
             return;
@@ -465,10 +496,13 @@ impl Switching {
 
     /// A request was looked up, and is over at `over_from` or later.
     pub fn note_looked_up(&mut self, (vf, sequence): (u32, u64), op: Op, over_from: Picoseconds) {
+        self.over_from = self.over_from.max(over_from);
+        if !self.obeys(vf) {
+            return;
+        }
         let unit = self.unit_of(vf);
         let flow = &mut self.units[unit].flows[op as usize];
         flow.over_from = flow.over_from.max(over_from);
-        self.over_from = self.over_from.max(over_from);
         if self.follows {
             self.units[unit].under_way.note(vf, sequence, over_from, false);
         }
@@ -479,13 +513,16 @@ impl Switching {
 
     /// It is known that a request is over at `time`.
     pub fn note_over(&mut self, (vf, sequence): (u32, u64), op: Op, time: Picoseconds) {
-        let unit = self.unit_of(vf);
-        let flow = &mut self.units[unit].flows[op as usize];
         self.open -= 1;
         self.last_over = self.last_over.max(time);
+        self.over_from = self.over_from.max(time);
+        if !self.obeys(vf) {
+            return;
+        }
+        let unit = self.unit_of(vf);
+        let flow = &mut self.units[unit].flows[op as usize];
         flow.over += 1;
         flow.over_from = flow.over_from.max(time);
-        self.over_from = self.over_from.max(time);
         if self.follows {
             self.units[unit].under_way.note(vf, sequence, time, true);
         }

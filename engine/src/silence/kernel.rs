@@ -362,7 +362,7 @@ impl Switching {
         self.units[number].free_at = switched.last() + self.gap;
         if self.pauses {
             self.units[number].history.push(from, resumed_at);
-            if !self.is_of_adapter() {
+            if self.sets_aside() {
                 self.units[number].pauses.push_back((from, resumed_at));
             }
         }

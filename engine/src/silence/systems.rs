@@ -110,8 +110,8 @@ pub fn book_switches(
             continue;
         }
         let silent = switching.silent_with(switched.vf);
-        for books in &mut books[silent.start as usize..silent.end as usize] {
-            books.silence_ps += (switched.last() - switched.from).0;
+        for vf in silent.filter(|vf| switching.obeys(*vf)) {
+            books[vf as usize].silence_ps += (switched.last() - switched.from).0;
         }
     }
     for (books, of_vf) in books.iter_mut().zip(&switches.books) {
@@ -219,9 +219,11 @@ fn let_go(
     let resumed_at = switched.resumed_at;
     // Where nobody goes on all is lost, whenever the link is free.
     let free_at = if resumed_at < Picoseconds::MAX { resumed_at } else { switched.from };
-    if !switching.is_of_adapter() {
-        let lost_at = |time| switching.outage_of(switched.vf, time).map(|outage| outage.from.max(time));
-        uplink.release_aside(&mut queues[switched.vf as usize], resumed_at, lost_at);
+    if switching.sets_aside() {
+        for vf in switching.silent_with(switched.vf) {
+            let lost_at = |time| switching.outage_of(vf, time).map(|outage| outage.from.max(time));
+            uplink.release_aside(&mut queues[vf as usize], resumed_at, lost_at);
+        }
     } else if let Some(ats) = ats {
         // What was taken up before goes on meanwhile.
         ats.takes_up_from = ats.takes_up_from.max(free_at);

@@ -110,11 +110,11 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     let frames = Frames { next: place.first_frame };
     let mut host_memory = HostMemory { owners: OwnerMap::default(), frames };
     let mut timeline = Timeline::new(*place, plan.report.timeline_rows_per_host);
-    let Tenants { kinds, streams, channels, domains, ats } =
+    let Tenants { kinds, streams, channels, domains, ats, obeys } =
         spawn_tenants(&mut world, plan, place, &mut host_memory, &mut timeline);
     start_control(&mut world, plan, place, streams, &mut host_memory);
     start_switches(&mut world, plan, place, &domains, &mut host_memory);
-    spawn_adapters(&mut world, plan, place, &kinds);
+    spawn_adapters(&mut world, plan, place, (&kinds, &obeys));
     set_functions(&mut world, plan, place, &ats, &host_memory.frames);
     if attributed {
         start_attribution(&mut world, plan, place);
@@ -199,7 +199,12 @@ fn start_attribution(world: &mut World, plan: &RunPlan, place: &Place) {
 }
 
 /// Spawns the adapters, whose sources are `kinds`.
-fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[SourceKinds]) {
+fn spawn_adapters(
+    world: &mut World,
+    plan: &RunPlan,
+    place: &Place,
+    (kinds, obeys): (&[SourceKinds], &[bool]),
+) {
     let machine = place.machine(plan);
     let vfs = place.vfs_per_adapter;
     let device = &machine.device;
@@ -221,7 +226,11 @@ fn spawn_adapters(world: &mut World, plan: &RunPlan, place: &Place, kinds: &[Sou
         let at = AdapterPlace { host: place.host.0, adapter: of_host, vfs };
         let specs = (&machine.silence, &machine.switches, &machine.failures);
         let shared = machine.topology.domain_scope == DomainScope::Adapter;
-        let made = || Box::new(Switching::new(specs, at, (adapter * vfs, shared), seed, plan.warm_up));
+        let made = || {
+            let mut switching = Switching::new(specs, at, (adapter * vfs, shared), seed, plan.warm_up);
+            switching.note_obedience(&obeys[(adapter * vfs) as usize..((adapter + 1) * vfs) as usize]);
+            Box::new(switching)
+        };
         Silence(machine.switches.are_on().then(made))
     };
     let adapters: Vec<_> = (0..place.adapters)
@@ -345,6 +354,8 @@ struct Tenants {
     domains: Vec<DomainPlan>,
     /// What each VF does with ATS.
     ats: Vec<AtsPlan>,
+    /// Whether each VF obeys silence.
+    obeys: Vec<bool>,
 }
 
 /// What a domain is made of.
@@ -383,7 +394,7 @@ fn spawn_tenants(
     let none =
         SourceKinds { any_feeds_back: false, any_streams: false, all_feed_back: true, all_hold_back: true };
     let (mut streams, mut channels, mut plans) = (Vec::new(), Vec::new(), Vec::<DomainPlan>::new());
-    let mut ats_of_vfs = Vec::new();
+    let (mut ats_of_vfs, mut obeys) = (Vec::new(), Vec::new());
     let mut kinds = vec![none; place.adapters as usize];
     let machine = place.machine(plan);
     let queue_entries = machine.scheduler.vf_queue_entries;
@@ -402,6 +413,7 @@ fn spawn_tenants(
             class,
             vm,
             attached,
+            obeys_silence,
             buffers,
             streaming,
             aims_at,
@@ -411,6 +423,7 @@ fn spawn_tenants(
             escapes,
         } = admitted(tenant, admission);
         ats_of_vfs.push(ats);
+        obeys.push(obeys_silence);
         assert!(
             streaming.is_none() || !machine.device.tlb.is_on(),
             "streaming mappings and device TLBs do not go together"
@@ -497,7 +510,7 @@ fn spawn_tenants(
             Stream::new(streaming, context.table, seed)
         }));
     }
-    Tenants { kinds, streams, channels, domains: plans, ats: ats_of_vfs }
+    Tenants { kinds, streams, channels, domains: plans, ats: ats_of_vfs, obeys }
 }
 
 /// Tells the devices which of their VFs forge translated requests or have their ATS off, if any does. Forged

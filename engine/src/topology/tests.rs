@@ -57,6 +57,7 @@ fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
         classes: vec!["all".to_owned()],
         shares: vec![ClassShare::default()],
         tenants: Box::new(move |_, vf| TenantPlan {
+            obeys_silence: true,
             class: 0,
             vm: VmPlan::default(),
             attached: true,

@@ -57,6 +57,8 @@ pub struct Case {
     pub machine: MachineSpec,
     pub buffers: Vec<BufferPlan>,
     pub attached: Vec<bool>,
+    /// Whether each VF is silent when it is to be.
+    pub obeys: Vec<bool>,
     pub traffic: Vec<Vec<Intent>>,
     /// The loops of the VFs that have one; their requests are intended when their clients say.
     pub loops: Vec<Option<Loop>>,
@@ -149,6 +151,13 @@ impl Case {
         self.attribution &=
             silence.scope == SilenceScope::Adapter || silence.mode == SwitchMode::AtomicReplace;
         self.attribution &= !silence.skips(ProtocolStep::End);
+        if self.machine.device.tlb.is_on()
+            || self.machine.failures.are_on()
+            || silence.mode != SwitchMode::Silence
+        {
+            self.obeys.fill(true);
+        }
+        self.attribution &= self.obeys.iter().all(|obeys| *obeys);
         if self.machine.device.tlb.is_on() {
             self.machine.failures = FailuresSpec::default();
             self.machine.silence.skip.retain(|step| *step != ProtocolStep::End);
@@ -208,6 +217,7 @@ impl Case {
                 machine: MachineSpec { topology, ..self.machine.clone() },
                 buffers: self.buffers.clone(),
                 attached: self.attached[vfs.clone()].to_vec(),
+                obeys: self.obeys[vfs.clone()].to_vec(),
                 traffic: self.traffic[vfs.clone()].to_vec(),
                 loops: self.loops[vfs.clone()].to_vec(),
                 first_vf: vfs.start,
@@ -730,9 +740,14 @@ pub fn case() -> impl Strategy<Value = Case> {
         let loops = prop::collection::vec(closed, vfs);
         let streams = prop::collection::vec(prop::option::weighted(0.6, streaming()), vfs);
         let streams = (streams, prop::bool::weighted(0.6));
+        let obeys = prop_oneof![
+            2 => Just(vec![true; vfs]),
+            1 => prop::collection::vec(prop::bool::weighted(0.6), vfs),
+        ];
         let ats = (prop::collection::vec(ats(), vfs), any::<bool>());
+        let attached = (attached, obeys);
         (traffic, attached, loops, streams, ats).prop_map(
-            move |(mut traffic, attached, loops, (streams, any), (ats, special))| {
+            move |(mut traffic, (attached, obeys), loops, (streams, any), (ats, special))| {
                 let streams = with_buffers(streams, &loops, any);
                 for (traffic, stream) in traffic.iter_mut().zip(&streams) {
                     stream.iter().for_each(|stream| within_buffers(traffic, stream));
@@ -741,6 +756,7 @@ pub fn case() -> impl Strategy<Value = Case> {
                     machine: machine.clone(),
                     buffers: buffers.clone(),
                     attached,
+                    obeys,
                     traffic,
                     loops,
                     streams,
@@ -759,6 +775,7 @@ pub fn case() -> impl Strategy<Value = Case> {
                     case.ats.fill(AtsPlan::default());
                 } else {
                     case.machine.failures = FailuresSpec::default();
+                    case.obeys.fill(true);
                 }
                 case.share_freely_what_cannot_be_divided();
                 if case.machine.device.tlb.is_on() {

@@ -100,7 +100,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let traffic: Vec<_> = case.traffic.iter().cloned().map(Arc::new).collect();
     let (buffers, attached, loops) = (case.buffers.clone(), case.attached.clone(), case.loops.clone());
     let (streams, packet_dmas, ats) = (case.streams.clone(), case.packet_dmas, case.ats.clone());
-    let classes = case.classes.len() as u32;
+    let (classes, obeys) = (case.classes.len() as u32, case.obeys.clone());
     RunPlan {
         name: "case".to_owned(),
         seed: case.seed,
@@ -126,6 +126,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
             class: vf.0 % classes,
             vm: VmPlan::default(),
             attached: attached[vf.0 as usize],
+            obeys_silence: obeys[vf.0 as usize],
             buffers: buffers.clone(),
             streaming: streams[vf.0 as usize].clone(),
             aims_at: None,

@@ -142,6 +142,7 @@ pub enum Rule {
     WhoIsGoneIsNotTold,
     ClientsWaitForTheRecovery,
     OldDomainsAreReattached,
+    WhoDoesNotObeyIsNotWaitedFor,
     WhoIsNotTakenUpWaitsForTheSame,
     DeviceLookUpsAreNotTheLink,
     WhoJoinedWaitsForTheDevice,
@@ -169,7 +170,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 132] = [
+    pub const ALL: [Self; 133] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -278,6 +279,7 @@ impl Rule {
         Self::WhoIsGoneIsNotTold,
         Self::ClientsWaitForTheRecovery,
         Self::OldDomainsAreReattached,
+        Self::WhoDoesNotObeyIsNotWaitedFor,
         Self::WhoIsNotTakenUpWaitsForTheSame,
         Self::DeviceLookUpsAreNotTheLink,
         Self::WhoJoinedWaitsForTheDevice,

@@ -7,6 +7,7 @@ mod balance;
 mod books;
 mod conservation;
 mod determinism;
+mod disobedience;
 mod edges;
 mod escapes;
 mod forged;

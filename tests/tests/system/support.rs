@@ -15,7 +15,8 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
 }
 
-fn overrides(changes: &[&str]) -> Vec<Override> {
+/// Changes of a scenario as the command line takes them.
+pub fn overrides(changes: &[&str]) -> Vec<Override> {
     changes.iter().map(|change| change.parse().expect(change)).collect()
 }
 

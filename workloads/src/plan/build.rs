@@ -151,6 +151,7 @@ struct Class {
     first_vf: u32,
     vfs: u32,
     attached: bool,
+    obeys_silence: bool,
     ats: AtsPlan,
     /// The class whose buffers its DMAs go to, where that is another.
     aims_at: Option<usize>,
@@ -227,6 +228,7 @@ impl Fleet {
             class: index as u32,
             vm: class.vm,
             attached: class.attached,
+            obeys_silence: class.obeys_silence,
             aims_at: class.aims_at.map(|target| {
                 let target = &group.classes[target];
                 VfIndex(
@@ -287,6 +289,7 @@ impl Class {
             first_vf,
             vfs: rate.vfs_per_adapter,
             attached: class.attached,
+            obeys_silence: class.obeys_silence,
             ats: class.ats_plan(),
             buffers: class.memories().iter().map(buffer_of).collect(),
             packet: class.packet.iter().map(part_of).collect(),

@@ -20,6 +20,10 @@ pub struct TenantClass {
     /// Whether its VFs are attached to a domain; the DMAs of one that is not are blocked. Default true.
     #[serde(default = "yes")]
     pub attached: bool,
+    /// Whether its VFs send nothing while a switch of a domain has their adapter silent. Where one does not, nobody waits for
+    /// what it sends, and its DMAs meet its domain in the middle of a switch. Only `silence.mode = "silence"`. Default true.
+    #[serde(default = "yes")]
+    pub obeys_silence: bool,
     /// Whether the context entries of its VFs enable ATS, where devices have TLBs. Without it their DMAs go to the IOMMU
     /// untranslated, which blocks what they mark as translated. Default true.
     #[serde(default = "yes")]
@@ -90,6 +94,7 @@ impl TenantClass {
             name: String::from("every-key"),
             count: Some(1),
             attached: true,
+            obeys_silence: true,
             ats: true,
             forged_share: 0.0,
             read_share: half(),

@@ -2,7 +2,7 @@
 
 use portcullis_engine::error::SpecError;
 use portcullis_engine::plan::MachineSpec;
-use portcullis_engine::silence::{SwitchSchedule, SwitchesSpec};
+use portcullis_engine::silence::{SwitchMode, SwitchSchedule, SwitchesSpec};
 
 use super::Scenario;
 use super::validate::{carries, path_of};
@@ -85,15 +85,45 @@ impl Scenario {
 
     /// What tenants do, and what is left out, goes together with switches of domains.
     pub(super) fn validate_switches(&self, path: &str, group: &HostGroup) -> Result<(), SpecError> {
+        let carried = || self.tenants.iter().zip(&group.rates).filter(|(_, rate)| carries(rate));
+        for (class, _) in carried().filter(|(class, _)| !class.obeys_silence) {
+            self.validate_disobedience(path, &path_of(class), &group.machine)?;
+        }
         if !group.machine.switches.are_on() {
             return Ok(());
         }
-        for (class, _) in self.tenants.iter().zip(&group.rates).filter(|(_, rate)| carries(rate)) {
+        for (class, _) in carried() {
             if class.streaming.is_some() {
                 let problem =
                     format!("does not go together yet with switches of domains (`{path}switches.schedule`)");
                 return Err(SpecError::new(format!("{}.streaming", path_of(class)), problem));
             }
+        }
+        Ok(())
+    }
+
+    /// Where a class at `class` does not obey silence there is silence, of a kind that knows about it.
+    fn validate_disobedience(&self, path: &str, class: &str, machine: &MachineSpec) -> Result<(), SpecError> {
+        let MachineSpec { silence, switches, failures, device, .. } = machine;
+        let refused = [
+            (!switches.are_on(), "domains are never switched", "switches.schedule"),
+            (
+                silence.mode != SwitchMode::Silence,
+                "only mode \"silence\" has everybody silent",
+                "silence.mode",
+            ),
+            (failures.are_on(), "that is not modelled where steps fail", "failures"),
+            (device.tlb.is_on(), "that is not modelled where devices have TLBs", "device.tlb.entries"),
+        ];
+        for (is_refused, why, key) in refused {
+            if is_refused {
+                let problem = format!("is false, but {why} (`{path}{key}`)");
+                return Err(SpecError::new(format!("{class}.obeys_silence"), problem));
+            }
+        }
+        if self.report.attribution {
+            let problem = "is false, where `report.attribution` cannot be asked for";
+            return Err(SpecError::new(format!("{class}.obeys_silence"), problem));
         }
         Ok(())
     }

@@ -161,7 +161,7 @@ impl Reference<'_> {
     }
 
     /// The VFs that are silent together.
-    fn silent(&self, adapter: usize, unit: usize) -> Vec<usize> {
+    pub(super) fn silent(&self, adapter: usize, unit: usize) -> Vec<usize> {
         let first = adapter * self.switches.vfs_per_adapter;
         if self.switches.adapters[adapter].units.len() == 1 {
             (first..first + self.switches.vfs_per_adapter).collect()

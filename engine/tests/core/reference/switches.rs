@@ -103,6 +103,8 @@ pub struct Switches {
     pub adapters: Vec<OfAdapter>,
     /// Whether VFs are silent one by one.
     alone: bool,
+    /// Whether each VF is silent when it is to be.
+    obeys: Vec<bool>,
     pub vfs_per_adapter: usize,
     /// Which VFs' functions cannot be used, or could not at last.
     pub outages: Vec<Option<Outage>>,
@@ -170,6 +172,7 @@ impl Switches {
             adapters: (0..machine.topology.adapters_per_host as usize).map(of_adapter).collect(),
             alone: machine.silence.scope == SilenceScope::Vf,
             vfs_per_adapter: vfs,
+            obeys: case.obeys.clone(),
             outages: vec![None; case.traffic.len()],
             told_at: vec![0; case.traffic.len()],
             gone_clients: vec![0; case.traffic.len()],
@@ -205,14 +208,22 @@ impl Switches {
         &of_adapter.units[at].pauses
     }
 
+    /// Whether the VFs of an adapter stand aside one by one.
+    fn sets_aside_of(&self, adapter: usize) -> bool {
+        let first = adapter * self.vfs_per_adapter;
+        self.alone || self.obeys[first..first + self.vfs_per_adapter].contains(&false)
+    }
+
     /// Whether an adapter as a whole is paused.
     pub fn is_paused(&self, adapter: usize) -> bool {
-        !self.alone && self.adapters.get(adapter).is_some_and(|of| of.units[0].paused)
+        !self.adapters.is_empty()
+            && !self.sets_aside_of(adapter)
+            && self.adapters.get(adapter).is_some_and(|of| of.units[0].paused)
     }
 
     /// Whether a request that becomes eligible waits for the end of its VF's own pause.
     pub fn sets_aside(&mut self, adapter: usize, id: Id) -> bool {
-        if !self.alone || self.adapters.get(adapter).is_none() {
+        if self.adapters.get(adapter).is_none() || !self.sets_aside_of(adapter) || !self.obeys[id.0] {
             return false;
         }
         let unit = self.unit_of(id.0);
@@ -390,14 +401,16 @@ impl Reference<'_> {
         of_unit.stage = Stage::Suspending;
         of_unit.tried = false;
         of_unit.paused = pauses;
-        if pauses && !self.switches.alone {
+        if pauses && !self.switches.sets_aside_of(adapter) {
             self.adapters[adapter].blocked.end(now);
             self.at(now, Event::Send { adapter });
         }
-        if pauses && self.switches.alone {
-            let vf = adapter * self.switches.vfs_per_adapter + unit;
+        if pauses && self.switches.sets_aside_of(adapter) {
+            let silent = self.silent(adapter, unit);
+            let obeys = self.switches.obeys.clone();
             let eligible = &mut self.adapters[adapter].eligible;
-            let held: Vec<_> = eligible.iter().filter(|(_, _, id)| id.0 == vf).copied().collect();
+            let held: Vec<_> =
+                eligible.iter().filter(|(_, _, id)| silent.contains(&id.0) && obeys[id.0]).copied().collect();
             held.iter().for_each(|key| {
                 eligible.remove(key);
             });
@@ -485,9 +498,17 @@ impl Reference<'_> {
         if !self.switches.are_on() {
             return;
         }
+        if !self.is_waited_for(id) {
+            return;
+        }
         self.note_taken_up(id);
         let free = self.adapters[adapter].link_free;
         self.note_leaving(id, free);
+    }
+
+    /// Whether a switch waits for a request: what is not held back is not known to anybody.
+    fn is_waited_for(&self, id: Id) -> bool {
+        self.switches.obeys[id.0] || !self.holds(Rule::WhoDoesNotObeyIsNotWaitedFor)
     }
 
     /// A request leaves its queue: for the link, or to be looked up by its device.
@@ -543,7 +564,7 @@ impl Reference<'_> {
 
     /// A write has left the device.
     pub(super) fn note_left(&mut self, id: Id) {
-        if self.switches.are_on() {
+        if self.switches.are_on() && self.is_waited_for(id) {
             self.switches.unit_of(id.0).leaving -= 1;
             self.check_unit(id.0);
         }
@@ -555,6 +576,9 @@ impl Reference<'_> {
             return;
         }
         self.switches.note_end_of_request(self.now);
+        if !self.is_waited_for(id) {
+            return;
+        }
         let now = self.now;
         let op = self.intent(id).op;
         let unit = self.switches.unit_of(id.0);
