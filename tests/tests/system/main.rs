@@ -9,6 +9,7 @@ mod conservation;
 mod determinism;
 mod edges;
 mod escapes;
+mod failures;
 mod forged;
 mod invalidation;
 mod isolation;
