@@ -220,7 +220,8 @@ fn let_go(
     // Where nobody goes on all is lost, whenever the link is free.
     let free_at = if resumed_at < Picoseconds::MAX { resumed_at } else { switched.from };
     if !switching.is_of_adapter() {
-        let lost_at = |time| switching.outage_of(switched.vf, time).map(|outage| outage.from.max(time));
+        // Those that are lost go through the gate once more, before those that are not.
+        let lost_at = |time| switching.outage_ahead(switched.vf, time).map(|outage| outage.from.max(time));
         uplink.release_aside(&mut queues[switched.vf as usize], resumed_at, lost_at);
     } else if let Some(ats) = ats {
         // What was taken up before goes on meanwhile.

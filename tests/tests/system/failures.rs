@@ -367,15 +367,12 @@ fn without_the_end_all_who_are_silent_starve() {
 /// one of a VF in quarantine never does.
 #[test]
 fn clients_learn_of_what_is_lost_when_the_function_has_recovered() {
-    let closed = [
-        "requests=3000",
-        "tenants.all.arrivals={ kind = \"closed\", outstanding = 2, think_ns = 4_000, think = \"constant\" }",
-    ];
+    let closed = "tenants.all.arrivals={ kind = \"closed\", outstanding = 2, think_ns = 4_000, durations = \"fixed\" }";
     for failure in
         [Failure::Preempt, Failure::Quiesce, Failure::End, Failure::Invalidation, Failure::Reattach]
     {
         let what = failure.name();
-        let outcome = run_logged(&failing(what, &[&closed[..], &["duration_us=0"]].concat()));
+        let outcome = run_logged(&failing(what, &[closed]));
         assert_conserved(what, &outcome);
         let is_quarantine = expected_losses(failure).expect("it loses").of_domain;
         let resumed_us = DUE_US + expected_phases(failure).iter().map(|(_, us)| us).sum::<u64>();
@@ -402,7 +399,7 @@ fn clients_learn_of_what_is_lost_when_the_function_has_recovered() {
 /// Shares of everything that can fail, so large that each does, in a run of hundreds of switches; what is noticed late
 /// elsewhere is noticed soon.
 const SHARES: [&str; 16] = [
-    "requests=12000",
+    "requests=6000",
     "topology.hosts=2",
     "silence.drain_timeout_us=200",
     "switches.schedule=poisson",
@@ -448,7 +445,7 @@ fn failures_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
         assert_conserved(name, &expected);
         assert_eq!(summary.switch_faults, 0, "{name}");
         let lost = summary.dma_aborted + summary.dma_starved;
-        assert!(lost > 100 && summary.switches > 3, "{name}: {lost} lost in {} switches", summary.switches);
+        assert!(lost > 30 && summary.switches > 3, "{name}: {lost} lost in {} switches", summary.switches);
         assert_eq!(log(&expected).len() as u64 + lost, summary.dma_total + summary.dma_warmup, "{name}");
         for threads in [1, 2] {
             for cut in [(37, 500), (2_048, 131_072)] {
