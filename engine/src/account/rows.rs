@@ -28,9 +28,9 @@ row! {
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
         dma_blocked: u64,
-        /// Read DMAs intended.
+        /// Read DMAs translated or blocked.
         dma_reads: u64,
-        /// Write DMAs intended.
+        /// Write DMAs translated or blocked.
         dma_writes: u64,
         /// Bytes read from host memory.
         read_bytes: u64,
@@ -291,9 +291,9 @@ row! {
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
         dma_blocked: u64,
-        /// Read DMAs intended.
+        /// Read DMAs translated or blocked.
         dma_reads: u64,
-        /// Write DMAs intended.
+        /// Write DMAs translated or blocked.
         dma_writes: u64,
         /// Bytes read from host memory.
         read_bytes: u64,

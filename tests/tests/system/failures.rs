@@ -396,21 +396,20 @@ fn clients_learn_of_what_is_lost_when_the_function_has_recovered() {
     }
 }
 
-/// Shares of everything that can fail, so large that each does, in a run of hundreds of switches; what is noticed late
-/// elsewhere is noticed soon.
+/// Shares of everything that can fail, so large that most does in a run of tens of switches, and is noticed soon.
 const SHARES: [&str; 16] = [
-    "requests=6000",
+    "requests=8000",
     "topology.hosts=2",
     "silence.drain_timeout_us=200",
     "switches.schedule=poisson",
     "switches.every_us=90",
-    "failures.preempt_share=0.05",
+    "failures.preempt_share=0.15",
     "failures.begin_share=0.1",
-    "failures.quiesce_share=0.05",
-    "failures.invalidation_share=0.01",
+    "failures.quiesce_share=0.15",
+    "failures.invalidation_share=0.02",
     "failures.attach_share=0.1",
-    "failures.reattach_share=0.01",
-    "failures.end_share=0.05",
+    "failures.reattach_share=0.02",
+    "failures.end_share=0.15",
     "failures.preempt_timeout_us=40",
     "failures.quiesce_timeout_us=30",
     "failures.invalidation_timeout_us=50",
@@ -429,12 +428,21 @@ fn run_cut(scenario: &Scenario, threads: usize, (batch, visit): (u32, u32)) -> O
 #[test]
 fn failures_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
     let unsafe_end = ["silence.mode=unsafe", "silence.skip=[\"end\"]"];
-    let starve = [&SHARES[..5], &unsafe_end, &["switches.every_us=2000", "silence.scope=vf"]].concat();
+    let starve = [&SHARES[..5], &unsafe_end, &["switches.every_us=400", "silence.scope=vf"]].concat();
     for (name, changes) in [
         ("adapters", SHARES.to_vec()),
         (
             "VFs",
-            [&SHARES[..], &["silence.scope=vf", "silence.durations=exponential", "warmup_us=100"]].concat(),
+            [
+                &SHARES[..],
+                &[
+                    "silence.scope=vf",
+                    "silence.durations=exponential",
+                    "warmup_us=100",
+                    "switches.every_us=15",
+                ],
+            ]
+            .concat(),
         ),
         ("a shared domain", [&SHARES[..], &["topology.domain_scope=adapter"]].concat()),
         ("no end", starve),
@@ -445,8 +453,11 @@ fn failures_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
         assert_conserved(name, &expected);
         assert_eq!(summary.switch_faults, 0, "{name}");
         let lost = summary.dma_aborted + summary.dma_starved;
-        assert!(lost > 30 && summary.switches > 3, "{name}: {lost} lost in {} switches", summary.switches);
-        assert_eq!(log(&expected).len() as u64 + lost, summary.dma_total + summary.dma_warmup, "{name}");
+        assert!(lost > 20 && summary.switches > 3, "{name}: {lost} lost in {} switches", summary.switches);
+        // What is lost is in no log.
+        let warm_up_ps = (summary.warmup_ns * 1e3) as u64;
+        let counted = log(&expected).iter().filter(|dma| dma.intended_ps >= warm_up_ps).count() as u64;
+        assert_eq!(counted + lost, summary.dma_total, "{name}");
         for threads in [1, 2] {
             for cut in [(37, 500), (2_048, 131_072)] {
                 let found = run_cut(&scenario, threads, cut);
