@@ -527,6 +527,11 @@ fn what_does_not_go_together_is_refused() {
             "report.attribution",
             "never leave",
         ),
+        (
+            &["silence.mode=unsafe", "silence.skip=[\"end\"]", "tenants.all.escapes={ packets_per_s = 5 }"],
+            "tenants.all.escapes",
+            "silence.skip",
+        ),
         (&[end, "failures.begin_share=0.6"], "failures", "above 1"),
         (&["failures.end_share=1.5"], "failures.end_share", "between 0 and 1"),
         (&["failures.reset_us=0"], "failures.reset_us", "between 0.001"),
