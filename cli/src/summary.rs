@@ -283,7 +283,11 @@ fn run_switches(row: &SummaryRow, lines: &mut Lines) {
     if row.switches + row.switches_refused == 0 {
         return;
     }
-    let failed = [("refused", row.switches_refused), ("aborted", row.switches_aborted)];
+    let failed = [
+        ("refused", row.switches_refused),
+        ("aborted", row.switches_aborted),
+        ("failed", row.switches_failed),
+    ];
     let failed = failed.into_iter().filter(|(_, switches)| *switches > 0);
     let failed: String = failed.map(|(what, switches)| format!(", {} {what}", count(switches))).collect();
     lines.push((
@@ -304,6 +308,16 @@ fn run_switches(row: &SummaryRow, lines: &mut Lines) {
             nanoseconds(row.held_mean_ns)
         ),
     ));
+    let lost = [("aborted", row.dma_aborted), ("starved", row.dma_starved)];
+    let lost: Vec<String> = lost
+        .into_iter()
+        .filter(|(_, dmas)| *dmas > 0)
+        .map(|(fate, dmas)| format!("{} {fate}", counted(dmas, "DMA")))
+        .collect();
+    if !lost.is_empty() {
+        let wait = nanoseconds(row.lost_wait_mean_ns);
+        lines.push(("lost", format!("{}, which had waited {wait} on average", lost.join(", "))));
+    }
     if row.switch_faults > 0 {
         lines.push(("mid-switch", format!("{} met no domain", counted(row.switch_faults, "DMA"))));
     }

@@ -46,6 +46,45 @@ fn a_person_finds_everything_in_the_summary() {
     }
 }
 
+/// Domains are switched, and whatever fails in that is named where there is some.
+#[test]
+fn a_person_finds_what_failed_in_switches() {
+    let place = Workplace::new();
+    let run = |name: &str, changes: &[&str]| {
+        let changes = changes.iter().flat_map(|change| ["--set", *change]);
+        let base = ["run", "switch-storm", "--set", "requests=40000", "--out", name];
+        place.succeed(&base.into_iter().chain(changes).collect::<Vec<_>>())
+    };
+    let calm = run("calm", &[]);
+    assert!(calm.contains("switches") && !calm.contains("failed") && !calm.contains("lost"), "{calm}");
+    let soon = ["failures.end_share=1", "failures.reset_us=100"];
+    let reset = run("reset", &soon);
+    for part in [" failed", " lost", " aborted, which had waited "] {
+        assert!(reset.contains(part), "{part} is missing in {reset}");
+    }
+    let starved = run("starved", &["silence.mode=unsafe", "silence.skip=[\"end\"]"]);
+    assert!(starved.contains(" starved, which had waited ") && !starved.contains("failed"), "{starved}");
+}
+
+/// What cannot fail is refused before anything is simulated.
+#[test]
+fn failures_that_cannot_be_are_refused() {
+    let place = Workplace::new();
+    let refuse = |scenario: &str, changes: &[&str], words: &[&str]| {
+        let changes = changes.iter().flat_map(|change| ["--set", *change]);
+        let command: Vec<_> = ["run", scenario].into_iter().chain(changes).collect();
+        place.refuse(&command, words);
+    };
+    let end = "failures.end_share=0.5";
+    refuse("default", &[end], &["`failures`", "of which there are none"]);
+    refuse("switch-storm", &[end, "silence.mode=unsafe"], &["`failures`", "silence.mode"]);
+    refuse("switch-storm", &[end, "device.tlb.entries=64"], &["`failures`", "device.tlb.entries"]);
+    refuse("switch-storm", &[end, "report.attribution=true"], &["`report.attribution`", "never leave"]);
+    refuse("switch-storm", &[end, "failures.begin_share=0.6"], &["`failures`", "above 1"]);
+    let nowhere = "failures.list=[{ at_us = 1, failure = \"end\", adapter = 99 }]";
+    refuse("switch-storm", &[nowhere], &["`failures.list.0.adapter`", "is 99"]);
+}
+
 #[test]
 fn a_report_holds_its_tables_and_nothing_else() {
     let place = Workplace::new();

@@ -367,7 +367,8 @@ impl Timeline {
 
     fn phase(&mut self, (time_ps, vf, number): (u64, u32, usize), phase: &'static str, end: Picoseconds) {
         let row = TimelineRow { time_ps, kind: "switch", detail: phase, ..TimelineRow::default() };
-        let row = self.about(vf, TimelineRow { end_ps: Some(end.0), ..row });
+        let end_ps = (end < Picoseconds::MAX).then_some(end.0);
+        let row = self.about(vf, TimelineRow { end_ps, ..row });
         self.switches.insert((time_ps, vf, number), row);
         if self.switches.len() > self.room as usize {
             self.switches.pop_last();

@@ -28,9 +28,9 @@ row! {
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
         dma_blocked: u64,
-        /// Read DMAs intended.
+        /// Read DMAs translated or blocked.
         dma_reads: u64,
-        /// Write DMAs intended.
+        /// Write DMAs translated or blocked.
         dma_writes: u64,
         /// Bytes read from host memory.
         read_bytes: u64,
@@ -207,7 +207,7 @@ row! {
         switches_aborted: u64,
         /// Of these, those in which a step failed that was meant to (`[failures]`).
         switches_failed: u64,
-        /// Switches that were due while too many waited, and were refused.
+        /// Switches that were refused: too many waited when they were due, or their VF had lost its function for good.
         switches_refused: u64,
         /// Mean time from the beginning of a switch until requests leave again, ns.
         switch_mean_ns: f64,
@@ -291,9 +291,9 @@ row! {
         dma_translated: u64,
         /// DMAs blocked by the IOMMU.
         dma_blocked: u64,
-        /// Read DMAs intended.
+        /// Read DMAs translated or blocked.
         dma_reads: u64,
-        /// Write DMAs intended.
+        /// Write DMAs translated or blocked.
         dma_writes: u64,
         /// Bytes read from host memory.
         read_bytes: u64,
@@ -517,7 +517,7 @@ row! {
     TimelineRow => "timeline" {
         /// When, ps.
         time_ps: u64,
-        /// When it ended, ps, where it took time.
+        /// When it ended, ps, where it took time and has an end.
         end_ps: Option<u64>,
         /// Host.
         host: u32,

@@ -137,7 +137,9 @@ impl Switched {
                 until("silent", detached_at);
                 let in_vain = failure == Some(Failure::Invalidation);
                 until(if in_vain { "invalidating_in_vain" } else { "invalidating" }, self.invalidated_at);
-                until(attaching(failure), self.attached_at);
+                if !in_vain {
+                    until(attaching(failure), self.attached_at);
+                }
             }
         }
         match self.end {

@@ -115,6 +115,13 @@ impl Switching {
         outages.front().copied()
     }
 
+    /// The same, where requests that were eligible before may still be asked about.
+    #[must_use]
+    pub fn outage_ahead(&self, vf: u32, eligible: Picoseconds) -> Option<Outage> {
+        let outages = &self.outages[(vf - self.first_vf) as usize];
+        outages.iter().find(|outage| outage.until > eligible).copied()
+    }
+
     /// Every request of the adapter that is eligible before `processed` has left or is lost, and every one that is intended
     /// before `horizon` is known; whether a VF has such that wait, and were intended before a time, tells `waits`.
     pub fn note_processed(

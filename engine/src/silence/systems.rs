@@ -220,8 +220,9 @@ fn let_go(
     // Where nobody goes on all is lost, whenever the link is free.
     let free_at = if resumed_at < Picoseconds::MAX { resumed_at } else { switched.from };
     if switching.sets_aside() {
+        // Those that are lost go through the gate once more, before those that are not.
         for vf in switching.silent_with(switched.vf) {
-            let lost_at = |time| switching.outage_of(vf, time).map(|outage| outage.from.max(time));
+            let lost_at = |time| switching.outage_ahead(vf, time).map(|outage| outage.from.max(time));
             uplink.release_aside(&mut queues[vf as usize], resumed_at, lost_at);
         }
     } else if let Some(ats) = ats {

@@ -10,6 +10,7 @@ mod determinism;
 mod disobedience;
 mod edges;
 mod escapes;
+mod failures;
 mod forged;
 mod invalidation;
 mod isolation;

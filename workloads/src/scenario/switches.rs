@@ -2,7 +2,7 @@
 
 use portcullis_engine::error::SpecError;
 use portcullis_engine::plan::MachineSpec;
-use portcullis_engine::silence::{SwitchMode, SwitchSchedule, SwitchesSpec};
+use portcullis_engine::silence::{ProtocolStep, SilenceScope, SwitchMode, SwitchSchedule, SwitchesSpec};
 
 use super::Scenario;
 use super::validate::{carries, path_of};
@@ -92,11 +92,19 @@ impl Scenario {
         if !group.machine.switches.are_on() {
             return Ok(());
         }
+        let silence = &group.machine.silence;
+        let never_ends = silence.scope == SilenceScope::Adapter && silence.skips(ProtocolStep::End);
         for (class, _) in carried() {
             if class.streaming.is_some() {
                 let problem =
                     format!("does not go together yet with switches of domains (`{path}switches.schedule`)");
                 return Err(SpecError::new(format!("{}.streaming", path_of(class)), problem));
+            }
+            if class.escapes.is_some() && never_ends {
+                let problem = format!(
+                    "would wait for ever where switches are never ended (`{path}silence.skip` with \"end\")"
+                );
+                return Err(SpecError::new(format!("{}.escapes", path_of(class)), problem));
             }
         }
         Ok(())

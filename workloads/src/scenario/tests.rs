@@ -1249,7 +1249,7 @@ arrivals = { mops_per_vf = 1.0 }
             (&["memory.llc.bytes=65536"], "memory.llc.bytes", "switches.schedule"),
             (&["topology.domain_scope=adapter", "silence.scope=vf"], "silence.scope", "domain_scope"),
             (&["silence.skip=[\"drain\"]"], "silence.skip", "unsafe"),
-            (&["silence.mode=unsafe", "silence.skip=[\"end\"]"], "silence.skip.0", "must be one of"),
+            (&["silence.mode=unsafe", "silence.skip=[\"resume\"]"], "silence.skip.0", "must be one of"),
             (&["silence.begin_us=-1"], "silence.begin_us", "between 0"),
             (&["silence.drain_timeout_us=0"], "silence.drain_timeout_us", "between 0.001"),
             (&["report.attribution=true", "silence.scope=vf"], "report.attribution", "silence.scope"),
