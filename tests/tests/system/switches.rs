@@ -599,7 +599,7 @@ fn writes(share: f64, changes: &[&str]) -> Scenario {
         "switches.every_us=100",
         "link.flow_credits=4096",
     ];
-    custom(LIGHT, &[&of_all, &[mops.as_str()], changes].concat())
+    custom(LIGHT, &[&of_all[..], &[mops.as_str()], changes].concat())
 }
 
 /// What a write of 256 bytes takes on the link, in nanoseconds.
@@ -612,7 +612,7 @@ fn write_ns() -> f64 {
 #[test]
 fn a_saturated_adapter_loses_the_share_of_time_that_pauses_take() {
     let base = run(&writes(2.0, &["switches.schedule=none"])).summary;
-    assert!(base.upstream_utilisation > 0.999 && base.availability == 1.0, "{base:?}");
+    assert!(base.upstream_utilisation > 0.999 && base.availability >= 1.0, "{base:?}");
     for every_us in [50.0, 100.0, 400.0] {
         let summary = run(&writes(2.0, &[&format!("switches.every_us={every_us}")])).summary;
         let silent = summary.switch_mean_ns / 1e3 / every_us;
