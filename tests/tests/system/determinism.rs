@@ -368,7 +368,7 @@ fn digest(outcome: &Outcome) -> u64 {
 }
 
 /// What [`HOSTILE`] leaves, in one number.
-const GOLDEN: u64 = 0x5c99_7a21_2fd1_4fc7;
+const GOLDEN: u64 = 0x0906_198f_5c9e_5754;
 
 #[test]
 fn results_are_those_of_the_last_version() {
