@@ -519,7 +519,7 @@ impl Totals {
             ),
             recovery_mean_ns: ratio(self.recoveries.total_ps as f64 / 1e3, self.recoveries.pauses as f64),
             recovery_max_ns: self.recoveries.max.as_ns_f64(),
-            availability: 1.0 - share(self.unavailable_ps, u64::from(summary.vfs)),
+            availability: 1.0 - share(self.unavailable_ps, summary.vfs),
             lost_wait_mean_ns: ratio(self.lost_ps as f64 / 1e3, lost as f64),
             invalidation_wait_mean_ns: ratio(
                 self.invalidation_wait_ps as f64 / 1e3,
