@@ -318,6 +318,19 @@ fn run_switches(row: &SummaryRow, lines: &mut Lines) {
         let wait = nanoseconds(row.lost_wait_mean_ns);
         lines.push(("lost", format!("{}, which had waited {wait} on average", lost.join(", "))));
     }
+    lines.push((
+        "availability",
+        format!(
+            "{} of a VF's time, all held back gone {} after a switch on average, {} at most",
+            percent(row.availability),
+            nanoseconds(row.recovery_mean_ns),
+            nanoseconds(row.recovery_max_ns)
+        ),
+    ));
+    if row.dma_held > 0 {
+        let [held, others] = [row.disturbed_mean_ns, row.undisturbed_mean_ns].map(nanoseconds);
+        lines.push(("disturbed", format!("latency of those held back {held}, of the others {others}")));
+    }
     if row.switch_faults > 0 {
         lines.push(("mid-switch", format!("{} met no domain", counted(row.switch_faults, "DMA"))));
     }

@@ -109,7 +109,7 @@ impl Stages {
                 .chain()
                 .in_set(Stage::Faults),
             account::audit.in_set(Stage::Audit),
-            (attribution::attribute, account::account).chain().in_set(Stage::Account),
+            (attribution::attribute, silence::book_held, account::account).chain().in_set(Stage::Account),
             account::log_requests.in_set(Stage::Log),
         ));
         Self { begin, flow, end, escapes: None }

@@ -387,9 +387,7 @@ impl Simulation {
         let simulated = |of: &mut IommuSimulation| {
             let world = &mut of.world;
             let bound = world.query::<&LookupBound>().single(world).expect("one IOMMU").0;
-            let last = world.query::<&VfBooks>().iter(world).map(|books| books.last_completed).max();
-            let in_warm_up = world.query::<&WarmUp>().single(world).expect("one host").last_completed;
-            bound.min(last.unwrap_or_default().max(in_warm_up))
+            bound.min(last_completed(world))
         };
         Progress {
             requests_completed: self.worlds.iter().map(|world| world.over).sum(),
@@ -476,8 +474,9 @@ impl Simulation {
         let places = || self.worlds.iter().map(|world| &world.place);
         let adapters = places().map(|place| u64::from(place.adapters)).sum();
         let walkers = places().map(|place| u64::from(place.machine(&self.plan).iommu.walkers.count)).sum();
-        let mut totals =
-            Totals::new(self.plan.name.clone(), self.plan.seed, self.plan.warm_up, &self.plan.report);
+        let end = self.worlds.iter_mut().map(|of| last_completed(&mut of.world)).max().unwrap_or_default();
+        let counted = (self.plan.warm_up, end);
+        let mut totals = Totals::new(self.plan.name.clone(), self.plan.seed, counted, &self.plan.report);
         let mut timeline = Table::new::<TimelineRow>();
         let room = self.plan.report.timeline_rows_per_host as usize;
         for of_host in self.worlds.chunk_by_mut(|one, next| one.place.host == next.place.host) {
@@ -501,6 +500,13 @@ impl Simulation {
         attribution.into_iter().for_each(|table| self.hand_over(table));
         RunResult { summary, tenants, latency, figures, attributed, escapes, tables: self.ready, breach }
     }
+}
+
+/// When the last request of a world that is over was complete.
+fn last_completed(world: &mut World) -> Picoseconds {
+    let last = world.query::<&VfBooks>().iter(world).map(|books| books.last_completed).max();
+    let in_warm_up = world.query::<&WarmUp>().single(world).expect("one host").last_completed;
+    last.unwrap_or_default().max(in_warm_up)
 }
 
 fn window_row(

@@ -134,6 +134,7 @@ fn unit_of(name: &str, column: &Column) -> &'static str {
     match (name, column) {
         ("length", _) => "bytes",
         ("slowdown" | "slowdown_p99" | "slowdown_service", _) => "ratio",
+        ("availability", _) => "0 to 1",
         ("stale" | "stale_total", _) => "pages",
         (
             _,

@@ -6,7 +6,7 @@ use bevy_ecs::prelude::*;
 use histogram::Histogram;
 
 use super::breach::Breach;
-use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, WarmUp};
+use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies};
 use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{EscapeRow, LatencyRow, SummaryRow, TenantRow};
@@ -21,9 +21,9 @@ use crate::link::time_before;
 use crate::memory::Downlink;
 use crate::plan::ReportSpec;
 use crate::request::{Fault, Op};
-use crate::silence::{SilenceBooks, SwitchTotals};
+use crate::silence::{Recoveries, Silence, SilenceBooks, SwitchTotals};
 use crate::table::Table;
-use crate::topology::{AdapterOfVf, Host, Iommu, Vf, Vm};
+use crate::topology::{AdapterOfVf, AdapterVfs, Host, Iommu, Vf, Vm};
 use crate::traffic::TrafficSource;
 use crate::translation::{
     ContextEntry, FaultQueue, IotlbState, WalkCaches, Walkers, replacement::with_iotlb,
@@ -65,11 +65,15 @@ pub struct Totals {
     exposure_ps: u128,
     switch_ps: u128,
     held_ps: u128,
+    held_latency_ps: u128,
+    recoveries: Recoveries,
+    unavailable_ps: u128,
     lost_ps: u128,
     /// The first breach, with its host.
     breach: Option<(Breach, HostIndex)>,
     warm_up: Picoseconds,
-    last_completed: Picoseconds,
+    /// When the last DMA of the run was complete.
+    end: Picoseconds,
     /// The summary; its ratios and quantiles are set by [`Totals::finish`].
     summary: SummaryRow,
     tenants: Table,
@@ -99,9 +103,14 @@ pub struct Results {
 }
 
 impl Totals {
-    /// Nothing yet, of a run of this report that counts from `warm_up` on.
+    /// Nothing yet, of a run of this report that counts from `warm_up` on and whose last DMA is complete at `end`.
     #[must_use]
-    pub fn new(scenario: String, seed: u64, warm_up: Picoseconds, report: &ReportSpec) -> Self {
+    pub fn new(
+        scenario: String,
+        seed: u64,
+        (warm_up, end): (Picoseconds, Picoseconds),
+        report: &ReportSpec,
+    ) -> Self {
         Self {
             latencies: [new_histogram(), new_histogram()],
             services: [new_histogram(), new_histogram()],
@@ -121,10 +130,13 @@ impl Totals {
             exposure_ps: 0,
             switch_ps: 0,
             held_ps: 0,
+            held_latency_ps: 0,
+            recoveries: Recoveries::default(),
+            unavailable_ps: 0,
             lost_ps: 0,
             breach: None,
             warm_up,
-            last_completed: Picoseconds::ZERO,
+            end,
             summary: SummaryRow { scenario, seed, warmup_ns: warm_up.as_ns_f64(), ..SummaryRow::default() },
             tenants: Table::new::<TenantRow>(),
             classes: Vec::new(),
@@ -139,6 +151,7 @@ impl Totals {
     pub fn add_iommu(&mut self, world: &mut World, classes: &[String], host_class: &str) {
         self.add_hardware(world);
         let channels = self.add_escapes(world);
+        let unavailable_ps = self.unavailable_ps(world);
         let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
         self.summary.hosts += u32::from(iommu == 0);
         self.summary.iommus += 1;
@@ -170,6 +183,7 @@ impl Totals {
             }
             let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
             let lost = silence.aborted + silence.starved;
+            let unavailable_ps = unavailable_ps[number as usize];
             assert_eq!(over + lost + incidents.warm_up, source.emitted, "every request has one outcome");
             let mut of_vf = new_histogram();
             for (op, total) in [Op::Read, Op::Write].into_iter().zip(&mut self.latencies) {
@@ -198,6 +212,12 @@ impl Totals {
                 silence_ns: silence.silence_ps as f64 / 1e3,
                 dma_held: silence.held,
                 held_mean_ns: ratio(silence.held_ps as f64 / 1e3, silence.held as f64),
+                disturbed_mean_ns: ratio(silence.held_latency_ps as f64 / 1e3, silence.held as f64),
+                undisturbed_mean_ns: ratio(
+                    (books.latency_sum_ps - silence.held_latency_ps) as f64 / 1e3,
+                    (over - silence.held) as f64,
+                ),
+                availability: 1.0 - ratio(unavailable_ps as f64, self.counted().0 as f64),
                 switch_faults: silence.faults,
                 dma_total: lost,
                 dma_aborted: silence.aborted,
@@ -208,6 +228,8 @@ impl Totals {
             };
             vf_of_adapter += 1;
             self.held_ps += silence.held_ps;
+            self.held_latency_ps += silence.held_latency_ps;
+            self.unavailable_ps += u128::from(unavailable_ps);
             self.lost_ps += silence.lost_ps;
             self.summary.breach_total += silence.breaches;
             let attributed = attribution.of_vfs.get(number as usize);
@@ -240,6 +262,22 @@ impl Totals {
         self.escapes.rows(classes).collect()
     }
 
+    /// The time that counts.
+    fn counted(&self) -> Picoseconds {
+        self.end.saturating_sub(self.warm_up)
+    }
+
+    /// How much of it each VF could send nothing because of switches.
+    fn unavailable_ps(&self, world: &mut World) -> Vec<u64> {
+        let end = self.end.max(self.warm_up);
+        let mut adapters = world.query::<(&AdapterVfs, &Silence)>();
+        let of_adapter = |(vfs, silence): (&AdapterVfs, &Silence)| {
+            let of_vf = |vf| silence.0.as_deref().map_or(0, |switching| switching.unavailable_ps(vf, end));
+            (vfs.first..vfs.end).map(of_vf).collect::<Vec<_>>()
+        };
+        adapters.iter(world).flat_map(of_adapter).collect()
+    }
+
     fn add_hardware(&mut self, world: &mut World) {
         let summary = &mut self.summary;
         for (uplink, downlink) in world.query::<(&Uplink, &Downlink)>().iter(world) {
@@ -253,6 +291,10 @@ impl Totals {
             summary.switches_failed += totals.failed;
             summary.switch_max_ns = summary.switch_max_ns.max(totals.max.as_ns_f64());
             self.switch_ps += totals.total_ps;
+        }
+        for switching in world.query::<&Silence>().iter(world).filter_map(|silence| silence.0.as_deref()) {
+            assert!(switching.held_open.is_empty(), "what left is over");
+            self.recoveries.add(&switching.recoveries());
         }
         let mut iommus = world.query::<(&IotlbState, &WalkCaches, &Walkers, &FaultQueue)>();
         for (iotlb, walk_caches, walkers, faults) in iommus.iter(world) {
@@ -291,8 +333,6 @@ impl Totals {
             self.invalidation_spans.extend(control.late_commands());
             self.invalidation_wait_ps += counters.wait_ps;
         }
-        let warm_up = world.query::<&WarmUp>().single(world).expect("one host");
-        self.last_completed = self.last_completed.max(warm_up.last_completed);
         let timeline = world.query::<&Timeline>().single(world).expect("one host");
         summary.timeline_dropped += timeline.dropped;
         let services = world.query::<&ServiceTimes>().single(world).expect("one host");
@@ -426,19 +466,17 @@ impl Totals {
         self.latency_sum_ps += books.latency_sum_ps;
         self.latency_max = self.latency_max.max(books.latency_max);
         self.service_sum_ps += books.service_sum_ps;
-        self.last_completed = self.last_completed.max(books.last_completed);
     }
 
     /// The results; `adapters` and `walkers` are those of the fleet, `classes` the names of the tenants' classes.
     #[must_use]
     pub fn finish(mut self, adapters: u64, walkers: u64, classes: &[String]) -> Results {
+        let (simulated, counted) = (self.end, self.counted());
         let (attributed, attribution) = self.attributed.finish(classes, &mut self.summary);
         let mut all = new_histogram();
         for latencies in &self.latencies {
             all.checked_add_assign(latencies).expect("64 bits suffice");
         }
-        let simulated = self.last_completed;
-        let counted = simulated.saturating_sub(self.warm_up);
         let late = self.invalidation_spans.iter().map(|(start, end)| time_before(simulated, *start, *end));
         let invalidation_busy_ps = self.invalidation_busy_ps + u128::from(late.sum::<u64>());
         let escapes = self.escapes.totals();
@@ -474,6 +512,14 @@ impl Totals {
             invalidation_queue_utilisation: share(invalidation_busy_ps, u64::from(summary.iommus)),
             switch_mean_ns: ratio(self.switch_ps as f64 / 1e3, summary.switches as f64),
             held_mean_ns: ratio(self.held_ps as f64 / 1e3, summary.dma_held as f64),
+            disturbed_mean_ns: ratio(self.held_latency_ps as f64 / 1e3, summary.dma_held as f64),
+            undisturbed_mean_ns: ratio(
+                (self.latency_sum_ps - self.held_latency_ps) as f64 / 1e3,
+                (over - summary.dma_held) as f64,
+            ),
+            recovery_mean_ns: ratio(self.recoveries.total_ps as f64 / 1e3, self.recoveries.pauses as f64),
+            recovery_max_ns: self.recoveries.max.as_ns_f64(),
+            availability: 1.0 - share(self.unavailable_ps, summary.vfs),
             lost_wait_mean_ns: ratio(self.lost_ps as f64 / 1e3, lost as f64),
             invalidation_wait_mean_ns: ratio(
                 self.invalidation_wait_ps as f64 / 1e3,

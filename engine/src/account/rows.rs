@@ -219,6 +219,18 @@ row! {
         dma_held: u64,
         /// Mean time for which a DMA that was held back was, ns.
         held_mean_ns: f64,
+        /// Mean latency of DMAs that a pause held back, ns.
+        disturbed_mean_ns: f64,
+        /// Mean latency of the others, ns.
+        undisturbed_mean_ns: f64,
+        /// Mean time from the end of a switch until all DMAs that it held back had left, over switches that held back some
+        /// that left, ns.
+        recovery_mean_ns: f64,
+        /// The greatest, ns.
+        recovery_max_ns: f64,
+        /// Share of the time that counts, up to the last completion, in which a VF could send as far as switches go, mean over
+        /// VFs: not in a pause or reset, nor after its function was lost for good or left silent.
+        availability: f64,
         /// DMAs that never left and were aborted: their function was reset, or in quarantine.
         dma_aborted: u64,
         /// DMAs that never left since nobody resumed the scheduler: held for good.
@@ -376,6 +388,13 @@ row! {
         dma_held: u64,
         /// Mean time for which a DMA that was held back was, ns.
         held_mean_ns: f64,
+        /// Mean latency of DMAs that a pause held back, ns.
+        disturbed_mean_ns: f64,
+        /// Mean latency of the others, ns.
+        undisturbed_mean_ns: f64,
+        /// Share of the time that counts, up to the run's last completion, in which it could send as far as switches go: not in
+        /// a pause or reset, nor after its function was lost for good or left silent.
+        availability: f64,
         /// DMAs that never left and were aborted: their function was reset, or in quarantine.
         dma_aborted: u64,
         /// DMAs that never left since nobody resumed the scheduler: held for good.

@@ -334,7 +334,7 @@ impl Gate<'_> {
             let arrives_at = left_at + wires.propagation;
             let (vf, op) = (next.vf, transfer.op);
             switching.note_sent(Sent { vf, sequence, op, start, left_at, arrives_at, number });
-            switching.note_held(next.vf, intended, start);
+            switching.note_held((vf, sequence), intended, start);
         }
         if self.retirement.is_watched() {
             self.note_under_way(next, columns.intents, columns.sequence);

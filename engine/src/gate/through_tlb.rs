@@ -261,7 +261,7 @@ impl Gate<'_> {
             ats.invalidate_before(time.saturating_add(Picoseconds(1)));
             if let Some(switching) = &mut self.switching {
                 switching.note_taken_up((next.vf, columns.sequence[at].0), op, time);
-                switching.note_held(next.vf, intent.time, time);
+                switching.note_held((next.vf, columns.sequence[at].0), intent.time, time);
                 pauses = Some(switching.pauses_of(next.vf));
             }
         }

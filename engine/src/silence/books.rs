@@ -19,6 +19,8 @@ pub struct SilenceBooks {
     pub held: u64,
     /// How long, summed.
     pub held_ps: u128,
+    /// From their intentions to their completions, summed.
+    pub held_latency_ps: u128,
     /// Requests that were aborted: their function was reset, or in quarantine.
     pub aborted: u64,
     /// Requests that never left, since nobody let them go.

@@ -1,13 +1,13 @@
 //! The state of an adapter whose domains are switched.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bevy_ecs::component::Component;
 
 use super::failures::{Failure, FailureTimes, FailuresSpec};
-use super::history::PauseHistory;
+use super::history::{PauseHistory, Recoveries};
 use super::in_device::{InDevice, TakenUps};
-use super::lost::{Lost, Outage, Passing};
+use super::lost::{Gone, Lost, Outage, Passing};
 use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
 use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
 use super::under_way::UnderWay;
@@ -102,6 +102,8 @@ pub struct Unit {
     pub under_way: UnderWay,
     /// The pauses that are over.
     pub history: PauseHistory,
+    /// Resets that are over of requests that nothing paused.
+    pub resets: PauseHistory,
     /// Pauses that are over and that requests may still not have been asked about, where VFs are silent one by one.
     pub pauses: VecDeque<(Picoseconds, Picoseconds)>,
     /// Its next switch does not begin before this time.
@@ -112,6 +114,19 @@ pub struct Unit {
     pub loses_from: Picoseconds,
     /// Whether it holds anything back, as far as requests have been asked about.
     pub holds: bool,
+}
+
+impl Unit {
+    /// One that counts from the end of the warm-up on.
+    fn counting_from(warm_up: Picoseconds) -> Self {
+        let history = PauseHistory::counting_from(warm_up);
+        Self { resets: history.clone(), history, ..Self::default() }
+    }
+
+    /// Time from the end of the warm-up until `end` in which it could send nothing, but for what is lost for good.
+    pub(super) fn unavailable_ps(&self, end: Picoseconds) -> u64 {
+        self.history.counted_ps(end) + self.resets.counted_ps(end)
+    }
 }
 
 /// A pause of requests.
@@ -216,6 +231,8 @@ pub struct Switching {
     pub gap: Picoseconds,
     /// What each VF lost.
     pub held: Vec<HeldBooks>,
+    /// Requests that were held back, count, and are not over, by VF and sequence.
+    pub held_open: BTreeSet<(u32, u64)>,
     /// No control event of a switch that is not known comes before this time.
     pub controls_from: Picoseconds,
     /// No invalidation of a device TLB by a switch that is not known comes before this time.
@@ -254,6 +271,8 @@ pub struct Switching {
     pub outages: Vec<VecDeque<Outage>>,
     /// Those of them that end, as long as some requests may still be lost in them.
     pub passing: Vec<Passing>,
+    /// For each VF, since when all its requests are lost for good.
+    pub gone: Vec<Option<Gone>>,
     /// When the first began of those that requests have not been asked about.
     pub new_outage_from: Picoseconds,
     /// Whether requests may be lost.
@@ -282,7 +301,7 @@ impl Switching {
             .map(|step| waits && !spec.skips(step));
         Self {
             schedule: Schedule::new(switches, failures, place, seed),
-            units: vec![Unit::default(); units as usize],
+            units: vec![Unit::counting_from(warm_up); units as usize],
             active: Vec::new(),
             first_vf,
             waiting: switches.waiting,
@@ -290,6 +309,7 @@ impl Switching {
             closed_at: None,
             gap: Picoseconds::from_ns_f64(switches.gap_us * 1e3),
             held: vec![HeldBooks::default(); place.vfs as usize],
+            held_open: BTreeSet::new(),
             controls_from: Picoseconds::ZERO,
             device_invalidations_from: Picoseconds::ZERO,
             resumes_from: Picoseconds::MAX,
@@ -310,6 +330,7 @@ impl Switching {
             outages: vec![VecDeque::new(); place.vfs as usize],
             passing: Vec::new(),
             obeys: Vec::new(),
+            gone: vec![None; place.vfs as usize],
             new_outage_from: Picoseconds::MAX,
             loses: failures.are_on() || (waits && spec.skips(ProtocolStep::End)),
             lost: Vec::new(),
@@ -480,18 +501,48 @@ impl Switching {
         &self.units[self.unit_of(vf)].history
     }
 
-    /// A request that was intended at `intended` leaves at `start`: how long pauses held it back.
-    pub fn note_held(&mut self, vf: u32, intended: Picoseconds, start: Picoseconds) {
+    /// A request, by its VF and sequence, that was intended at `intended` leaves at `start`: how long pauses held it back.
+    pub fn note_held(&mut self, (vf, sequence): (u32, u64), intended: Picoseconds, start: Picoseconds) {
         if !self.obeys(vf) {
             return;
         }
-        let held = self.units[self.unit_of(vf)].history.between(intended, start);
-        if held == Picoseconds::ZERO || intended < self.warm_up {
+        let unit = self.unit_of(vf);
+        let history = &mut self.units[unit].history;
+        let held = history.between(intended, start);
+        if held == Picoseconds::ZERO {
+            return;
+        }
+        history.note_left(intended, start);
+        if intended < self.warm_up {
             return;
         }
         let books = &mut self.held[(vf - self.first_vf) as usize];
         books.requests += 1;
         books.held_ps += u128::from(held.0);
+        self.held_open.insert((vf, sequence));
+    }
+
+    /// A request, by its VF and sequence, is over: whether it was held back, and counts.
+    pub fn take_held(&mut self, request: (u32, u64)) -> bool {
+        self.held_open.remove(&request)
+    }
+
+    /// How long it took after switches until all that they held back had left.
+    #[must_use]
+    pub fn recoveries(&self) -> Recoveries {
+        let mut recoveries = Recoveries::default();
+        self.units.iter().for_each(|unit| recoveries.add(&unit.history.recoveries()));
+        recoveries
+    }
+
+    /// Time from the end of the warm-up until `end` in which a VF could send nothing: pauses, resets, and all that comes
+    /// after it lost its function for good, or nobody let it go. In picoseconds.
+    #[must_use]
+    pub fn unavailable_ps(&self, vf: u32, end: Picoseconds) -> u64 {
+        match self.gone[(vf - self.first_vf) as usize] {
+            Some(gone) if gone.from < end => gone.unavailable_ps + (end - gone.from.max(self.warm_up)).0,
+            _ => self.units[self.unit_of(vf)].unavailable_ps(end),
+        }
     }
 
     /// A request was looked up, and is over at `over_from` or later.

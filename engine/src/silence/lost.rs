@@ -39,6 +39,15 @@ pub struct Passing {
     pub waits: bool,
 }
 
+/// A VF whose requests are lost for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Since when.
+    pub from: Picoseconds,
+    /// Time before that, and after the warm-up, in which it could send nothing either.
+    pub unavailable_ps: u64,
+}
+
 /// A request that was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
@@ -63,7 +72,16 @@ impl Switching {
     /// The requests of the VFs of a range, by their indices within the world, are lost for a while.
     fn lose(&mut self, vfs: core::ops::Range<u32>, outage: Outage) {
         let alone = (!self.is_of_adapter()).then_some(vfs.start);
+        let unit = &mut self.units[if alone.is_some() { (vfs.start - self.first_vf) as usize } else { 0 }];
         let vfs = (vfs.start - self.first_vf) as usize..(vfs.end - self.first_vf) as usize;
+        if outage.until == Picoseconds::MAX {
+            let gone = Gone { from: outage.from, unavailable_ps: unit.unavailable_ps(outage.from) };
+            self.gone[vfs.clone()].iter_mut().for_each(|of_vf| {
+                of_vf.get_or_insert(gone);
+            });
+        } else if !self.pauses {
+            unit.resets.push(outage.from, outage.until);
+        }
         self.new_outage_from = self.new_outage_from.min(outage.from);
         if outage.until < Picoseconds::MAX {
             self.passing.push(Passing { alone, until: outage.until, waits: true });

@@ -11,7 +11,8 @@ use crate::device_tlb::DeviceTlb;
 use crate::escape::ExclusiveWindows;
 use crate::gate::{Candidates, Halt, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane};
-use crate::request::Intent;
+use crate::memory::{Completed, CompletedRows};
+use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
 use crate::topology::{AdapterVfs, columns, columns_mut, optional_columns_mut};
 use crate::traffic::{Batch, Live};
@@ -123,6 +124,32 @@ pub fn book_switches(
         let of_adapter = &mut books[vfs.first as usize..vfs.end as usize];
         for (books, held) in of_adapter.iter_mut().zip(&switching.held) {
             (books.held, books.held_ps) = (held.requests, held.held_ps);
+        }
+    }
+}
+
+/// Books the latencies of the requests that switches held back and that are over.
+pub fn book_held(
+    iommu: Single<&CompletedRows>,
+    mut adapters: Query<(&AdapterVfs, &mut Silence)>,
+    mut vfs: Query<&mut SilenceBooks>,
+    requests: Query<(&Intent, &Sequence, &Completed)>,
+) {
+    let (of_adapters, mut silences) = columns_mut!(adapters);
+    let silences = silences.bypass_change_detection();
+    let has_held = |silence: &Silence| silence.0.as_deref().is_some_and(|of| !of.held_open.is_empty());
+    if !silences.iter().any(has_held) {
+        return;
+    }
+    let mut books = columns_mut!(vfs);
+    let books = books.bypass_change_detection();
+    let (intents, sequence, completed) = columns!(requests);
+    for &row in &iommu.0 {
+        let Intent { time, vf, .. } = intents[row as usize];
+        let at = of_adapters.partition_point(|vfs| vfs.end <= vf);
+        let request = (vf, sequence[row as usize].0);
+        if silences[at].get().is_some_and(|switching| switching.take_held(request)) {
+            books[vf as usize].held_latency_ps += u128::from((completed[row as usize].0 - time).0);
         }
     }
 }

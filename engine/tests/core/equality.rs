@@ -23,6 +23,8 @@ pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters
     let counted = |time: u64| time.max(case.warm_up_ps).min(last.max(case.warm_up_ps));
     let busy = counters.commands.drain(..).map(|(start, end)| counted(end) - counted(start));
     counters.invalidation_busy_ps = busy.sum();
+    let stops = counters.stops.drain(..).map(|(start, end)| counted(end) - counted(start));
+    counters.unavailable_ps = stops.sum();
     (fates, counters)
 }
 
@@ -159,6 +161,13 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         held: summary.dma_held,
         forged_foreign: summary.forged_foreign,
         held_ps: (summary.held_mean_ns * summary.dma_held as f64 * 1e3).round() as u64,
+        held_latency_ps: (summary.disturbed_mean_ns * summary.dma_held as f64 * 1e3).round() as u64,
+        // How many they are is not told: it follows from the mean, where there is one.
+        recoveries: expected_counters.recoveries,
+        recovery_ps: (summary.recovery_mean_ns * expected_counters.recoveries as f64 * 1e3).round() as u64,
+        recovery_max_ps: (summary.recovery_max_ns * 1e3).round() as u64,
+        stops: Vec::new(),
+        unavailable_ps: of_time(1.0 - summary.availability, summary.vfs as u32),
         commands: Vec::new(),
     };
     if counters != *expected_counters {

@@ -380,6 +380,15 @@ pub struct Counters {
     /// Requests that a pause held back, and for how long.
     pub held: u64,
     pub held_ps: u64,
+    /// Latencies of these.
+    pub held_latency_ps: u64,
+    /// From the ends of switches until the last request that each held back left; the sum, the number, the longest.
+    pub recovery_ps: u64,
+    pub recoveries: u64,
+    pub recovery_max_ps: u64,
+    /// When VFs could send nothing because of switches: what of it counts is known at the end of the run.
+    pub stops: Vec<(u64, u64)>,
+    pub unavailable_ps: u64,
     /// Forged DMAs that reached a frame of another.
     pub forged_foreign: u64,
 }
@@ -429,6 +438,11 @@ impl Counters {
         self.lost_wait_ps += other.lost_wait_ps;
         self.held += other.held;
         self.held_ps += other.held_ps;
+        self.held_latency_ps += other.held_latency_ps;
+        self.recovery_ps += other.recovery_ps;
+        self.recoveries += other.recoveries;
+        self.recovery_max_ps = self.recovery_max_ps.max(other.recovery_max_ps);
+        self.stops.extend_from_slice(&other.stops);
         self.forged_foreign += other.forged_foreign;
     }
 }
@@ -1070,6 +1084,7 @@ impl<'a> Reference<'a> {
         self.counters.starved = self.switches.lost.starved;
         self.counters.lost_wait_ps = self.switches.lost.waited_ps;
         (self.counters.held, self.counters.held_ps) = (self.switches.held, self.switches.held_ps);
+        self.count_disturbances();
         if self.case.miss_causes {
             self.counters.evicted = self.book.evictions;
         }

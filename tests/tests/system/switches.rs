@@ -589,6 +589,60 @@ fn a_request_that_comes_in_a_pause_waits_for_half_of_it() {
     }
 }
 
+/// Writes that keep the link of the adapter to the host busy for a share of the time, or as long as anything may leave.
+fn writes(share: f64, changes: &[&str]) -> Scenario {
+    let mops = format!("tenants.all.arrivals.mops_per_vf={}", share * 1e3 / write_ns());
+    let of_all = [
+        "requests=2000000",
+        "tenants.all.read_share=0",
+        "tenants.all.sizes=256",
+        "switches.every_us=100",
+        "link.flow_credits=4096",
+    ];
+    custom(LIGHT, &[&of_all[..], &[mops.as_str()], changes].concat())
+}
+
+/// What a write of 256 bytes takes on the link, in nanoseconds.
+fn write_ns() -> f64 {
+    280.0 * 8.0 / custom(LIGHT, &[]).link.tlp_gbps()
+}
+
+/// The link of a saturated adapter is idle in pauses and at no other time: what is lost is r P, and is what VFs are not
+/// available.
+#[test]
+fn a_saturated_adapter_loses_the_share_of_time_that_pauses_take() {
+    let base = run(&writes(2.0, &["switches.schedule=none"])).summary;
+    assert!(base.upstream_utilisation > 0.999 && base.availability >= 1.0, "{base:?}");
+    for every_us in [50.0, 100.0, 400.0] {
+        let summary = run(&writes(2.0, &[&format!("switches.every_us={every_us}")])).summary;
+        let silent = summary.switch_mean_ns / 1e3 / every_us;
+        let lost = 1.0 - summary.write_gbps / base.write_gbps;
+        assert_within(&format!("every {every_us} us: throughput"), lost, silent, 0.02);
+        assert_within(&format!("every {every_us} us: availability"), 1.0 - summary.availability, lost, 0.01);
+    }
+}
+
+/// Behind a pause P a link that is busy for a share u of the time has u P of work before it, which the last that came in
+/// the pause waits for. As long as 1 - r P > u the work is done before long, and throughput is what it was; beyond, it falls
+/// to the share 1 - r P of what the link can do.
+#[test]
+fn an_adapter_sustains_switches_until_what_they_leave_is_its_load() {
+    for share in [0.25, 0.5] {
+        let scenario = writes(share, &[]);
+        let summary = run(&scenario).summary;
+        assert!(1.0 - summary.switch_mean_ns / 1e5 > share, "it sustains them");
+        let expected = share * summary.switch_mean_ns;
+        assert_within(&format!("{share}: recovery"), summary.recovery_mean_ns, expected, 0.02);
+        let offered = scenario.total_hz() * 256.0 * 8.0 / 1e9;
+        assert_within(&format!("{share}: throughput"), summary.write_gbps, offered, 0.005);
+        assert!(summary.disturbed_mean_ns > 10.0 * summary.undisturbed_mean_ns, "{summary:?}");
+    }
+    let summary = run(&writes(0.8, &["switches.every_us=40"])).summary;
+    let left = 1.0 - summary.switch_mean_ns / 4e4;
+    assert!(left < 0.8, "it does not sustain them");
+    assert_within("throughput", summary.upstream_utilisation, left, 0.02);
+}
+
 const CUTS: [(u32, u32); 5] = [(1, 1), (37, 500), (512, 60), (2_048, 131_072), (16_384, 1 << 30)];
 
 fn run_cut(scenario: &Scenario, threads: usize, (batch, visit): (u32, u32)) -> Outcome {

@@ -153,6 +153,9 @@ impl Reference<'_> {
             return false;
         }
         let vfs = self.silent(adapter, unit);
+        if !self.skips(ProtocolStep::Suspend) {
+            self.unit(adapter, unit).pause_for_good();
+        }
         self.lose(vfs, Outage { until: u64::MAX, starves: true });
         self.note_switch(adapter, unit);
         self.unit(adapter, unit).current = None;
@@ -180,6 +183,7 @@ impl Reference<'_> {
             let told_at = outage.until.saturating_add(ps(self.case.machine.failures.recovery_us));
             let resume = self.unit(adapter, unit).current.expect("a switch").1.of_phase(TimedPhase::Resume).0;
             self.switches.outages[vf] = Some(outage);
+            self.switches.lost_spans.push((vf, (self.now, outage.until)));
             self.switches.told_at[vf] = told_at.saturating_add(resume);
             let state = &mut self.adapters[adapter];
             let waiting: Vec<Id> =

@@ -1,6 +1,6 @@
 //! Switches of domains, as the reference has them: who is silent, for whom they wait, what they do to the IOMMU.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use portcullis_engine::domain::{Leaf, LeafSize, Permissions};
 use portcullis_engine::hash::mix64;
@@ -67,6 +67,15 @@ pub struct Unit {
     ended_at: u64,
     /// The pauses that are over.
     pauses: Vec<(u64, u64)>,
+    /// When the last request left that each held back.
+    last_held: BTreeMap<usize, u64>,
+}
+
+impl Unit {
+    /// The pause that is under way has no end.
+    pub fn pause_for_good(&mut self) {
+        self.pauses.push((self.began_at, u64::MAX));
+    }
 }
 
 /// The switches of an adapter.
@@ -132,6 +141,10 @@ pub struct Switches {
     /// Requests that were held back, and for how long.
     pub held: u64,
     pub held_ps: u64,
+    /// Those of them that count.
+    held_ids: Vec<Id>,
+    /// When the requests of VFs were lost, by VF.
+    pub lost_spans: Vec<(usize, (u64, u64))>,
 }
 
 impl Switches {
@@ -319,7 +332,7 @@ impl Reference<'_> {
         times.of_phase(phase).0
     }
 
-    fn skips(&self, step: ProtocolStep) -> bool {
+    pub(super) fn skips(&self, step: ProtocolStep) -> bool {
         let silence = &self.case.machine.silence;
         silence.mode == SwitchMode::AtomicReplace || silence.skips(step)
     }
@@ -529,9 +542,44 @@ impl Reference<'_> {
             }
         }
         let held = self.switches.paused(id.0, intended, now);
+        let unit = self.switches.unit_of(id.0);
+        for (number, (from, until)) in unit.pauses.iter().enumerate() {
+            if now.min(*until) > intended.max(*from) {
+                unit.last_held.insert(number, now);
+            }
+        }
         if held > 0 && self.counted(intended) == 1 {
+            self.switches.held_ids.push(id);
             self.switches.held += 1;
             self.switches.held_ps += held;
+        }
+    }
+
+    /// What switches cost those whom they disturbed: latencies, how long all took to go on, and when nothing could leave.
+    pub(super) fn count_disturbances(&mut self) {
+        let latency = |id: &Id| self.fates[id.0][id.1].completed - self.fates[id.0][id.1].intended;
+        let latencies = self.switches.held_ids.iter().map(latency).sum();
+        self.counters.held_latency_ps = latencies;
+        for unit in self.switches.adapters.iter().flat_map(|adapter| &adapter.units) {
+            for (number, left) in &unit.last_held {
+                let (from, until) = unit.pauses[*number];
+                if self.counted(from) == 1 {
+                    self.counters.recoveries += 1;
+                    self.counters.recovery_ps += left - until;
+                    self.counters.recovery_max_ps = self.counters.recovery_max_ps.max(left - until);
+                }
+            }
+        }
+        for vf in 0..self.fates.len() {
+            let lost = self.switches.lost_spans.iter().filter(|(of, _)| *of == vf).map(|(_, span)| *span);
+            let mut spans: Vec<_> = lost.chain(self.switches.pauses_of(vf).iter().copied()).collect();
+            spans.sort_unstable();
+            // What overlaps is counted once.
+            let mut behind = 0;
+            for (from, until) in spans {
+                self.counters.stops.push((from.max(behind), until.max(behind)));
+                behind = until.max(behind);
+            }
         }
     }
 
