@@ -12,8 +12,9 @@ use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{EscapeRow, LatencyRow, SummaryRow, TenantRow};
 use crate::admission::outcome_name;
 use crate::attribution::{Attributed, Attribution, AttributionTotals, Watch};
+use crate::crash::Crashes;
 use crate::device_tlb::TlbLookup;
-use crate::escape::{ChannelBooks, EscapeBooks, EscapeChannel, Stalls};
+use crate::escape::{ChannelBooks, EscapeBooks, EscapeChannel, Span, Stalls};
 use crate::gate::{Uplink, VfQueue};
 use crate::ids::HostIndex;
 use crate::invalidation::{BusySpan, ControlPlane, StreamBooks};
@@ -58,6 +59,8 @@ pub struct Totals {
     walk_wait_ps: u128,
     stall_ps: u128,
     unmap_wait_ps: u128,
+    /// When hosts were down.
+    down: Vec<Span>,
     /// When the invalidation queues carried out commands that may not all count.
     invalidation_spans: Vec<BusySpan>,
     invalidation_busy_ps: u128,
@@ -66,6 +69,8 @@ pub struct Totals {
     switch_ps: u128,
     held_ps: u128,
     lost_ps: u128,
+    /// DMAs that never left.
+    lost: u64,
     /// The first breach, with its host.
     breach: Option<(Breach, HostIndex)>,
     warm_up: Picoseconds,
@@ -115,6 +120,7 @@ impl Totals {
             walk_wait_ps: 0,
             stall_ps: 0,
             unmap_wait_ps: 0,
+            down: Vec::new(),
             invalidation_spans: Vec::new(),
             invalidation_busy_ps: 0,
             invalidation_wait_ps: 0,
@@ -122,6 +128,7 @@ impl Totals {
             switch_ps: 0,
             held_ps: 0,
             lost_ps: 0,
+            lost: 0,
             breach: None,
             warm_up,
             last_completed: Picoseconds::ZERO,
@@ -170,7 +177,11 @@ impl Totals {
             }
             let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
             let lost = silence.aborted + silence.starved;
-            assert_eq!(over + lost + incidents.warm_up, source.emitted, "every request has one outcome");
+            assert_eq!(
+                over + lost + incidents.aborted + incidents.warm_up,
+                source.emitted,
+                "every request has one outcome"
+            );
             let mut of_vf = new_histogram();
             for (op, total) in [Op::Read, Op::Write].into_iter().zip(&mut self.latencies) {
                 let histogram = VfLatencies::histogram(number, op);
@@ -199,8 +210,8 @@ impl Totals {
                 dma_held: silence.held,
                 held_mean_ns: ratio(silence.held_ps as f64 / 1e3, silence.held as f64),
                 switch_faults: silence.faults,
-                dma_total: lost,
-                dma_aborted: silence.aborted,
+                dma_total: lost + incidents.aborted,
+                dma_aborted: silence.aborted + incidents.aborted,
                 dma_starved: silence.starved,
                 lost_wait_mean_ns: ratio(silence.lost_ps as f64 / 1e3, lost as f64),
                 stale: silence.stale,
@@ -209,6 +220,7 @@ impl Totals {
             vf_of_adapter += 1;
             self.held_ps += silence.held_ps;
             self.lost_ps += silence.lost_ps;
+            self.lost += lost;
             self.summary.breach_total += silence.breaches;
             let attributed = attribution.of_vfs.get(number as usize);
             self.attributed.add_vf(class, attributed, over, &mut identity);
@@ -287,6 +299,9 @@ impl Totals {
             summary.invalidation_flushes += counters.flushes;
             summary.audited_total += counters.judged;
             breaches.extend(counters.first_breach);
+            let down = control.crashes.as_ref().map_or(&[][..], Crashes::down);
+            summary.bug_checks += down.len() as u64;
+            self.down.extend_from_slice(down);
             self.invalidation_busy_ps += u128::from(counters.busy_ps);
             self.invalidation_spans.extend(control.late_commands());
             self.invalidation_wait_ps += counters.wait_ps;
@@ -474,12 +489,17 @@ impl Totals {
             invalidation_queue_utilisation: share(invalidation_busy_ps, u64::from(summary.iommus)),
             switch_mean_ns: ratio(self.switch_ps as f64 / 1e3, summary.switches as f64),
             held_mean_ns: ratio(self.held_ps as f64 / 1e3, summary.dma_held as f64),
-            lost_wait_mean_ns: ratio(self.lost_ps as f64 / 1e3, lost as f64),
+            lost_wait_mean_ns: ratio(self.lost_ps as f64 / 1e3, self.lost as f64),
             invalidation_wait_mean_ns: ratio(
                 self.invalidation_wait_ps as f64 / 1e3,
                 summary.invalidations as f64,
             ),
             exposure_frame_us: self.exposure_ps as f64 / 1e6,
+            host_down_ns: self
+                .down
+                .iter()
+                .map(|down| (down.end.min(simulated).saturating_sub(down.begin)).as_ns_f64())
+                .sum(),
             fault_overflow: summary.faults_lost > 0,
             escapes_total: escapes.packets,
             escapes_allowed: escapes.packets - escapes.denied,
