@@ -5,6 +5,7 @@
 pub mod account;
 pub mod admission;
 pub mod attribution;
+pub mod crash;
 pub mod device_tlb;
 pub mod domain;
 pub mod error;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::admission::AdmissionSpec;
+use crate::crash::{HostSpec, OnFault};
 use crate::device_tlb::AtsPlan;
 use crate::domain::{LeafSize, Permissions};
 use crate::error::SpecError;
@@ -43,6 +44,8 @@ pub struct MachineSpec {
     pub switches: SwitchesSpec,
     /// What fails in that.
     pub failures: FailuresSpec,
+    /// What faults do to the host.
+    pub host: HostSpec,
 }
 
 impl MachineSpec {
@@ -61,9 +64,47 @@ impl MachineSpec {
         self.silence.validate()?;
         self.switches.validate()?;
         self.failures.validate()?;
+        self.host.validate()?;
         self.validate_device_tlb()?;
         self.validate_switches()?;
-        self.validate_failures()
+        self.validate_failures()?;
+        self.validate_crashes(true)
+    }
+
+    /// Whether a fault may end a host: one of a switch only where domains are switched and steps are left out, or devices
+    /// do not obey silence.
+    #[must_use]
+    pub fn may_crash(&self, all_obey: bool) -> bool {
+        let of_switches = self.switches.are_on() && self.host.on_switch_fault == OnFault::Bugcheck;
+        let may_fault = self.silence.mode == SwitchMode::Unsafe || !all_obey;
+        self.host.on_fault == OnFault::Bugcheck || (of_switches && may_fault)
+    }
+
+    /// What bug checks do not go together with.
+    ///
+    /// # Errors
+    /// The first key that does not.
+    pub fn validate_crashes(&self, all_obey: bool) -> Result<(), SpecError> {
+        if !self.may_crash(all_obey) {
+            return Ok(());
+        }
+        let refused = [
+            (self.iommu.mode != IommuMode::Translate, "iommu.mode", "is not \"translate\""),
+            (self.memory.llc.bytes > 0, "memory.llc.bytes", "is not 0"),
+            (self.topology.iommus_per_host > 1, "topology.iommus_per_host", "is above 1"),
+            (self.device.tlb.is_on(), "device.tlb.entries", "is not 0"),
+        ];
+        for (is_refused, key, problem) in refused {
+            if is_refused {
+                return Err(SpecError::new(
+                    key,
+                    format!(
+                        "{problem}, where faults end hosts (`host.on_fault`, `host.on_switch_fault`), which is not modelled"
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// What does not go together with switches of domains.

@@ -6,7 +6,7 @@ use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleT
 use crate::escape::EscapeBatch;
 use crate::units::Picoseconds;
 use crate::{
-    account, attribution, escape, gate, invalidation, memory, replay, silence, traffic, translation,
+    account, attribution, crash, escape, gate, invalidation, memory, replay, silence, traffic, translation,
 };
 
 /// The stages of a batch, in the order in which they run.
@@ -109,7 +109,9 @@ impl Stages {
                 .chain()
                 .in_set(Stage::Faults),
             account::audit.in_set(Stage::Audit),
-            (attribution::attribute, silence::book_held, account::account).chain().in_set(Stage::Account),
+            (crash::hold_back, attribution::attribute, silence::book_held, account::account)
+                .chain()
+                .in_set(Stage::Account),
             account::log_requests.in_set(Stage::Log),
         ));
         Self { begin, flow, end, escapes: None }

@@ -109,6 +109,8 @@ pub struct VfIncidents {
     pub blocked: [u64; 2],
     /// DMAs blocked, by fault.
     pub faults: [u64; 7],
+    /// DMAs that were aborted, since their host went down.
+    pub aborted: u64,
     /// DMAs that reached a frame of another owner.
     pub breaches: u64,
     /// DMAs that reached another tenant's frame through a shared domain.
@@ -178,7 +180,7 @@ impl Default for ServiceTimes {
 pub struct WarmUp {
     /// When it ends.
     pub until: Picoseconds,
-    /// Last completion of what was intended in it.
+    /// Last completion of what was intended in it, or aborted.
     pub last_completed: Picoseconds,
 }
 

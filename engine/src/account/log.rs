@@ -6,14 +6,16 @@ use bevy_ecs::prelude::*;
 
 use super::rows::RequestRow;
 use crate::attribution::{Attribution, Cause, Splits};
+use crate::crash::HeldBack;
 use crate::device_tlb::Route;
+use crate::invalidation::ControlPlane;
 use crate::link::Issued;
 use crate::memory::Completed;
 use crate::request::{Intent, Sequence};
 use crate::table::Table;
 use crate::topology::{Place, columns_mut};
 use crate::traffic::Live;
-use crate::translation::Translation;
+use crate::translation::{LookupBound, Translation};
 use crate::units::Picoseconds;
 
 /// Requests that were looked up and are not yet logged, on the host.
@@ -50,11 +52,14 @@ impl RequestLog {
 /// Logs the requests that are over, up to the first in the order of look-ups that is not, and ends
 /// their lives.
 pub fn log_requests(
-    log: Single<(&mut RequestLog, &Attribution)>,
+    log: Single<(&mut RequestLog, &Attribution, &HeldBack)>,
+    iommu: Single<(&LookupBound, &ControlPlane)>,
     mut requests: Query<(&Intent, &Sequence, &Issued, &Translation, &Completed, &mut Live)>,
     splits: Splits<'_, '_>,
 ) {
-    let (mut log, attribution) = log.into_inner();
+    let (mut log, attribution, held_back) = log.into_inner();
+    let (bound, control) = iommu.into_inner();
+    let crashes = control.0.as_deref().and_then(|control| control.crashes.as_ref());
     if !log.on {
         return;
     }
@@ -63,7 +68,7 @@ pub fn log_requests(
     let live = live.bypass_change_detection();
     while let Some(&row) = log.rows.front() {
         let at = row as usize;
-        if completed[at] == Completed::default() {
+        if completed[at] == Completed::default() || (held_back.0.is_some() && completed[at].0 >= bound.0) {
             return;
         }
         log.rows.pop_front();
@@ -73,6 +78,7 @@ pub fn log_requests(
             translations[at];
         let Place { host, iommu, .. } = log.place;
         let (adapter, vf) = log.place.name_of(vf);
+        let aborted = crashes.is_some_and(|crashes| crashes.aborts(time, completed[at].0));
         let split = splits.as_ref().map(|splits| splits.split(row));
         let time_of = |cause| split.map(|split| split.of(cause));
         log.slice_at(looked_up_at).push(RequestRow {
@@ -88,7 +94,11 @@ pub fn log_requests(
             issued_ps: issued[at].0.0,
             translated_ps: known_at.0,
             completed_ps: completed[at].0.0,
-            outcome: if fault.is_none() { "translated" } else { "blocked" },
+            outcome: match fault {
+                _ if aborted => "aborted",
+                None => "translated",
+                Some(_) => "blocked",
+            },
             fault: fault.map(crate::request::Fault::name),
             fault_iova: fault.map(|_| address),
             pa: fault.is_none().then_some(address),

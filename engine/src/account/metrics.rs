@@ -12,8 +12,9 @@ use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{EscapeRow, LatencyRow, SummaryRow, TenantRow};
 use crate::admission::outcome_name;
 use crate::attribution::{Attributed, Attribution, AttributionTotals, Watch};
+use crate::crash::Crashes;
 use crate::device_tlb::TlbLookup;
-use crate::escape::{ChannelBooks, EscapeBooks, EscapeChannel, Stalls};
+use crate::escape::{ChannelBooks, EscapeBooks, EscapeChannel, Span, Stalls};
 use crate::gate::{Uplink, VfQueue};
 use crate::ids::HostIndex;
 use crate::invalidation::{BusySpan, ControlPlane, StreamBooks};
@@ -58,6 +59,8 @@ pub struct Totals {
     walk_wait_ps: u128,
     stall_ps: u128,
     unmap_wait_ps: u128,
+    /// When hosts were down.
+    down: Vec<Span>,
     /// When the invalidation queues carried out commands that may not all count.
     invalidation_spans: Vec<BusySpan>,
     invalidation_busy_ps: u128,
@@ -66,9 +69,12 @@ pub struct Totals {
     switch_ps: u128,
     held_ps: u128,
     held_latency_ps: u128,
+    held_over: u64,
     recoveries: Recoveries,
     unavailable_ps: u128,
     lost_ps: u128,
+    /// DMAs that never left.
+    lost: u64,
     /// The first breach, with its host.
     breach: Option<(Breach, HostIndex)>,
     warm_up: Picoseconds,
@@ -124,6 +130,7 @@ impl Totals {
             walk_wait_ps: 0,
             stall_ps: 0,
             unmap_wait_ps: 0,
+            down: Vec::new(),
             invalidation_spans: Vec::new(),
             invalidation_busy_ps: 0,
             invalidation_wait_ps: 0,
@@ -131,9 +138,11 @@ impl Totals {
             switch_ps: 0,
             held_ps: 0,
             held_latency_ps: 0,
+            held_over: 0,
             recoveries: Recoveries::default(),
             unavailable_ps: 0,
             lost_ps: 0,
+            lost: 0,
             breach: None,
             warm_up,
             end,
@@ -184,7 +193,11 @@ impl Totals {
             let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
             let lost = silence.aborted + silence.starved;
             let unavailable_ps = unavailable_ps[number as usize];
-            assert_eq!(over + lost + incidents.warm_up, source.emitted, "every request has one outcome");
+            assert_eq!(
+                over + lost + incidents.aborted + incidents.warm_up,
+                source.emitted,
+                "every request has one outcome"
+            );
             let mut of_vf = new_histogram();
             for (op, total) in [Op::Read, Op::Write].into_iter().zip(&mut self.latencies) {
                 let histogram = VfLatencies::histogram(number, op);
@@ -212,15 +225,15 @@ impl Totals {
                 silence_ns: silence.silence_ps as f64 / 1e3,
                 dma_held: silence.held,
                 held_mean_ns: ratio(silence.held_ps as f64 / 1e3, silence.held as f64),
-                disturbed_mean_ns: ratio(silence.held_latency_ps as f64 / 1e3, silence.held as f64),
+                disturbed_mean_ns: ratio(silence.held_latency_ps as f64 / 1e3, silence.held_over as f64),
                 undisturbed_mean_ns: ratio(
                     (books.latency_sum_ps - silence.held_latency_ps) as f64 / 1e3,
-                    (over - silence.held) as f64,
+                    (over - silence.held_over) as f64,
                 ),
                 availability: 1.0 - ratio(unavailable_ps as f64, self.counted().0 as f64),
                 switch_faults: silence.faults,
-                dma_total: lost,
-                dma_aborted: silence.aborted,
+                dma_total: lost + incidents.aborted,
+                dma_aborted: silence.aborted + incidents.aborted,
                 dma_starved: silence.starved,
                 lost_wait_mean_ns: ratio(silence.lost_ps as f64 / 1e3, lost as f64),
                 stale: silence.stale,
@@ -229,8 +242,10 @@ impl Totals {
             vf_of_adapter += 1;
             self.held_ps += silence.held_ps;
             self.held_latency_ps += silence.held_latency_ps;
+            self.held_over += silence.held_over;
             self.unavailable_ps += u128::from(unavailable_ps);
             self.lost_ps += silence.lost_ps;
+            self.lost += lost;
             self.summary.breach_total += silence.breaches;
             let attributed = attribution.of_vfs.get(number as usize);
             self.attributed.add_vf(class, attributed, over, &mut identity);
@@ -329,6 +344,9 @@ impl Totals {
             summary.invalidation_flushes += counters.flushes;
             summary.audited_total += counters.judged;
             breaches.extend(counters.first_breach);
+            let down = control.crashes.as_ref().map_or(&[][..], Crashes::down);
+            summary.bug_checks += down.len() as u64;
+            self.down.extend_from_slice(down);
             self.invalidation_busy_ps += u128::from(counters.busy_ps);
             self.invalidation_spans.extend(control.late_commands());
             self.invalidation_wait_ps += counters.wait_ps;
@@ -512,20 +530,25 @@ impl Totals {
             invalidation_queue_utilisation: share(invalidation_busy_ps, u64::from(summary.iommus)),
             switch_mean_ns: ratio(self.switch_ps as f64 / 1e3, summary.switches as f64),
             held_mean_ns: ratio(self.held_ps as f64 / 1e3, summary.dma_held as f64),
-            disturbed_mean_ns: ratio(self.held_latency_ps as f64 / 1e3, summary.dma_held as f64),
+            disturbed_mean_ns: ratio(self.held_latency_ps as f64 / 1e3, self.held_over as f64),
             undisturbed_mean_ns: ratio(
                 (self.latency_sum_ps - self.held_latency_ps) as f64 / 1e3,
-                (over - summary.dma_held) as f64,
+                (over - self.held_over) as f64,
             ),
             recovery_mean_ns: ratio(self.recoveries.total_ps as f64 / 1e3, self.recoveries.pauses as f64),
             recovery_max_ns: self.recoveries.max.as_ns_f64(),
             availability: 1.0 - share(self.unavailable_ps, summary.vfs),
-            lost_wait_mean_ns: ratio(self.lost_ps as f64 / 1e3, lost as f64),
+            lost_wait_mean_ns: ratio(self.lost_ps as f64 / 1e3, self.lost as f64),
             invalidation_wait_mean_ns: ratio(
                 self.invalidation_wait_ps as f64 / 1e3,
                 summary.invalidations as f64,
             ),
             exposure_frame_us: self.exposure_ps as f64 / 1e6,
+            host_down_ns: self
+                .down
+                .iter()
+                .map(|down| (down.end.min(simulated).saturating_sub(down.begin)).as_ns_f64())
+                .sum(),
             fault_overflow: summary.faults_lost > 0,
             escapes_total: escapes.packets,
             escapes_allowed: escapes.packets - escapes.denied,

@@ -239,6 +239,10 @@ row! {
         lost_wait_mean_ns: f64,
         /// DMAs that met a domain in the middle of its switch and were blocked.
         switch_faults: u64,
+        /// Bug checks: faults that ended a host (`[host]`).
+        bug_checks: u64,
+        /// Time hosts were down within the run, summed, ns.
+        host_down_ns: f64,
         /// Events refused; 0 in a run.
         refused_total: u64,
         /// Tenants that were not admitted: they have no VF and send nothing.

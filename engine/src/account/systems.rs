@@ -12,6 +12,7 @@ use super::tenant_windows::TenantWindows;
 use crate::device_tlb::Route;
 use crate::domain::{Owner, OwnerMap};
 use crate::ids::PhysAddr;
+use crate::invalidation::ControlPlane;
 use crate::link::Issued;
 use crate::memory::{Completed, CompletedRows};
 use crate::request::{Intent, Sequence, Transfer};
@@ -135,7 +136,7 @@ fn take_out(rows: &mut Vec<u32>, mut is_left_out: impl FnMut(u32) -> bool) {
 
 /// Books every request that is over, but for those of the warm-up.
 pub fn account(
-    iommu: Single<(&mut CompletedRows, &Arrivals)>,
+    iommu: Single<(&mut CompletedRows, &Arrivals, &ControlPlane)>,
     mut batch: ResMut<Batch>,
     host: Single<(&mut Windows, &mut VfLatencies, &mut ServiceTimes, &mut WarmUp, &RequestLog)>,
     mut tenant_windows: Single<&mut TenantWindows>,
@@ -152,7 +153,7 @@ pub fn account(
     let (completed, live) = (&completed[..rows], &mut live.bypass_change_detection()[..rows]);
     // A logged request lives on until its place in the log has come.
     let lives_on = Live(log.on);
-    let (mut done, arrivals) = iommu.into_inner();
+    let (mut done, arrivals, control) = iommu.into_inner();
     let done = &mut done.0;
     batch.over += done.len() as u64;
     batch.over_since_reuse += done.len() as u64;
@@ -167,6 +168,19 @@ pub fn account(
             left_out
         };
         take_out(done, is_left_out);
+    }
+    if let Some(crashes) = control.0.as_deref().and_then(|control| control.crashes.as_ref()) {
+        let is_aborted = |row: u32| {
+            let (at, Intent { time, vf, .. }) = (row as usize, intents[row as usize]);
+            let aborted = crashes.aborts(time, completed[at].0);
+            if aborted {
+                live[at] = lives_on;
+                incidents[vf as usize].aborted += 1;
+                warm_up.last_completed = warm_up.last_completed.max(completed[at].0);
+            }
+            aborted
+        };
+        take_out(done, is_aborted);
     }
     let mut places = [Place::default(); BLOCK];
     for block in done.chunks(BLOCK) {

@@ -11,6 +11,7 @@ use super::spec::{Granularity, InvalidationMode, InvalidationSpec, WalkCacheInva
 use super::stream::Stream;
 use super::turns::Turns;
 use crate::account::{Breach, BreachCause};
+use crate::crash::Crashes;
 use crate::domain::{Leaf, PageTable};
 use crate::hash::MixBuildHasher;
 use crate::ids::{DomainId, Iova};
@@ -61,6 +62,8 @@ pub enum Event {
         /// The VF whose domain is switched, by its index within the world.
         vf: u32,
     },
+    /// The host is up again.
+    Reboot,
     /// The context entries of a new domain are there.
     Attach {
         /// The VF whose domain is switched, by its index within the world.
@@ -183,6 +186,8 @@ pub struct Control {
     pub counters: InvalidationCounters,
     /// Domains that are switched, where any are.
     pub switches: Option<DomainSwitches>,
+    /// The host's bug checks, where there may be some.
+    pub crashes: Option<Crashes>,
     /// Whether every eighth command drops nothing: [`crate::plan::Sabotage::MissedInvalidation`].
     pub misses_invalidations: bool,
     least_reaction: Picoseconds,
@@ -243,6 +248,7 @@ impl Control {
             noted: 0,
             counters: InvalidationCounters::default(),
             switches: None,
+            crashes: None,
             misses_invalidations: false,
             mode: spec.mode,
             granularity: spec.granularity(),
@@ -378,6 +384,10 @@ impl Control {
             Event::Unmap { vf, sequence, buffer } => self.unmap(now, vf, sequence, buffer, hardware.tables),
             Event::Return { vf, sequence } => self.tell(vf, sequence, now),
             Event::Detach { vf } => self.detach(now, vf, hardware),
+            Event::Reboot => {
+                self.switches.iter_mut().for_each(DomainSwitches::forget_contexts);
+                reboot(now, hardware);
+            }
             Event::Attach { vf } => match self.switches().attach(vf, now) {
                 Attachment::Done(new) => hardware.meet(&new),
                 Attachment::Again(at) => self.at(at, Event::Attach { vf }),
@@ -458,6 +468,24 @@ impl Control {
         let Some(switches) = &mut self.switches else { return };
         if fault == Fault::NoContext && switches.is_switching(access.vf) {
             switches.books[access.vf as usize].faults += u64::from(counts);
+        }
+    }
+
+    /// Whether the host is down at `now`.
+    #[inline]
+    #[must_use]
+    pub fn is_down(&self, now: Picoseconds) -> bool {
+        self.crashes.as_ref().is_some_and(|crashes| crashes.is_down(now))
+    }
+
+    /// A DMA of a VF was blocked at `now`, which may end the host.
+    pub fn note_fault(&mut self, vf: u32, fault: Fault, now: Picoseconds) {
+        let of_switch = fault == Fault::NoContext
+            && self.switches.as_ref().is_some_and(|switches| switches.is_switching(vf));
+        let Some(crashes) = &mut self.crashes else { return };
+        let up_at = crashes.note_fault(now, of_switch).filter(|up_at| *up_at < Picoseconds::MAX);
+        if let Some(up_at) = up_at {
+            self.at(up_at, Event::Reboot);
         }
     }
 
@@ -734,4 +762,14 @@ impl Control {
         self.outlook.goes_on(vf, sequence);
         self.told.push(Retired { vf, sequence: Sequence(sequence), time });
     }
+}
+
+/// A host that was down is up: nothing is cached.
+fn reboot<P: Replacement, O: Observe>(now: Picoseconds, hardware: &mut Hardware<'_, P, O>) {
+    hardware.iotlb.invalidate_all();
+    hardware.walkers.cancel_fills(None, Iova(0), Iova(u64::MAX));
+    if let Some(caches) = hardware.walk_caches.as_deref_mut() {
+        caches.invalidate_all(now);
+    }
+    hardware.observer.note_invalidation(hardware.iotlb, None, Iova(0), Iova(u64::MAX));
 }

@@ -19,6 +19,8 @@ pub struct SilenceBooks {
     pub held: u64,
     /// How long, summed.
     pub held_ps: u128,
+    /// Of these, those that are over and were not aborted.
+    pub held_over: u64,
     /// From their intentions to their completions, summed.
     pub held_latency_ps: u128,
     /// Requests that were aborted: their function was reset, or in quarantine.

@@ -541,6 +541,7 @@ impl Switching {
     pub fn unavailable_ps(&self, vf: u32, end: Picoseconds) -> u64 {
         match self.gone[(vf - self.first_vf) as usize] {
             Some(gone) if gone.from < end => gone.unavailable_ps + (end - gone.from.max(self.warm_up)).0,
+            _ if !self.obeys(vf) => 0,
             _ => self.units[self.unit_of(vf)].unavailable_ps(end),
         }
     }

@@ -316,6 +316,14 @@ impl DomainSwitches {
         }
     }
 
+    /// The context cache is empty.
+    pub fn forget_contexts(&mut self) {
+        for state in &mut self.contexts {
+            state.cached = false;
+            state.used = state.entry;
+        }
+    }
+
     /// All invalidations of a switch are complete at `now`: the frames of the old domain are nobody's from `released_at`
     /// on. When the new entry will be there, where it is not yet.
     pub fn invalidated(

@@ -6,7 +6,9 @@ use bevy_ecs::prelude::*;
 use super::books::{SilenceBooks, SwitchTotals};
 use super::components::{Silence, Switched, Switching};
 use super::kernel::LinkState;
+use super::operations::DomainSwitches;
 use crate::account::{Timeline, VfIncidents};
+use crate::crash::Crashes;
 use crate::device_tlb::DeviceTlb;
 use crate::escape::ExclusiveWindows;
 use crate::gate::{Candidates, Halt, Uplink, VfQueue};
@@ -16,7 +18,7 @@ use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
 use crate::topology::{AdapterVfs, columns, columns_mut, optional_columns_mut};
 use crate::traffic::{Batch, Live};
-use crate::translation::ContextEntry;
+use crate::translation::{ContextEntry, LookupBound};
 use crate::units::Picoseconds;
 
 /// Every unit that is silent has its domain switched, and those whose domain is attached go on: after requests were issued,
@@ -83,13 +85,14 @@ pub fn advance_switches(
 
 /// Books the switches that are over, writes their phases into the timeline, and tells which domains VFs have by now.
 pub fn book_switches(
-    iommu: Single<&mut ControlPlane>,
+    iommu: Single<(&mut ControlPlane, &LookupBound)>,
     mut timeline: Single<&mut Timeline>,
     mut adapters: Query<(&AdapterVfs, &Silence, &mut SwitchTotals)>,
     mut vfs: Query<(&mut SilenceBooks, &mut ContextEntry)>,
 ) {
-    let mut control = iommu.into_inner();
-    let Some(switches) = control.get().and_then(|control| control.switches.as_mut()) else { return };
+    let (mut control, bound) = iommu.into_inner();
+    let Some(Control { switches: Some(switches), crashes, .. }) = control.get() else { return };
+    let over = take_over(switches, crashes.as_ref(), bound);
     let (mut books, mut contexts) = columns_mut!(vfs);
     let books = books.bypass_change_detection();
     for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
@@ -97,7 +100,7 @@ pub fn book_switches(
     }
     let (of_adapters, silences, mut totals) = columns_mut!(adapters);
     let totals = totals.bypass_change_detection();
-    for switched in core::mem::take(&mut switches.over) {
+    for switched in over {
         timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
         let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
         let at = of_adapters.iter().position(covers).expect("its adapter");
@@ -130,7 +133,7 @@ pub fn book_switches(
 
 /// Books the latencies of the requests that switches held back and that are over.
 pub fn book_held(
-    iommu: Single<&CompletedRows>,
+    iommu: Single<(&CompletedRows, &ControlPlane)>,
     mut adapters: Query<(&AdapterVfs, &mut Silence)>,
     mut vfs: Query<&mut SilenceBooks>,
     requests: Query<(&Intent, &Sequence, &Completed)>,
@@ -144,14 +147,29 @@ pub fn book_held(
     let mut books = columns_mut!(vfs);
     let books = books.bypass_change_detection();
     let (intents, sequence, completed) = columns!(requests);
-    for &row in &iommu.0 {
+    let (done, control) = iommu.into_inner();
+    let crashes = control.0.as_deref().and_then(|control| control.crashes.as_ref());
+    for &row in &done.0 {
         let Intent { time, vf, .. } = intents[row as usize];
         let at = of_adapters.partition_point(|vfs| vfs.end <= vf);
         let request = (vf, sequence[row as usize].0);
-        if silences[at].get().is_some_and(|switching| switching.take_held(request)) {
-            books[vf as usize].held_latency_ps += u128::from((completed[row as usize].0 - time).0);
+        let was_held = silences[at].get().is_some_and(|switching| switching.take_held(request));
+        let completed = completed[row as usize].0;
+        if was_held && !crashes.is_some_and(|crashes| crashes.aborts(time, completed)) {
+            books[vf as usize].held_over += 1;
+            books[vf as usize].held_latency_ps += u128::from((completed - time).0);
         }
     }
+}
+
+/// The switches that are over and whose host was up; where it may go down, as far as that is known.
+fn take_over(switches: &mut DomainSwitches, crashes: Option<&Crashes>, bound: &LookupBound) -> Vec<Switched> {
+    let over = core::mem::take(&mut switches.over);
+    let Some(crashes) = crashes else { return over };
+    let (over, later) = over.into_iter().partition(|switched: &Switched| switched.last() < bound.0);
+    switches.over = later;
+    let over: Vec<Switched> = over;
+    over.into_iter().filter(|switched| !crashes.aborts(switched.from, switched.last())).collect()
 }
 
 /// Books the requests that never left: they are over.

@@ -14,6 +14,7 @@ use crate::account::{
 };
 use crate::admission::{AttachError, Refusal};
 use crate::attribution::{Attribution, DeviceWaits, LinkWaits, Watch};
+use crate::crash::{Crashes, HeldBack};
 use crate::device_tlb::{Ats, AtsPlan, DeviceTlb, Function, Invalidations};
 use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
 use crate::escape::{
@@ -112,7 +113,8 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     let mut timeline = Timeline::new(*place, plan.report.timeline_rows_per_host);
     let Tenants { kinds, streams, channels, domains, ats, obeys } =
         spawn_tenants(&mut world, plan, place, &mut host_memory, &mut timeline);
-    start_control(&mut world, plan, place, streams, &mut host_memory);
+    let all_obey = !obeys.contains(&false);
+    start_control(&mut world, plan, place, (streams, all_obey), &mut host_memory);
     start_switches(&mut world, plan, place, &domains, &mut host_memory);
     spawn_adapters(&mut world, plan, place, (&kinds, &obeys));
     set_functions(&mut world, plan, place, &ats, &host_memory.frames);
@@ -126,7 +128,12 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
         timeline,
         RequestLog::new(plan.log_requests, spans.log_slice, *place),
         Windows::new(spans.window),
-        (VfLatencies::new(place.vfs()), ServiceTimes::default(), Audited::default()),
+        (
+            VfLatencies::new(place.vfs()),
+            ServiceTimes::default(),
+            Audited::default(),
+            HeldBack(place.machine(plan).may_crash(all_obey).then(Vec::new)),
+        ),
         WarmUp::new(plan.warm_up),
         TenantWindows::new(spans.window, if plan.report.tenant_windows { place.vfs() } else { 0 }),
         Attribution::new(plan.report.attribution, plan.report.miss_causes, place.vfs()),
@@ -593,11 +600,12 @@ fn start_control(
     world: &mut World,
     plan: &RunPlan,
     place: &Place,
-    streams: Vec<Option<Stream>>,
+    (streams, all_obey): (Vec<Option<Stream>>, bool),
     memory: &mut HostMemory,
 ) {
     let switches = place.machine(plan).switches.are_on();
-    if streams.iter().all(Option::is_none) && !switches {
+    let crashes = place.machine(plan).may_crash(all_obey);
+    if streams.iter().all(Option::is_none) && !switches && !crashes {
         return;
     }
     assert!(
@@ -608,6 +616,7 @@ fn start_control(
     let translates = spec.mode == IommuMode::Translate;
     let domains = world.query::<&Domain>().iter(world).map(|domain| domain.id).collect();
     let mut control = Control::new(&spec.invalidation, translates, plan.warm_up, streams, domains);
+    control.crashes = crashes.then(|| Crashes::new(&place.machine(plan).host));
     control.misses_invalidations = plan.sabotage == Some(Sabotage::MissedInvalidation);
     // The frames are nobody's as far as lasting mappings are concerned.
     control.frames = memory.frames.take_pool(control.streams.iter().flatten().map(|stream| &stream.plan));

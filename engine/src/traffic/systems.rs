@@ -7,6 +7,7 @@ use super::kernel::{SortScratch, append, compact, compaction, number, order};
 use super::staging::Staged;
 use crate::account::RequestLog;
 use crate::attribution::{GateWaits, MemoryWaits, SplitSoFar, Waits, WalkWaits};
+use crate::crash::HeldBack;
 use crate::device_tlb::DeviceTlb;
 use crate::gate::{Candidates, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane};
@@ -53,8 +54,9 @@ pub fn reuse_rows(
     ),
     mut adapters: Query<(&mut Candidates, &mut Uplink, &mut Downlink, &mut Retirement, &mut DeviceTlb)>,
     mut vfs: Query<&mut VfQueue>,
-    mut log: Single<&mut RequestLog>,
+    log: Single<(&mut RequestLog, &mut HeldBack)>,
 ) {
+    let (mut log, mut held_back) = log.into_inner();
     for (mut candidates, ..) in &mut adapters {
         let admitted = core::mem::take(&mut candidates.admitted);
         candidates.rows.drain(..admitted);
@@ -115,7 +117,7 @@ pub fn reuse_rows(
         let waiting = held.iter_mut().chain(aside).map(|waiting| &mut waiting.row);
         stalled.iter_mut().chain(waiting).for_each(renumber);
     }
-    log.rows.iter_mut().for_each(renumber);
+    log.rows.iter_mut().chain(held_back.0.iter_mut().flatten()).for_each(renumber);
 }
 
 /// Adds rows to the pool: the only place a request entity is made.

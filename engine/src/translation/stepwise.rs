@@ -113,6 +113,12 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
             }
         };
         translation.looked_up_at = now;
+        if self.control.as_deref().is_some_and(|control| control.is_down(now)) {
+            // What becomes of it is settled: it is aborted.
+            translation.address = demand.iova.0;
+            translation.fault = Some(Fault::NoContext);
+            return Step::Done;
+        }
         let result = match self.mode {
             IommuMode::Translate => self.look_up_from(now, from, demand, translation),
             IommuMode::Passthrough if demand.context.is_none() => Err(Ended::Fault(Fault::NoContext)),

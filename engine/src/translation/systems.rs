@@ -482,7 +482,8 @@ fn run_stepwise<P: Replacement, W: Walks, O: Observe, const ANSWERS: bool>(
                 pass.let_pass(clock, &demand, translation);
                 break;
             }
-            let context = pass.context_of(vf);
+            let is_down = pass.control.as_deref().is_some_and(|control| control.is_down(clock));
+            let context = if is_down { None } else { pass.context_of(vf) };
             let demand = Demand { context, iova, length_bytes, op };
             match pass.translate(clock, vf, &demand, translation) {
                 Step::Done => break,
@@ -508,7 +509,8 @@ fn run_stepwise<P: Replacement, W: Walks, O: Observe, const ANSWERS: bool>(
         taken[arrived.adapter as usize] += 1;
         let propagation = links.uplinks[arrived.adapter as usize].wires.propagation;
         links.credits[arrived.adapter as usize].give_back(clock + propagation);
-        if let Some(fault) = translation.fault {
+        let is_down = pass.control.as_deref().is_some_and(|control| control.is_down(clock));
+        if let Some(fault) = translation.fault.filter(|_| !is_down) {
             let iova = Iova(translation.address);
             notes.faults.note(FaultNote { time: translation.known_at, vf, iova, op, fault });
         }
@@ -553,7 +555,11 @@ fn note_for_control<P, W, O>(
     let access = Access { vf, served: &pass.served, intended, until: over, audited };
     if !streams {
         if let Some(fault) = translation.fault {
-            control.note_switch_fault(fault, &access);
+            let looked_up_at = translation.looked_up_at;
+            if !control.is_down(looked_up_at) {
+                control.note_switch_fault(fault, &access);
+                control.note_fault(vf, fault, looked_up_at);
+            }
         } else {
             translation.stale = control.judge_switched(access);
         }

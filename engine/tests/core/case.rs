@@ -1,6 +1,7 @@
 //! Random machines and traffic, made so that exact ties, full queues and deep backlogs are common:
 //! every time is a multiple of a coarse grid, on a link of 4 ns a byte.
 
+use portcullis_engine::crash::{HostSpec, OnFault};
 use portcullis_engine::device_tlb::{AtsPlan, DeviceTlbSpec, TlbSharing};
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
@@ -175,6 +176,22 @@ impl Case {
             listed.adapter %= topology.adapters_per_host;
             listed.vf %= topology.vfs_per_adapter;
         }
+    }
+
+    /// What does not go with bug checks.
+    fn leave_out_what_does_not_go_with_crashes(&mut self) {
+        let machine = &mut self.machine;
+        let fits = machine.topology.iommus_per_host == 1
+            && !machine.device.tlb.is_on()
+            && machine.memory.llc.bytes == 0
+            && machine.iommu.mode == IommuMode::Translate
+            && self.streams.iter().all(Option::is_none);
+        if !fits {
+            machine.host = HostSpec { on_switch_fault: OnFault::Record, ..HostSpec::default() };
+        }
+        let may_crash = machine.may_crash(self.obeys.iter().all(|obeys| *obeys));
+        self.attribution &= !may_crash;
+        self.miss_causes &= !may_crash;
     }
 
     /// What no device with a TLB can have: DMAs over several pages among it.
@@ -578,19 +595,29 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             llc,
         },
     );
-    let switching = (silence(), switches(), failures());
+    let on_fault = || prop_oneof![3 => Just(OnFault::Record), 1 => Just(OnFault::Bugcheck)];
+    let host = (on_fault(), on_fault(), prop::option::weighted(0.7, grid_ns(1..300)));
+    let host = host.prop_map(|(on_fault, on_switch_fault, reboot)| HostSpec {
+        on_fault,
+        on_switch_fault,
+        reboot_us: reboot.map(|ns| ns / 1e3),
+    });
+    let switching = (silence(), switches(), failures(), host);
     (topology, scheduler, link, device, iommu(), memory, switching).prop_map(
-        |(topology, scheduler, link, device, iommu, memory, (silence, switches, failures))| MachineSpec {
-            silence,
-            switches,
-            failures,
-            topology,
-            scheduler,
-            link,
-            device,
-            iommu,
-            memory,
-            ..MachineSpec::default()
+        |(topology, scheduler, link, device, iommu, memory, (silence, switches, failures, host))| {
+            MachineSpec {
+                host,
+                silence,
+                switches,
+                failures,
+                topology,
+                scheduler,
+                link,
+                device,
+                iommu,
+                memory,
+                ..MachineSpec::default()
+            }
         },
     )
 }
@@ -777,6 +804,7 @@ pub fn case() -> impl Strategy<Value = Case> {
                     case.machine.failures = FailuresSpec::default();
                     case.obeys.fill(true);
                 }
+                case.leave_out_what_does_not_go_with_crashes();
                 case.share_freely_what_cannot_be_divided();
                 if case.machine.device.tlb.is_on() {
                     case.leave_out_what_does_not_go_with_device_tlbs();

@@ -38,6 +38,9 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Option<Fate>>> {
         (column("intended_ps"), column("issued_ps"), column("translated_ps"), column("completed_ps"));
     let (pa, fault_iova) = (column("pa"), column("fault_iova"));
     let (hits, misses, stale) = (column("iotlb_hits"), column("iotlb_misses"), column("stale"));
+    let at = outcome.requests.fields.iter().position(|field| field.name == "outcome").expect("a column");
+    let Column::Name(outcomes) = &outcome.requests.columns[at] else { panic!("outcomes are names") };
+    let aborted: Vec<_> = outcomes.iter().map(|outcome| *outcome == "aborted").collect();
     let waits = Cause::ALL.map(|cause| column(&format!("{}_ps", cause.name())));
     assert!(waits.iter().flatten().all(|time| (*time < u64::MAX) == case.attribution), "where asked for");
     let split_of = |row: usize| waits.each_ref().map(|waits| if case.attribution { waits[row] } else { 0 });
@@ -65,6 +68,7 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Option<Fate>>> {
             missed: Missed::default(),
             lost: false,
             never: false,
+            aborted: aborted[row],
         };
         let place = &mut fates[index as usize][sequence[row] as usize];
         assert_eq!(*place, None, "a request is logged once");
@@ -78,7 +82,8 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     let (expected_fates, expected_counters) = expected;
     let all = || expected_fates.iter().flatten().filter(|fate| !fate.never);
     let counted = || all().filter(|fate| fate.intended >= case.warm_up_ps);
-    let joined: u64 = counted().map(|fate| fate.joined).sum();
+    let done = || counted().filter(|fate| !fate.aborted);
+    let joined: u64 = done().map(|fate| fate.joined).sum();
     let differing =
         expected_fates.iter().zip(fates(case, outcome)).enumerate().flat_map(|(vf, (there, here))| {
             // What never left was never looked up, and is not in the log.
@@ -155,8 +160,9 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         switches_aborted: summary.switches_aborted,
         switches_failed: summary.switches_failed,
         aborted: summary.dma_aborted,
+        bug_checks: summary.bug_checks,
         starved: summary.dma_starved,
-        lost_wait_ps: (summary.lost_wait_mean_ns * (summary.dma_aborted + summary.dma_starved) as f64 * 1e3)
+        lost_wait_ps: (summary.lost_wait_mean_ns * counted().filter(|fate| fate.lost).count() as f64 * 1e3)
             .round() as u64,
         held: summary.dma_held,
         forged_foreign: summary.forged_foreign,

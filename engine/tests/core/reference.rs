@@ -25,10 +25,13 @@ use crate::causes::{
 };
 use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 
+#[path = "reference/crashes.rs"]
+mod crashes;
 #[path = "reference/failures.rs"]
 mod failures;
 #[path = "reference/switches.rs"]
 mod switches;
+use crashes::Crashes;
 use switches::{Invalidated, Switches};
 
 /// The rules of the model that can be broken one by one.
@@ -143,6 +146,8 @@ pub enum Rule {
     ClientsWaitForTheRecovery,
     OldDomainsAreReattached,
     WhoDoesNotObeyIsNotWaitedFor,
+    HostsThatAreDownLookNothingUp,
+    RebootsEmptyCaches,
     WhoIsNotTakenUpWaitsForTheSame,
     DeviceLookUpsAreNotTheLink,
     WhoJoinedWaitsForTheDevice,
@@ -170,7 +175,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 133] = [
+    pub const ALL: [Self; 135] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -280,6 +285,8 @@ impl Rule {
         Self::ClientsWaitForTheRecovery,
         Self::OldDomainsAreReattached,
         Self::WhoDoesNotObeyIsNotWaitedFor,
+        Self::HostsThatAreDownLookNothingUp,
+        Self::RebootsEmptyCaches,
         Self::WhoIsNotTakenUpWaitsForTheSame,
         Self::DeviceLookUpsAreNotTheLink,
         Self::WhoJoinedWaitsForTheDevice,
@@ -331,6 +338,8 @@ pub struct Fate {
     pub lost: bool,
     /// Whether it was never even intended, since nobody was left to.
     pub never: bool,
+    /// Whether its host went down before it was over.
+    pub aborted: bool,
 }
 
 /// What the hardware counted after the warm-up.
@@ -377,6 +386,7 @@ pub struct Counters {
     pub aborted: u64,
     pub starved: u64,
     pub lost_wait_ps: u64,
+    pub bug_checks: u64,
     /// Requests that a pause held back, and for how long.
     pub held: u64,
     pub held_ps: u64,
@@ -436,6 +446,7 @@ impl Counters {
         self.aborted += other.aborted;
         self.starved += other.starved;
         self.lost_wait_ps += other.lost_wait_ps;
+        self.bug_checks += other.bug_checks;
         self.held += other.held;
         self.held_ps += other.held_ps;
         self.held_latency_ps += other.held_latency_ps;
@@ -462,6 +473,7 @@ enum Event {
     DrainTimeout { adapter: usize, unit: usize, number: u64 },
     Reset { adapter: usize, unit: usize },
     Lose { id: Id },
+    Reboot,
     GivenUp { adapter: usize, unit: usize },
     Suspended { adapter: usize, unit: usize, number: u64 },
     Quiesced { adapter: usize, unit: usize },
@@ -621,6 +633,8 @@ struct Translation {
     /// Whether its walks and look-ups are over.
     over: bool,
     goes_up: GoesUp,
+    /// Whether nobody was there to record its fault.
+    unrecorded: bool,
 }
 
 pub struct Reference<'a> {
@@ -686,6 +700,7 @@ pub struct Reference<'a> {
     notes: BTreeMap<Id, Note>,
     book: Book,
     switches: Switches,
+    crashes: Crashes,
     pub counters: Counters,
 }
 
@@ -867,6 +882,7 @@ impl<'a> Reference<'a> {
             notes: BTreeMap::new(),
             book: Book::new(&machine.iommu.iotlb, iommu_seed),
             switches: Switches::default(),
+            crashes: Crashes::default(),
             counters: Counters::default(),
         };
         reference.book.hears_hits = reference.holds(Rule::TheFullCacheHearsHits);
@@ -1031,6 +1047,7 @@ impl<'a> Reference<'a> {
             | Event::Unmap { .. }
             | Event::Return { .. }
             | Event::Detach { .. }
+            | Event::Reboot
             | Event::Attach { .. } => {
                 if self.holds(Rule::UnmapsComeBeforeLookups) {
                     7
@@ -1074,15 +1091,14 @@ impl<'a> Reference<'a> {
             self.counters.evictions = self.iotlb.evictions - evictions;
             self.counters.invalidated = self.iotlb.invalidated - invalidated;
         }
-        self.counters.switches = self.switches.switches;
-        self.counters.switch_ps = self.switches.pause_ps;
+        self.count_switches();
         self.counters.switch_faults = self.switches.faults;
         self.counters.switches_refused = self.switches.refused;
-        self.counters.switches_aborted = self.switches.aborted;
-        self.counters.switches_failed = self.switches.failed;
         self.counters.aborted = self.switches.lost.aborted;
         self.counters.starved = self.switches.lost.starved;
         self.counters.lost_wait_ps = self.switches.lost.waited_ps;
+        self.counters.bug_checks = self.crashes.down.len() as u64;
+        self.abort();
         (self.counters.held, self.counters.held_ps) = (self.switches.held, self.switches.held_ps);
         self.count_disturbances();
         if self.case.miss_causes {
@@ -1129,6 +1145,7 @@ impl<'a> Reference<'a> {
             Event::SwitchDue { adapter } => self.switch_due(adapter),
             Event::SwitchNext { adapter, unit } => self.switch_next(adapter, unit),
             Event::DrainTimeout { adapter, unit, number } => self.drain_timeout(adapter, unit, number),
+            Event::Reboot => self.reboot(),
             Event::Lose { id } => self.lose_request(id),
             Event::Reset { adapter, unit } => self.reset(adapter, unit),
             Event::GivenUp { adapter, unit } => self.given_up(adapter, unit),
@@ -1726,6 +1743,9 @@ impl<'a> Reference<'a> {
             self.translations[id.0][id.1].lookup_number = self.lookups;
             self.lookups += 1;
             self.translations[id.0][id.1].known_at = self.now + hit_ps;
+            if self.meets_nobody(id) {
+                return true;
+            }
             if self.case.machine.iommu.mode != IommuMode::Translate {
                 self.pass_by(id, intent);
                 return true;
@@ -1865,6 +1885,7 @@ impl<'a> Reference<'a> {
     fn looked_up(&mut self, id: Id) {
         self.translations[id.0][id.1].looked_up = true;
         self.translations[id.0][id.1].looked_up_at = self.now;
+        self.note_fault(id);
         if self.fates[id.0][id.1].fault.is_none() {
             self.accesses.insert(id);
             self.touch(id);
@@ -1902,7 +1923,9 @@ impl<'a> Reference<'a> {
             self.write_memory(id.0);
         }
         if blocked {
-            self.at(known_at, Event::FaultKnown { lookup, id });
+            if !self.translations[id.0][id.1].unrecorded {
+                self.at(known_at, Event::FaultKnown { lookup, id });
+            }
         } else if op == Op::Read {
             let data_wait = if self.holds(Rule::CommandsWaitForData) { data_wait } else { 0 };
             self.at(known_at + ps(memory.read_ns) + data_wait, Event::AccessEnd { id });

@@ -12,6 +12,9 @@ requests = 80_000
 adapters_per_host = 2
 vfs_per_adapter = 4
 
+[host]
+on_switch_fault = "record"
+
 [switches]
 schedule = "periodic"
 every_us = 200

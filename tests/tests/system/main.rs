@@ -6,6 +6,7 @@ mod attribution;
 mod balance;
 mod books;
 mod conservation;
+mod crashes;
 mod determinism;
 mod disobedience;
 mod edges;

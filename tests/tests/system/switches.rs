@@ -221,6 +221,9 @@ attach_us = 0.05
 end_us = 0.05
 resume_us = 0.05
 
+[host]
+on_switch_fault = "record"
+
 [switches]
 schedule = "periodic"
 every_us = 50

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use portcullis_engine::admission::AdmissionSpec;
+use portcullis_engine::crash::HostSpec;
 use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
@@ -67,10 +68,13 @@ pub struct HostClassSpec {
     /// What fails in that.
     #[serde(default)]
     pub failures: FailuresSpec,
+    /// What faults do to the hosts.
+    #[serde(default)]
+    pub host: HostSpec,
 }
 
 /// The sections that a class of hosts takes over from the scenario.
-pub(super) const INHERITED: [&str; 11] = [
+pub(super) const INHERITED: [&str; 12] = [
     "topology",
     "scheduler",
     "link",
@@ -82,6 +86,7 @@ pub(super) const INHERITED: [&str; 11] = [
     "silence",
     "switches",
     "failures",
+    "host",
 ];
 
 impl HostClassSpec {
@@ -108,6 +113,7 @@ impl HostClassSpec {
             silence: self.silence.clone(),
             switches: self.switches.clone(),
             failures: self.failures.clone(),
+            host: self.host.clone(),
         }
     }
 
@@ -143,6 +149,7 @@ impl HostClassSpec {
             silence: SilenceSpec::default(),
             switches: SwitchesSpec::default(),
             failures: FailuresSpec::default(),
+            host: HostSpec { reboot_us: Some(1.0), ..HostSpec::default() },
         }
     }
 }

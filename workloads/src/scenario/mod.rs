@@ -9,6 +9,7 @@
 
 mod class;
 mod corpus;
+mod crashes;
 mod deserialize;
 mod document;
 mod error;

@@ -1,6 +1,7 @@
 //! The scenario itself.
 
 use portcullis_engine::admission::AdmissionSpec;
+use portcullis_engine::crash::HostSpec;
 use portcullis_engine::error::SpecError;
 use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
@@ -86,6 +87,9 @@ pub struct Scenario {
     /// What fails in switches of domains.
     #[serde(default)]
     pub failures: FailuresSpec,
+    /// What faults do to hosts.
+    #[serde(default)]
+    pub host: HostSpec,
     /// How the work is cut; results do not depend on it.
     #[serde(default)]
     pub engine: BatchSpec,
@@ -133,6 +137,7 @@ impl Scenario {
             silence: self.silence.clone(),
             switches: self.switches.clone(),
             failures: self.failures.clone(),
+            host: self.host.clone(),
         }
     }
 
@@ -228,6 +233,7 @@ impl Scenario {
                 list: vec![ListedFailure { at_us: 1.0, failure: Failure::Begin, host: 0, adapter: 0 }],
                 ..FailuresSpec::default()
             },
+            host: HostSpec { reboot_us: Some(1.0), ..HostSpec::default() },
             engine: BatchSpec::default(),
             report: ReportSpec::default(),
             hosts: vec![HostClassSpec::with_every_key()],

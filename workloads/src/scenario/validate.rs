@@ -57,6 +57,7 @@ impl Scenario {
             self.validate_listed_switches_of(&path, group)?;
             self.validate_listed_failures_of(&path, group)?;
             self.validate_switches(&path, group)?;
+            self.validate_crashes(&path, group)?;
         }
         self.validate_length()?;
         let us = self.expected_duration_us().expect("a length");

@@ -74,10 +74,8 @@ impl Reference<'_> {
     }
 
     fn count_failure(&mut self, adapter: usize, unit: usize, keeps_old: bool) {
-        let began_at = self.unit(adapter, unit).began_at;
-        let counted = self.counted(began_at);
-        self.switches.failed += counted;
-        self.switches.aborted += if keeps_old { counted } else { 0 };
+        let of_unit = self.unit(adapter, unit);
+        (of_unit.failed, of_unit.kept) = (true, keeps_old);
     }
 
     /// Those who are silent are reset.

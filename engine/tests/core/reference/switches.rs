@@ -47,6 +47,9 @@ pub struct Unit {
     pub began_at: u64,
     /// Whether the new context entry could not be set.
     pub tried: bool,
+    /// Whether the old domain stays; whether something failed.
+    pub kept: bool,
+    pub failed: bool,
     /// Whether nothing may leave.
     paused: bool,
     /// Requests that may not, in order.
@@ -76,6 +79,15 @@ impl Unit {
     pub fn pause_for_good(&mut self) {
         self.pauses.push((self.began_at, u64::MAX));
     }
+}
+
+/// A switch that is over.
+#[derive(Clone, Copy, Debug)]
+struct Over {
+    began_at: u64,
+    ended_at: u64,
+    kept: bool,
+    failed: bool,
 }
 
 /// The switches of an adapter.
@@ -132,12 +144,9 @@ pub struct Switches {
     /// Requests that are not over on the bus.
     remaining: usize,
     last_over: u64,
-    pub switches: u64,
-    pub pause_ps: u64,
+    over: Vec<Over>,
     pub faults: u64,
     pub refused: u64,
-    pub aborted: u64,
-    pub failed: u64,
     /// Requests that were held back, and for how long.
     pub held: u64,
     pub held_ps: u64,
@@ -255,6 +264,19 @@ impl Switches {
     /// So many requests will never be intended.
     pub fn never_sent(&mut self, count: usize) {
         self.remaining -= count;
+    }
+
+    /// The context cache is empty.
+    pub fn forget_contexts(&mut self) {
+        for context in &mut self.contexts {
+            context.cached = false;
+            context.used = context.entry;
+        }
+    }
+
+    /// Whether a VF's domain is in the middle of a switch.
+    pub fn is_in_a_switch(&self, vf: usize) -> bool {
+        self.are_on() && self.contexts[vf].switching
     }
 
     /// The VFs that share a VF's domain.
@@ -450,8 +472,7 @@ impl Reference<'_> {
             return;
         }
         of_unit.stage = Stage::Idle;
-        let began_at = of_unit.began_at;
-        self.switches.aborted += self.counted(began_at);
+        of_unit.kept = true;
         self.at(self.now + self.phase(&times, TimedPhase::Resume), Event::SwitchResume { adapter, unit });
     }
 
@@ -818,9 +839,21 @@ impl Reference<'_> {
     /// A switch is over.
     pub(super) fn note_switch(&mut self, adapter: usize, unit: usize) {
         let (now, began_at) = (self.now, self.unit(adapter, unit).began_at);
-        let counted = self.counted(began_at);
-        self.switches.switches += counted;
-        self.switches.pause_ps += counted * (now - began_at);
+        let of_unit = self.unit(adapter, unit);
+        let [kept, failed] = [&mut of_unit.kept, &mut of_unit.failed].map(std::mem::take);
+        self.switches.over.push(Over { began_at, ended_at: now, kept, failed });
+    }
+
+    /// Counts the switches that were over while their host was up.
+    pub(super) fn count_switches(&mut self) {
+        let over = std::mem::take(&mut self.switches.over);
+        for Over { began_at, ended_at, kept, failed } in over {
+            let counts = self.counted(began_at) * u64::from(!self.crashes.cuts(began_at, ended_at));
+            self.counters.switches += counts;
+            self.counters.switch_ps += counts * (ended_at - began_at);
+            self.counters.switches_aborted += counts * u64::from(kept);
+            self.counters.switches_failed += counts * u64::from(failed);
+        }
     }
 
     /// A unit has no switch any more: the next comes after a while.

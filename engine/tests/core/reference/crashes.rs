@@ -1,0 +1,95 @@
+//! Bug checks, as the reference has them: from one on, all is as if nobody were there, until the host is up again.
+
+use portcullis_engine::crash::OnFault;
+use portcullis_engine::request::Fault;
+use portcullis_engine::silence::SwitchMode;
+use portcullis_engine::translation::IommuMode;
+
+use super::{Event, Fate, Id, Reference, Rule};
+use crate::case::Case;
+
+/// When the host was down: from, until.
+#[derive(Clone, Debug, Default)]
+pub struct Crashes {
+    pub down: Vec<(u64, u64)>,
+}
+
+impl Crashes {
+    pub fn is_down(&self, now: u64) -> bool {
+        self.down.last().is_some_and(|(_, until)| now < *until)
+    }
+
+    /// Whether something that goes on from one time to another is cut off.
+    pub fn cuts(&self, from: u64, to: u64) -> bool {
+        self.down.iter().any(|(down, up)| from < *up && to > *down)
+    }
+}
+
+/// Whether a fault can end the host of a case, in the middle of a switch or not.
+pub fn ends_hosts(case: &Case, of_switch: bool) -> bool {
+    let host = &case.machine.host;
+    let may_meet = case.machine.switches.are_on()
+        && (case.machine.silence.mode == SwitchMode::Unsafe || case.obeys.contains(&false));
+    let any = host.on_fault == OnFault::Bugcheck || (may_meet && host.on_switch_fault == OnFault::Bugcheck);
+    let policy = if of_switch { host.on_switch_fault } else { host.on_fault };
+    any && policy == OnFault::Bugcheck
+}
+
+impl Reference<'_> {
+    /// The look-ups of a DMA are over: it may have been blocked, and that may be the end of the host.
+    pub(super) fn note_fault(&mut self, id: Id) {
+        let Some(fault) = self.fates[id.0][id.1].fault else { return };
+        let of_switch = fault == Fault::NoContext && self.switches.is_in_a_switch(id.0);
+        if self.crashes.is_down(self.now) || !ends_hosts(self.case, of_switch) {
+            return;
+        }
+        let reboot = self.case.machine.host.reboot_us.map(|us| (us * 1e6).round() as u64);
+        let until = reboot.map_or(u64::MAX, |reboot| self.now + reboot);
+        self.crashes.down.push((self.now, until));
+        if until < u64::MAX {
+            self.at(until, Event::Reboot);
+        }
+    }
+
+    /// A DMA comes to a host that is down.
+    pub(super) fn meets_nobody(&mut self, id: Id) -> bool {
+        let down = self.crashes.is_down(self.now) && self.holds(Rule::HostsThatAreDownLookNothingUp);
+        if down {
+            let iova = self.intent(id).iova;
+            self.fault(id, Fault::NoContext, iova);
+            self.translations[id.0][id.1].unrecorded = true;
+            self.looked_up(id);
+        }
+        down
+    }
+
+    /// The host is up: nothing is cached.
+    pub(super) fn reboot(&mut self) {
+        if !self.holds(Rule::RebootsEmptyCaches) {
+            return;
+        }
+        debug_assert_eq!(self.case.machine.iommu.mode, IommuMode::Translate);
+        self.switches.forget_contexts();
+        let dropped = self.iotlb.drop_where(|_, _| true);
+        self.book.invalidate(dropped, |_, _| true);
+        self.walk_caches.values_mut().for_each(|cache| {
+            cache.drop_where(|_, _| true);
+        });
+        for walk in &mut self.walks {
+            walk.cancelled |= !walk.over;
+            walk.dropped.extend(walk.to_fill.clone());
+        }
+    }
+
+    /// What becomes of requests because of bug checks.
+    pub(super) fn abort(&mut self) {
+        let (crashes, warm_up) = (self.crashes.clone(), self.case.warm_up_ps);
+        for fate in self.fates.iter_mut().flatten().filter(|fate| !fate.lost) {
+            let Fate { intended, completed, .. } = *fate;
+            if crashes.cuts(intended, completed) {
+                fate.aborted = true;
+                self.counters.aborted += u64::from(intended >= warm_up);
+            }
+        }
+    }
+}
