@@ -167,7 +167,9 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         held: summary.dma_held,
         forged_foreign: summary.forged_foreign,
         held_ps: (summary.held_mean_ns * summary.dma_held as f64 * 1e3).round() as u64,
-        held_latency_ps: (summary.disturbed_mean_ns * summary.dma_held as f64 * 1e3).round() as u64,
+        held_latency_ps: (summary.disturbed_mean_ns * expected_counters.held_over as f64 * 1e3).round()
+            as u64,
+        held_over: expected_counters.held_over,
         // How many they are is not told: it follows from the mean, where there is one.
         recoveries: expected_counters.recoveries,
         recovery_ps: (summary.recovery_mean_ns * expected_counters.recoveries as f64 * 1e3).round() as u64,

@@ -392,6 +392,8 @@ pub struct Counters {
     pub held_ps: u64,
     /// Latencies of these.
     pub held_latency_ps: u64,
+    /// Of these, those that were not aborted.
+    pub held_over: u64,
     /// From the ends of switches until the last request that each held back left; the sum, the number, the longest.
     pub recovery_ps: u64,
     pub recoveries: u64,
@@ -450,6 +452,7 @@ impl Counters {
         self.held += other.held;
         self.held_ps += other.held_ps;
         self.held_latency_ps += other.held_latency_ps;
+        self.held_over += other.held_over;
         self.recovery_ps += other.recovery_ps;
         self.recoveries += other.recoveries;
         self.recovery_max_ps = self.recovery_max_ps.max(other.recovery_max_ps);

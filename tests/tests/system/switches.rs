@@ -675,6 +675,7 @@ fn tables_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
                 "silence.mode=unsafe",
                 "silence.skip=[\"suspend\", \"drain\", \"begin\", \"invalidate_iotlb\"]",
                 "silence.suspend_us=0.1",
+                "host.on_switch_fault=record",
             ]),
         ),
         (

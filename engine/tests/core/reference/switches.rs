@@ -579,8 +579,9 @@ impl Reference<'_> {
     /// What switches cost those whom they disturbed: latencies, how long all took to go on, and when nothing could leave.
     pub(super) fn count_disturbances(&mut self) {
         let latency = |id: &Id| self.fates[id.0][id.1].completed - self.fates[id.0][id.1].intended;
-        let latencies = self.switches.held_ids.iter().map(latency).sum();
-        self.counters.held_latency_ps = latencies;
+        let over = self.switches.held_ids.iter().filter(|id| !self.fates[id.0][id.1].aborted);
+        let (held_over, held_latency_ps) = (over.clone().count() as u64, over.map(latency).sum());
+        (self.counters.held_over, self.counters.held_latency_ps) = (held_over, held_latency_ps);
         for unit in self.switches.adapters.iter().flat_map(|adapter| &adapter.units) {
             for (number, left) in &unit.last_held {
                 let (from, until) = unit.pauses[*number];
@@ -591,7 +592,7 @@ impl Reference<'_> {
                 }
             }
         }
-        for vf in 0..self.fates.len() {
+        for vf in (0..self.fates.len()).filter(|vf| self.case.obeys[*vf]) {
             let lost = self.switches.lost_spans.iter().filter(|(of, _)| *of == vf).map(|(_, span)| *span);
             let mut spans: Vec<_> = lost.chain(self.switches.pauses_of(vf).iter().copied()).collect();
             spans.sort_unstable();
