@@ -57,15 +57,12 @@ fn the_first_fault_of_a_switch_ends_its_host() {
     let (hosts, outcomes) = (numbers(&outcome.requests, "host"), names(&outcome.requests, "outcome"));
     let completed = numbers(&outcome.requests, "completed_ps");
     for host in 0..2 {
-        let of_host = || (0..hosts.len()).filter(move |row| hosts_at(&outcome, *row) == host);
-        let last_over = of_host().filter(|row| outcomes[*row] != "aborted").map(|row| completed[row]).max();
-        let first_lost = of_host().filter(|row| outcomes[*row] == "aborted").map(|row| completed[row]).min();
-        assert!(last_over.expect("some were over") < first_lost.expect("some were lost"), "host {host}");
+        let of_host: Vec<_> = (0..hosts.len()).filter(|row| hosts[*row] == host).collect();
+        let (lost, over): (Vec<_>, Vec<_>) = of_host.into_iter().partition(|row| outcomes[*row] == "aborted");
+        let last_over = over.iter().map(|row| completed[*row]).max().expect("some were over");
+        let first_lost = lost.iter().map(|row| completed[*row]).min().expect("some were lost");
+        assert!(last_over < first_lost, "host {host}");
     }
-}
-
-fn hosts_at(outcome: &Outcome, row: usize) -> u64 {
-    numbers(&outcome.requests, "host")[row]
 }
 
 #[test]
