@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::account::{
     EscapeRow, Figures, RequestLog, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows,
-    Timeline, TimelineRow, Totals, VfBooks, WarmUp, Window, WindowRow, Windows, ratio,
+    Timeline, TimelineRow, Totals, Window, WindowRow, Windows, last_completed, ratio,
 };
 use crate::attribution::Attributed;
 use crate::error::SpecError;
@@ -500,13 +500,6 @@ impl Simulation {
         attribution.into_iter().for_each(|table| self.hand_over(table));
         RunResult { summary, tenants, latency, figures, attributed, escapes, tables: self.ready, breach }
     }
-}
-
-/// When the last request of a world that is over was complete.
-fn last_completed(world: &mut World) -> Picoseconds {
-    let last = world.query::<&VfBooks>().iter(world).map(|books| books.last_completed).max();
-    let in_warm_up = world.query::<&WarmUp>().single(world).expect("one host").last_completed;
-    last.unwrap_or_default().max(in_warm_up)
 }
 
 fn window_row(

@@ -6,7 +6,7 @@ use bevy_ecs::prelude::*;
 use histogram::Histogram;
 
 use super::breach::Breach;
-use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies};
+use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, VfLatencies, WarmUp};
 use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{EscapeRow, LatencyRow, SummaryRow, TenantRow};
@@ -45,6 +45,14 @@ pub fn jain(shares: &[f64]) -> f64 {
     if squares == 0.0 { 1.0 } else { sum * sum / (shares.len() as f64 * squares) }
 }
 
+/// When the last request of a world that is over was complete.
+#[must_use]
+pub fn last_completed(world: &mut World) -> Picoseconds {
+    let last = world.query::<&VfBooks>().iter(world).map(|books| books.last_completed).max();
+    let in_warm_up = world.query::<&WarmUp>().single(world).expect("one host").last_completed;
+    last.unwrap_or_default().max(in_warm_up)
+}
+
 /// Sums over all worlds, added in the order of hosts, IOMMUs and VFs.
 pub struct Totals {
     latencies: [Histogram; 2],
@@ -71,7 +79,8 @@ pub struct Totals {
     held_latency_ps: u128,
     held_over: u64,
     recoveries: Recoveries,
-    unavailable_ps: u128,
+    /// Availabilities, summed over VFs.
+    availability: f64,
     lost_ps: u128,
     /// DMAs that never left.
     lost: u64,
@@ -140,7 +149,7 @@ impl Totals {
             held_latency_ps: 0,
             held_over: 0,
             recoveries: Recoveries::default(),
-            unavailable_ps: 0,
+            availability: 0.0,
             lost_ps: 0,
             lost: 0,
             breach: None,
@@ -160,7 +169,7 @@ impl Totals {
     pub fn add_iommu(&mut self, world: &mut World, classes: &[String], host_class: &str) {
         self.add_hardware(world);
         let channels = self.add_escapes(world);
-        let unavailable_ps = self.unavailable_ps(world);
+        let availabilities = self.availabilities(world);
         let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
         self.summary.hosts += u32::from(iommu == 0);
         self.summary.iommus += 1;
@@ -192,7 +201,7 @@ impl Totals {
             }
             let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
             let lost = silence.aborted + silence.starved;
-            let unavailable_ps = unavailable_ps[number as usize];
+            let availability = availabilities[number as usize];
             assert_eq!(
                 over + lost + incidents.aborted + incidents.warm_up,
                 source.emitted,
@@ -230,7 +239,7 @@ impl Totals {
                     (books.latency_sum_ps - silence.held_latency_ps) as f64 / 1e3,
                     (over - silence.held_over) as f64,
                 ),
-                availability: 1.0 - ratio(unavailable_ps as f64, self.counted().0 as f64),
+                availability,
                 switch_faults: silence.faults,
                 dma_total: lost + incidents.aborted,
                 dma_aborted: silence.aborted + incidents.aborted,
@@ -243,7 +252,7 @@ impl Totals {
             self.held_ps += silence.held_ps;
             self.held_latency_ps += silence.held_latency_ps;
             self.held_over += silence.held_over;
-            self.unavailable_ps += u128::from(unavailable_ps);
+            self.availability += availability;
             self.lost_ps += silence.lost_ps;
             self.lost += lost;
             self.summary.breach_total += silence.breaches;
@@ -282,13 +291,15 @@ impl Totals {
         self.end.saturating_sub(self.warm_up)
     }
 
-    /// How much of it each VF could send nothing because of switches.
-    fn unavailable_ps(&self, world: &mut World) -> Vec<u64> {
-        let end = self.end.max(self.warm_up);
+    /// The availability of each VF of a world, up to the world's own last completion: others have no part in it.
+    fn availabilities(&self, world: &mut World) -> Vec<f64> {
+        let end = last_completed(world).max(self.warm_up);
+        let counted = (end - self.warm_up).0 as f64;
         let mut adapters = world.query::<(&AdapterVfs, &Silence)>();
         let of_adapter = |(vfs, silence): (&AdapterVfs, &Silence)| {
             let of_vf = |vf| silence.0.as_deref().map_or(0, |switching| switching.unavailable_ps(vf, end));
-            (vfs.first..vfs.end).map(of_vf).collect::<Vec<_>>()
+            let vfs = (vfs.first..vfs.end).map(of_vf);
+            vfs.map(|unavailable_ps| 1.0 - ratio(unavailable_ps as f64, counted)).collect::<Vec<_>>()
         };
         adapters.iter(world).flat_map(of_adapter).collect()
     }
@@ -537,7 +548,7 @@ impl Totals {
             ),
             recovery_mean_ns: ratio(self.recoveries.total_ps as f64 / 1e3, self.recoveries.pauses as f64),
             recovery_max_ns: self.recoveries.max.as_ns_f64(),
-            availability: 1.0 - share(self.unavailable_ps, summary.vfs),
+            availability: ratio(self.availability, summary.vfs as f64),
             lost_wait_mean_ns: ratio(self.lost_ps as f64 / 1e3, self.lost as f64),
             invalidation_wait_mean_ns: ratio(
                 self.invalidation_wait_ps as f64 / 1e3,

@@ -14,7 +14,14 @@ use crate::reference::{Counters, Fate, Reference, Rule};
 pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters) {
     let (mut fates, mut counters) = (Vec::new(), Counters::default());
     for (of_iommu, domains) in case.iommus().iter().zip(domains(case)) {
-        let (more, counted) = Reference::new(of_iommu, domains, broken).run();
+        let (more, mut counted) = Reference::new(of_iommu, domains, broken).run();
+        // Availability is a matter of each IOMMU's own time.
+        let end = more.iter().flatten().map(|fate| fate.completed).max().unwrap_or(0).max(case.warm_up_ps);
+        let stops = counted
+            .stops
+            .drain(..)
+            .map(|(start, stop)| stop.clamp(case.warm_up_ps, end) - start.clamp(case.warm_up_ps, end));
+        counted.unavailable_ps = stops.sum();
         fates.extend(more);
         counters.add(&counted);
     }
@@ -23,9 +30,23 @@ pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters
     let counted = |time: u64| time.max(case.warm_up_ps).min(last.max(case.warm_up_ps));
     let busy = counters.commands.drain(..).map(|(start, end)| counted(end) - counted(start));
     counters.invalidation_busy_ps = busy.sum();
-    let stops = counters.stops.drain(..).map(|(start, end)| counted(end) - counted(start));
-    counters.unavailable_ps = stops.sum();
     (fates, counters)
+}
+
+/// Time in which VFs could send nothing, from their availabilities and the time of the IOMMU of each.
+fn unavailable_ps(case: &Case, outcome: &Outcome, fates: &[Vec<Fate>]) -> u64 {
+    let at = outcome.tenants.fields.iter().position(|field| field.name == "availability").expect("a column");
+    let Column::F64(availabilities) = &outcome.tenants.columns[at] else { panic!("they are numbers") };
+    let iommus = numbers(&outcome.tenants, "iommu");
+    let ends = |iommu: u64| {
+        let of_iommu = fates.iter().zip(&iommus).filter(|(_, of)| **of == iommu);
+        of_iommu.flat_map(|(fates, _)| fates.iter().map(|fate| fate.completed)).max().unwrap_or(0)
+    };
+    let of_vf = |(availability, iommu): (&f64, &u64)| {
+        let counted = ends(*iommu).saturating_sub(case.warm_up_ps);
+        ((1.0 - availability) * counted as f64).round() as u64
+    };
+    availabilities.iter().zip(&iommus).map(of_vf).sum()
 }
 
 /// Every request's fate as the engine logged it, by VF and sequence.
@@ -175,7 +196,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         recovery_ps: (summary.recovery_mean_ns * expected_counters.recoveries as f64 * 1e3).round() as u64,
         recovery_max_ps: (summary.recovery_max_ns * 1e3).round() as u64,
         stops: Vec::new(),
-        unavailable_ps: of_time(1.0 - summary.availability, summary.vfs as u32),
+        unavailable_ps: unavailable_ps(case, outcome, expected_fates),
         commands: Vec::new(),
     };
     if counters != *expected_counters {

@@ -457,6 +457,7 @@ impl Counters {
         self.recoveries += other.recoveries;
         self.recovery_max_ps = self.recovery_max_ps.max(other.recovery_max_ps);
         self.stops.extend_from_slice(&other.stops);
+        self.unavailable_ps += other.unavailable_ps;
         self.forged_foreign += other.forged_foreign;
     }
 }

@@ -240,9 +240,9 @@ impl Reference<'_> {
         if outage.until == u64::MAX && self.holds(Rule::WhoIsGoneIsNotTold) {
             return self.lose_client(vf);
         }
-        let told_at =
-            if self.holds(Rule::ClientsWaitForTheRecovery) { self.switches.told_at[vf] } else { self.now };
-        self.think_from(id, told_at.min(u64::MAX / 4));
+        let waits = self.holds(Rule::ClientsWaitForTheRecovery) && outage.until < u64::MAX;
+        let told_at = if waits { self.switches.told_at[vf] } else { self.now };
+        self.think_from(id, told_at);
     }
 }
 
