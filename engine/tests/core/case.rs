@@ -501,7 +501,6 @@ fn failures() -> impl Strategy<Value = FailuresSpec> {
             reset_us: reset / 1e3,
             recovery_us: recovery / 1e3,
             list,
-            ..FailuresSpec::default()
         }
     });
     prop_oneof![1 => Just(FailuresSpec::default()), 1 => some]

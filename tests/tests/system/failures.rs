@@ -131,8 +131,11 @@ fn expected_losses(failure: Failure) -> Option<Losses> {
     }
 }
 
+/// The phases of each VF's switches: name, beginning and end, if there is one.
+type Phases = BTreeMap<VfPlace, Vec<(&'static str, u64, Option<u64>)>>;
+
 /// The phases of the timeline, of whichever VF: name, beginning and end.
-fn phases(outcome: &Outcome) -> BTreeMap<VfPlace, Vec<(&'static str, u64, Option<u64>)>> {
+fn phases(outcome: &Outcome) -> Phases {
     let timeline = &outcome.timeline;
     let (kinds, details) = (names(timeline, "kind"), names(timeline, "detail"));
     let (begins, ends) = (numbers(timeline, "time_ps"), optional_numbers(timeline, "end_ps"));
