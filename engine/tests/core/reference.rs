@@ -2358,12 +2358,14 @@ impl<'a> Reference<'a> {
         let Fate { translated, completed, .. } = self.fates[id.0][id.1];
         let read = self.intent(id).op == Op::Read;
         let (ready, back) = if read { (note.ready, note.back) } else { (completed, completed) };
-        let (turn, order) = (note.turn - translated, completed - back);
+        // Where a rule is broken, times may be out of order: that is for the comparison to find.
+        let (turn, order) = (note.turn.wrapping_sub(translated), completed.wrapping_sub(back));
         let of_turn = if self.holds(Rule::WritesInTurnRetire) { Cause::Retirement } else { Cause::Memory };
         let of_order = if self.holds(Rule::RetirementIsNotTheLink) { Cause::Retirement } else { Cause::Link };
-        split[of_turn as usize] += turn;
-        split[of_order as usize] += order;
-        split[Cause::Memory as usize] += ready - note.turn;
+        split[of_turn as usize] = split[of_turn as usize].wrapping_add(turn);
+        split[of_order as usize] = split[of_order as usize].wrapping_add(order);
+        split[Cause::Memory as usize] =
+            split[Cause::Memory as usize].wrapping_add(ready.wrapping_sub(note.turn));
         split[Cause::Link as usize] += back - ready;
     }
 
