@@ -39,8 +39,9 @@ pub struct IommuSimulation {
     next_work: u64,
 }
 
-/// Batches in a row in which nothing is seen to move, before the engine is wrong.
-const IDLE_BATCHES: u32 = 8;
+/// Batches in a row in which nothing is seen to move, before the engine is wrong: adapters whose horizons wait for one another go on in
+/// small steps.
+const IDLE_BATCHES: u32 = 4096;
 
 impl IommuSimulation {
     /// Builds the world.
