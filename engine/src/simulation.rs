@@ -30,18 +30,12 @@ pub struct IommuSimulation {
     world: World,
     stages: Stages,
     finished: bool,
-    /// Batches in a row in which nothing was seen to move.
-    idle_batches: u32,
     over: u64,
     /// What it took so far, in requests that are looked up and hit: see [`Self::work`].
     work: u64,
     /// What its next visit is expected to take.
     next_work: u64,
 }
-
-/// Batches in a row in which nothing is seen to move, before the engine is wrong: adapters whose horizons wait for one another go on in
-/// small steps.
-const IDLE_BATCHES: u32 = 4096;
 
 impl IommuSimulation {
     /// Builds the world.
@@ -54,7 +48,6 @@ impl IommuSimulation {
             stages: Stages::for_world(&world),
             world,
             finished: false,
-            idle_batches: 0,
             over: 0,
             work: 0,
             next_work: 0,
@@ -103,12 +96,10 @@ impl IommuSimulation {
         let dmas_are_over = batch.exhausted && batch.over == batch.emitted;
         let until = if dmas_are_over { Picoseconds::MAX } else { batch.reached };
         self.finished = self.stages.run_escapes(&mut self.world, until) && dmas_are_over;
-        // A horizon that has moved shows a batch later, and there are several.
         let moved =
-            (batch.emitted, batch.over, batch.reached) != (before.emitted, before.over, before.reached);
-        self.idle_batches = if moved { 0 } else { self.idle_batches + 1 };
+            (batch.emitted, batch.over, batch.horizons) != (before.emitted, before.over, before.horizons);
         assert!(
-            self.finished || self.idle_batches < IDLE_BATCHES,
+            self.finished || moved,
             "{} requests are under way and none can move",
             batch.emitted - batch.over
         );

@@ -355,6 +355,19 @@ impl Uplink {
         eligible.max(self.free_at)
     }
 
+    /// No request that waits becomes eligible before this time, and none behind the candidates is asked about; what is under way
+    /// returns at `returns_from` or later.
+    #[must_use]
+    pub fn eligible_from(&self, candidates: &Candidates, returns_from: Picoseconds) -> Picoseconds {
+        if self.halt != Halt::Horizon || candidates.admitted < candidates.rows.len() {
+            return Picoseconds::ZERO;
+        }
+        let times = |fifo: &Fifo<Eligible>| fifo.waiting().first().map(|first| first.time);
+        let slots_from = (self.vfs_held > 0).then_some(returns_from);
+        let known = [times(&self.ready), times(&self.released), slots_from];
+        known.into_iter().flatten().min().unwrap_or(Picoseconds::MAX).min(self.resumes_from)
+    }
+
     /// Whether what it issues next depends on credits, tags or slots that are still to come back.
     #[must_use]
     pub fn waits_for_returns(&self) -> bool {

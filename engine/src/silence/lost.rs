@@ -163,7 +163,7 @@ impl Switching {
         }
         let current = self.active.iter().map(|unit| self.units[*unit as usize].resumes_from);
         let passing = self.passing.iter().filter(|passing| passing.waits).map(|passing| passing.until);
-        current.chain(passing).min().unwrap_or(Picoseconds::MAX)
+        current.chain(passing).min().unwrap_or(Picoseconds::MAX).min(self.schedule.peek())
     }
 
     /// No request that has not left is lost before this time, but for those of which that is known.

@@ -231,14 +231,19 @@ pub fn emit(
     let next = vfs.next_intended.iter().map(|next| next.0).min().expect("a VF");
     batch.exhausted = next == Picoseconds::MAX && !feed_back;
     // Time in which nothing is intended is skipped, and such in which nothing can leave, unless what waits
-    // for the link holds back those behind it: it would only wait in the pool instead of in its source.
+    // for the link holds back those behind it: it would only wait in the pool instead of in its source. Where
+    // requests are lost, what is behind one that waits may have to be known before the others can go on.
     let reached = adapters.iter().map(|(_, _, candidates, ..)| candidates.horizon).min().expect("an adapter");
     batch.reached = reached;
-    let busy_until =
-        |uplink: &Uplink| if uplink.queues_never_fill { Picoseconds::ZERO } else { uplink.free_at };
-    let links_free = adapters.iter().map(|(_, uplink, ..)| busy_until(uplink)).min().expect("an adapter");
-    let reached =
-        reached.max(links_free).max(if next == Picoseconds::MAX { Picoseconds::ZERO } else { next });
+    let busy_until = |uplink: &Uplink| match uplink.queues_never_fill {
+        _ if uplink.recovery < Picoseconds::MAX => uplink.frontier,
+        true => Picoseconds::ZERO,
+        false => uplink.free_at,
+    };
+    let of_adapter = |uplink: &Uplink, candidates: &Candidates| candidates.horizon.max(busy_until(uplink));
+    let reached = adapters.iter().map(|(_, uplink, candidates, ..)| of_adapter(uplink, candidates)).min();
+    let reached = reached.expect("an adapter");
+    let reached = reached.max(if next == Picoseconds::MAX { Picoseconds::ZERO } else { next });
     // Requests that live on are moved once a batch: the more there are, the longer the batch.
     let spans = 1 + u64::from(batch.rows) / u64::from(limits.rows_per_vf * vfs.sources.len() as u32);
     let span = Picoseconds(limits.span.0.saturating_mul(spans));
@@ -270,6 +275,8 @@ pub fn emit(
         append(&mut candidates.rows, rows, pool.intents);
     }
     batch.emitted += u64::from(batch.rows - before);
+    let horizons = adapters.iter().map(|(_, _, candidates, ..)| candidates.horizon.0);
+    batch.horizons = horizons.fold(0, u64::wrapping_add);
 }
 
 /// Tells the sources of an adapter's VFs with streaming mappings which unmaps have returned.
@@ -328,13 +335,13 @@ fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &mut VfColumns<'_>) -> Picose
     // What has not left yet leaves behind what has: a backlog on the link is lookahead.
     let earliest_start = uplink.earliest_start(candidates, returns_from);
     let waits = uplink.emitted > uplink.sent;
-    let mut leaves_from = if waits { earliest_start } else { earliest_start.max(next) };
+    let eligible_from = if waits { uplink.eligible_from(candidates, returns_from) } else { Picoseconds::MAX };
+    let mut leaves_from = earliest_start.max(next.min(eligible_from));
     if uplink.recovery < Picoseconds::MAX {
-        // One that is lost does not wait for the link: only those in front of the next that leaves are known not to be.
-        let known = if uplink.next.is_some() { Picoseconds::MAX } else { candidates.horizon };
+        // One that is lost does not wait for the link.
         let to_come = uplink.passing.iter().filter(|(vf, until)| vfs.next_intended[*vf as usize].0 < *until);
         let to_come = to_come.map(|(_, until)| *until).min().unwrap_or(Picoseconds::MAX);
-        let recovers_from = uplink.recovers_from.min(known).min(to_come);
+        let recovers_from = uplink.recovers_from.min(to_come);
         leaves_from = leaves_from.min(if waits { recovers_from } else { recovers_from.max(next) });
     }
     let answered_from = leaves_from.saturating_add(least.min(uplink.recovery));
