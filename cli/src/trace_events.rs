@@ -1,7 +1,7 @@
 //! `--trace-events`: the timeline as trace events, which Perfetto and Chrome's tracing draw.
 //!
 //! Adapters are processes and VFs are their threads. A phase of a switch is a complete event, what waits for the switch before it
-//! an asynchronous span, since it lies across that one's phases; faults and admissions are instants. Times are in microseconds
+//! an asynchronous span, since it lies across that one's phases, as the time in which a host is down; faults and admissions are instants. Times are in microseconds
 //! with six digits behind the point: picoseconds. Rows are written as they come, so memory does not grow with them.
 
 use std::collections::BTreeSet;
@@ -102,7 +102,7 @@ impl TraceEvents {
             (event["ph"], event["s"]) = ("i".into(), "t".into());
             return self.event(&event);
         };
-        if row.detail != WAITING {
+        if row.kind == "switch" && row.detail != WAITING {
             (event["ph"], event["dur"]) = ("X".into(), microseconds(end_ps - row.time_ps));
             return self.event(&event);
         }

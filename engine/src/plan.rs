@@ -13,7 +13,9 @@ use crate::ids::{HostIndex, Iova, VfIndex};
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
-use crate::silence::{FailuresSpec, ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
+use crate::silence::{
+    Failure, FailuresSpec, ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec,
+};
 use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec, VmKind};
 use crate::traffic::Source;
 use crate::translation::{ClassShare, IommuMode, IommuSpec, IotlbSharing, IotlbSpec, Parts, WalkerSharing};
@@ -48,6 +50,10 @@ pub struct MachineSpec {
     pub host: HostSpec,
 }
 
+/// What lets hosts end, for messages.
+pub const ENDS_OF_HOSTS: &str =
+    "`host.on_fault`, `host.on_switch_fault`, `host.on_hangs`, `failures.stuck_share`";
+
 impl MachineSpec {
     /// Checks every value of every part.
     ///
@@ -71,13 +77,15 @@ impl MachineSpec {
         self.validate_crashes(true)
     }
 
-    /// Whether a fault may end a host: one of a switch only where domains are switched and steps are left out, or devices
+    /// Whether a fault or a hang may end a host: a fault of a switch only where domains are switched and steps are left out, or devices
     /// do not obey silence.
     #[must_use]
     pub fn may_crash(&self, all_obey: bool) -> bool {
         let of_switches = self.switches.are_on() && self.host.on_switch_fault == OnFault::Bugcheck;
         let may_fault = self.silence.mode == SwitchMode::Unsafe || !all_obey;
-        self.host.on_fault == OnFault::Bugcheck || (of_switches && may_fault)
+        let of_hangs = self.host.on_hangs == OnFault::Bugcheck && self.failures.have(Failure::Preempt);
+        let may_hang = of_hangs || self.failures.have(Failure::Stuck);
+        self.host.on_fault == OnFault::Bugcheck || (of_switches && may_fault) || may_hang
     }
 
     /// What bug checks do not go together with.
@@ -99,7 +107,7 @@ impl MachineSpec {
                 return Err(SpecError::new(
                     key,
                     format!(
-                        "{problem}, where faults end hosts (`host.on_fault`, `host.on_switch_fault`), which is not modelled"
+                        "{problem}, where faults or hangs end hosts ({ENDS_OF_HOSTS}), which is not modelled"
                     ),
                 ));
             }

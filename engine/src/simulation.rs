@@ -10,6 +10,7 @@ use crate::account::{
     Timeline, TimelineRow, Totals, Window, WindowRow, Windows, last_completed, ratio,
 };
 use crate::attribution::Attributed;
+use crate::crash::bug_checks;
 use crate::error::SpecError;
 use crate::ids::HostIndex;
 use crate::memory::Downlink;
@@ -475,9 +476,11 @@ impl Simulation {
             let mut rows: Vec<TimelineRow> = Vec::new();
             for IommuSimulation { place, world, .. } in of_host {
                 totals.add_iommu(world, &self.plan.classes, &self.plan.host_classes[place.class].name);
+                let bug_checks = bug_checks(world);
                 let mut of_iommu = world.query::<&mut Timeline>();
                 let mut of_iommu = of_iommu.single_mut(world).expect("one host");
                 rows.append(&mut of_iommu.rows);
+                rows.extend(bug_checks.iter().map(|bug_check| of_iommu.bug_check(bug_check)));
                 rows.extend(core::mem::take(&mut of_iommu.switches).into_values());
             }
             // Each IOMMU kept as many of its first rows as the host may have.

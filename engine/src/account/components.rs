@@ -8,6 +8,7 @@ use super::breach::Breach;
 use super::latencies::Latencies;
 use super::rows::TimelineRow;
 use crate::admission::{Refusal, outcome_name};
+use crate::crash::BugCheck;
 use crate::plan::Audit;
 use crate::prefetch::prefetch;
 use crate::request::Op;
@@ -365,6 +366,15 @@ impl Timeline {
         for (number, &(phase, begin, end)) in phases.iter().enumerate() {
             self.phase((begin.0, vf, number), phase, end);
         }
+    }
+
+    /// A host that a VF was the end of.
+    #[must_use]
+    pub fn bug_check(&self, bug_check: &BugCheck) -> TimelineRow {
+        let BugCheck { vf, cause, down } = *bug_check;
+        let end_ps = (down.end < Picoseconds::MAX).then_some(down.end.0);
+        let (time_ps, detail) = (down.begin.0, cause.name());
+        self.about(vf, TimelineRow { time_ps, end_ps, kind: "bug_check", detail, ..TimelineRow::default() })
     }
 
     fn phase(&mut self, (time_ps, vf, number): (u64, u32, usize), phase: &'static str, end: Picoseconds) {

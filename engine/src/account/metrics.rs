@@ -12,7 +12,6 @@ use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{EscapeRow, LatencyRow, SummaryRow, TenantRow};
 use crate::admission::outcome_name;
 use crate::attribution::{Attributed, Attribution, AttributionTotals, Watch};
-use crate::crash::Crashes;
 use crate::device_tlb::TlbLookup;
 use crate::escape::{ChannelBooks, EscapeBooks, EscapeChannel, Span, Stalls};
 use crate::gate::{Uplink, VfQueue};
@@ -348,6 +347,7 @@ impl Totals {
             summary.faults_recorded += faults.recorded;
             summary.faults_lost += faults.lost;
         }
+        let last = last_completed(world);
         let mut breaches: Vec<Breach> = Vec::new();
         for control in world.query::<&ControlPlane>().iter(world).filter_map(|plane| plane.0.as_ref()) {
             let counters = control.counters;
@@ -355,9 +355,10 @@ impl Totals {
             summary.invalidation_flushes += counters.flushes;
             summary.audited_total += counters.judged;
             breaches.extend(counters.first_breach);
-            let down = control.crashes.as_ref().map_or(&[][..], Crashes::down);
-            summary.bug_checks += down.len() as u64;
-            self.down.extend_from_slice(down);
+            for bug_check in control.crashes.iter().flat_map(|crashes| crashes.until(last)) {
+                summary.bug_checks += 1;
+                self.down.push(bug_check.down);
+            }
             self.invalidation_busy_ps += u128::from(counters.busy_ps);
             self.invalidation_spans.extend(control.late_commands());
             self.invalidation_wait_ps += counters.wait_ps;

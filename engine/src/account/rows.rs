@@ -239,7 +239,7 @@ row! {
         lost_wait_mean_ns: f64,
         /// DMAs that met a domain in the middle of its switch and were blocked.
         switch_faults: u64,
-        /// Bug checks: faults that ended a host (`[host]`).
+        /// Bug checks: faults and hangs that ended a host (`[host]`).
         bug_checks: u64,
         /// Time hosts were down within the run, summed, ns.
         host_down_ns: f64,
@@ -551,9 +551,9 @@ row! {
         /// VF within the adapter.
         vf: u32,
         /// What: `fault`; `admission` of a tenant of which something is asked; `switch`, a phase of a switch of the VF's
-        /// domain.
+        /// domain; `bug_check`, the host is down because of the VF.
         kind: &'static str,
-        /// The fault's name; `admitted`, or why not; the phase.
+        /// The fault's name; `admitted`, or why not; the phase; what ended the host: `fault`, `switch_fault`, `hangs`, `stuck_driver`.
         detail: &'static str,
         /// Address concerned.
         iova: Option<u64>,

@@ -1,4 +1,4 @@
-//! What a fault does to a host.
+//! What faults and hangs do to a host.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub enum OnFault {
     Bugcheck,
 }
 
-/// `[host]`: what faults do to hosts.
+/// `[host]`: what faults and hangs do to hosts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HostSpec {
@@ -25,6 +25,9 @@ pub struct HostSpec {
     /// What a DMA does that meets its domain in the middle of a switch. Default `bugcheck` (WDDM: the table in between is not
     /// guaranteed to translate correctly).
     pub on_switch_fault: OnFault,
+    /// What more preemption requests that are not answered do than `failures.tdr_limit` within `failures.tdr_limit_us`. Default
+    /// `bugcheck` (WDDM: `TdrLimitCount`).
+    pub on_hangs: OnFault,
     /// From a bug check until the host is up again, in microseconds. Left out, the host stays down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reboot_us: Option<f64>,
@@ -32,7 +35,12 @@ pub struct HostSpec {
 
 impl Default for HostSpec {
     fn default() -> Self {
-        Self { on_fault: OnFault::Record, on_switch_fault: OnFault::Bugcheck, reboot_us: None }
+        Self {
+            on_fault: OnFault::Record,
+            on_switch_fault: OnFault::Bugcheck,
+            on_hangs: OnFault::Bugcheck,
+            reboot_us: None,
+        }
     }
 }
 

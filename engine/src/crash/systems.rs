@@ -2,10 +2,25 @@
 
 use bevy_ecs::prelude::*;
 
-use super::components::HeldBack;
+use super::components::{BugCheck, HeldBack};
+use crate::account::last_completed;
+use crate::invalidation::ControlPlane;
 use crate::memory::{Completed, CompletedRows};
 use crate::topology::columns;
 use crate::translation::LookupBound;
+
+/// The bug checks of a world whose requests are over, in order.
+pub fn bug_checks(world: &mut World) -> Vec<BugCheck> {
+    let last = last_completed(world);
+    let control = world.query::<&ControlPlane>().single(world).expect("one IOMMU");
+    control
+        .0
+        .iter()
+        .filter_map(|control| control.crashes.as_ref())
+        .flat_map(|crashes| crashes.until(last))
+        .copied()
+        .collect()
+}
 
 /// Holds back the requests that complete at or after the time that look-ups have come to.
 pub fn hold_back(

@@ -11,7 +11,7 @@ use super::spec::{Granularity, InvalidationMode, InvalidationSpec, WalkCacheInva
 use super::stream::Stream;
 use super::turns::Turns;
 use crate::account::{Breach, BreachCause};
-use crate::crash::Crashes;
+use crate::crash::{Crashes, Hang};
 use crate::domain::{Leaf, PageTable};
 use crate::hash::MixBuildHasher;
 use crate::ids::{DomainId, Iova};
@@ -61,6 +61,13 @@ pub enum Event {
     Detach {
         /// The VF whose domain is switched, by its index within the world.
         vf: u32,
+    },
+    /// A device or its driver hangs.
+    Hang {
+        /// The VF whose domain was to be switched, by its index within the world.
+        vf: u32,
+        /// Which of them.
+        hang: Hang,
     },
     /// The host is up again.
     Reboot,
@@ -384,6 +391,10 @@ impl Control {
             Event::Unmap { vf, sequence, buffer } => self.unmap(now, vf, sequence, buffer, hardware.tables),
             Event::Return { vf, sequence } => self.tell(vf, sequence, now),
             Event::Detach { vf } => self.detach(now, vf, hardware),
+            Event::Hang { vf, hang } => {
+                let up_at = self.crashes.as_mut().and_then(|crashes| crashes.note_hang(now, vf, hang));
+                self.reboot_at(up_at);
+            }
             Event::Reboot => {
                 self.switches.iter_mut().for_each(DomainSwitches::forget_contexts);
                 reboot(now, hardware);
@@ -483,8 +494,20 @@ impl Control {
         let of_switch = fault == Fault::NoContext
             && self.switches.as_ref().is_some_and(|switches| switches.is_switching(vf));
         let Some(crashes) = &mut self.crashes else { return };
-        let up_at = crashes.note_fault(now, of_switch).filter(|up_at| *up_at < Picoseconds::MAX);
-        if let Some(up_at) = up_at {
+        let up_at = crashes.note_fault(now, vf, of_switch);
+        self.reboot_at(up_at);
+    }
+
+    /// A device or its driver will hang at `at` in a switch of a VF's domain, which may end the host.
+    pub fn hang(&mut self, vf: u32, at: Picoseconds, hang: Hang) {
+        if self.crashes.is_some() {
+            self.at(at, Event::Hang { vf, hang });
+        }
+    }
+
+    /// The host went down, and is up again at this time, if ever.
+    fn reboot_at(&mut self, up_at: Option<Picoseconds>) {
+        if let Some(up_at) = up_at.filter(|up_at| *up_at < Picoseconds::MAX) {
             self.at(up_at, Event::Reboot);
         }
     }

@@ -129,6 +129,10 @@ impl Switched {
                 until("draining", drained_at);
                 until("beginning_in_vain", quiet_at);
             }
+            (_, Some(Failure::Stuck)) => {
+                until("draining", drained_at);
+                until("stuck_in_driver", quiet_at);
+            }
             (_, Some(Failure::Quiesce)) => {
                 until("draining", drained_at);
                 until("begin_exclusive", self.begun_at);

@@ -16,6 +16,8 @@ pub enum Failure {
     Preempt,
     /// `DxgkDdiBeginExclusiveAccess` fails: the old domain stays, and everybody goes on.
     Begin,
+    /// `DxgkDdiBeginExclusiveAccess` does not return: after `failures.ddi_timeout_us` that ends the host (bug check 0x116).
+    Stuck,
     /// The device does not become silent: after `failures.quiesce_timeout_us` those who should be are reset, and the switch is
     /// given up.
     Quiesce,
@@ -32,9 +34,10 @@ pub enum Failure {
 
 impl Failure {
     /// All, in their order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Preempt,
         Self::Begin,
+        Self::Stuck,
         Self::Quiesce,
         Self::Invalidation,
         Self::Attach,
@@ -48,6 +51,7 @@ impl Failure {
         match self {
             Self::Preempt => "preempt",
             Self::Begin => "begin",
+            Self::Stuck => "stuck",
             Self::Quiesce => "quiesce",
             Self::Invalidation => "invalidation",
             Self::Attach => "attach",
@@ -59,13 +63,13 @@ impl Failure {
     /// Whether the old domain is still attached, and was all the time.
     #[must_use]
     pub const fn gives_up(self) -> bool {
-        matches!(self, Self::Preempt | Self::Begin | Self::Quiesce)
+        matches!(self, Self::Preempt | Self::Begin | Self::Stuck | Self::Quiesce)
     }
 
     /// Whether requests are lost to it.
     #[must_use]
     pub const fn loses(self) -> bool {
-        !matches!(self, Self::Begin | Self::Attach)
+        !matches!(self, Self::Begin | Self::Stuck | Self::Attach)
     }
 
     /// Whether the VFs of the domain are left without one.
@@ -100,6 +104,8 @@ pub struct FailuresSpec {
     pub preempt_share: f64,
     /// Share of the switches in which `DxgkDdiBeginExclusiveAccess` fails.
     pub begin_share: f64,
+    /// Share of the switches in which `DxgkDdiBeginExclusiveAccess` does not return.
+    pub stuck_share: f64,
     /// Share of the switches in which the device does not become silent.
     pub quiesce_share: f64,
     /// Share of the switches in which the last invalidation gets no completion.
@@ -112,6 +118,12 @@ pub struct FailuresSpec {
     pub end_share: f64,
     /// How long a preemption request may go unanswered, in microseconds. Default 2,000,000 (`TdrDelay`).
     pub preempt_timeout_us: f64,
+    /// How long a thread may be in the driver, in microseconds. Default 5,000,000 (`TdrDdiDelay`).
+    pub ddi_timeout_us: f64,
+    /// Hangs, preemption requests that were not answered, that a host survives within `tdr_limit_us`. Default 5 (`TdrLimitCount`).
+    pub tdr_limit: u32,
+    /// How long a hang counts against that limit, in microseconds. Default 60,000,000 (`TdrLimitTime`).
+    pub tdr_limit_us: f64,
     /// How long the device may take to become silent, in microseconds. Default 1,000,000 (modelled).
     pub quiesce_timeout_us: f64,
     /// How long an invalidation may go without its completion, in microseconds. Default 60,000,000 (PCIe: 60 to 90 s).
@@ -130,12 +142,16 @@ impl Default for FailuresSpec {
         Self {
             preempt_share: 0.0,
             begin_share: 0.0,
+            stuck_share: 0.0,
             quiesce_share: 0.0,
             invalidation_share: 0.0,
             attach_share: 0.0,
             reattach_share: 0.0,
             end_share: 0.0,
             preempt_timeout_us: 2e6,
+            ddi_timeout_us: 5e6,
+            tdr_limit: 5,
+            tdr_limit_us: 6e7,
             quiesce_timeout_us: 1e6,
             invalidation_timeout_us: 6e7,
             reset_us: 1e5,
@@ -148,10 +164,11 @@ impl Default for FailuresSpec {
 impl FailuresSpec {
     /// The shares, in the order of [`Failure::ALL`].
     #[must_use]
-    pub fn shares(&self) -> [f64; 7] {
+    pub fn shares(&self) -> [f64; 8] {
         [
             self.preempt_share,
             self.begin_share,
+            self.stuck_share,
             self.quiesce_share,
             self.invalidation_share,
             self.attach_share,
@@ -164,6 +181,12 @@ impl FailuresSpec {
     #[must_use]
     pub fn are_on(&self) -> bool {
         !self.list.is_empty() || self.shares().iter().any(|share| *share > 0.0)
+    }
+
+    /// Whether this ever fails.
+    #[must_use]
+    pub fn have(&self, failure: Failure) -> bool {
+        self.list.iter().any(|listed| listed.failure == failure) || self.shares()[failure as usize] > 0.0
     }
 
     /// See [`Self::recovery_us`]; `Picoseconds::MAX` where nothing fails.
@@ -197,6 +220,8 @@ impl FailuresSpec {
         }
         for (key, time_us) in [
             ("failures.preempt_timeout_us", self.preempt_timeout_us),
+            ("failures.ddi_timeout_us", self.ddi_timeout_us),
+            ("failures.tdr_limit_us", self.tdr_limit_us),
             ("failures.quiesce_timeout_us", self.quiesce_timeout_us),
             ("failures.invalidation_timeout_us", self.invalidation_timeout_us),
             ("failures.reset_us", self.reset_us),
@@ -247,6 +272,8 @@ impl ListedFailures {
 pub struct FailureTimes {
     /// See [`FailuresSpec::preempt_timeout_us`].
     pub preempt: Picoseconds,
+    /// See [`FailuresSpec::ddi_timeout_us`].
+    pub ddi: Picoseconds,
     /// See [`FailuresSpec::quiesce_timeout_us`].
     pub quiesce: Picoseconds,
     /// See [`FailuresSpec::invalidation_timeout_us`].
@@ -264,6 +291,7 @@ impl FailureTimes {
         let time = |us: f64| Picoseconds::from_ns_f64(us * 1e3);
         Self {
             preempt: time(spec.preempt_timeout_us),
+            ddi: time(spec.ddi_timeout_us),
             quiesce: time(spec.quiesce_timeout_us),
             invalidation: time(spec.invalidation_timeout_us),
             reset: time(spec.reset_us),

@@ -5,6 +5,7 @@ use super::failures::Failure;
 use super::operations::Attached;
 use super::spec::{SwitchMode, TimedPhase};
 use super::under_way::Idle;
+use crate::crash::Hang;
 use crate::invalidation::Control;
 use crate::request::Op;
 use crate::units::Picoseconds;
@@ -63,6 +64,15 @@ struct GivenUp {
 }
 
 impl GivenUp {
+    /// What hangs then.
+    fn hang(&self) -> Option<Hang> {
+        match self.end {
+            SwitchEnd::Failed(Failure::Preempt, _) => Some(Hang::Preemption),
+            SwitchEnd::Failed(Failure::Stuck, _) => Some(Hang::Driver),
+            _ => None,
+        }
+    }
+
     /// When what follows from it is over.
     fn last(&self) -> Picoseconds {
         match self.end {
@@ -170,6 +180,9 @@ impl Switching {
             if takes_place
                 && let Some(given_up) = given_up.filter(|given_up| is_drained || given_up.is_certain)
             {
+                if let Some(hang) = given_up.hang() {
+                    control.hang(vf, given_up.at, hang);
+                }
                 let resumed_at = self.give_up(number, &given_up);
                 return (resumed_at.saturating_add(Picoseconds(1)), resumed_at);
             }
@@ -244,6 +257,9 @@ impl Switching {
             }
             _ if self.drains && drained_at > too_late => (too_late, SwitchEnd::DrainedTooLong, true),
             Some(Failure::Begin) => (begun_at, SwitchEnd::Failed(Failure::Begin, None), false),
+            Some(Failure::Stuck) => {
+                (drained_at.saturating_add(times.ddi), SwitchEnd::Failed(Failure::Stuck, None), false)
+            }
             Some(Failure::Quiesce) => {
                 let at = begun_at.saturating_add(times.quiesce);
                 (at, SwitchEnd::Failed(Failure::Quiesce, reset(at)), false)
@@ -271,7 +287,8 @@ impl Switching {
         let mut bounds = match given_up {
             Some(given_up) => {
                 let resumed_at = resumed_from(given_up.last());
-                (resumed_at.saturating_add(self.gap), resumed_at)
+                let next_from = resumed_at.saturating_add(self.gap);
+                (if given_up.hang().is_some() { given_up.at } else { next_from }, resumed_at)
             }
             None => (detached_from, resumes_from),
         };

@@ -616,7 +616,7 @@ fn start_control(
     let translates = spec.mode == IommuMode::Translate;
     let domains = world.query::<&Domain>().iter(world).map(|domain| domain.id).collect();
     let mut control = Control::new(&spec.invalidation, translates, plan.warm_up, streams, domains);
-    control.crashes = crashes.then(|| Crashes::new(&place.machine(plan).host));
+    control.crashes = crashes.then(|| Crashes::new(&place.machine(plan).host, &place.machine(plan).failures));
     control.misses_invalidations = plan.sabotage == Some(Sabotage::MissedInvalidation);
     // The frames are nobody's as far as lasting mappings are concerned.
     control.frames = memory.frames.take_pool(control.streams.iter().flatten().map(|stream| &stream.plan));

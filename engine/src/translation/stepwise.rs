@@ -116,7 +116,9 @@ impl<P: Replacement, W: Walks, O: Observe> StepwisePass<'_, '_, P, W, O> {
         if self.control.as_deref().is_some_and(|control| control.is_down(now)) {
             // What becomes of it is settled: it is aborted.
             translation.address = demand.iova.0;
+            translation.known_at = translation.known_at.max(now + self.pass.hit);
             translation.fault = Some(Fault::NoContext);
+            self.pass.pieces.clear();
             return Step::Done;
         }
         let result = match self.mode {

@@ -187,7 +187,13 @@ impl Case {
             && machine.iommu.mode == IommuMode::Translate
             && self.streams.iter().all(Option::is_none);
         if !fits {
-            machine.host = HostSpec { on_switch_fault: OnFault::Record, ..HostSpec::default() };
+            machine.host = HostSpec {
+                on_switch_fault: OnFault::Record,
+                on_hangs: OnFault::Record,
+                ..HostSpec::default()
+            };
+            machine.failures.stuck_share = 0.0;
+            machine.failures.list.retain(|listed| listed.failure != Failure::Stuck);
         }
         let may_crash = machine.may_crash(self.obeys.iter().all(|obeys| *obeys));
         self.attribution &= !may_crash;
@@ -471,7 +477,8 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
 /// What fails in switches: nothing mostly, or every other switch.
 fn failures() -> impl Strategy<Value = FailuresSpec> {
     let share = || prop_oneof![3 => Just(0.0), 1 => Just(0.125)];
-    let shares = (share(), share(), share(), share(), share(), share(), share());
+    let shares = (share(), share(), share(), share(), share(), share(), share(), share());
+    let limits = (grid_ns(1..60), 0u32..4, grid_ns(1..300));
     let times = (grid_ns(1..60), grid_ns(1..60), grid_ns(1..60), grid_ns(1..60), grid_ns(1..20));
     let listed = (0u64..100, 0usize..Failure::ALL.len(), 0u32..3);
     let list = prop::collection::vec(listed, 0..3).prop_map(|mut listed| {
@@ -484,12 +491,17 @@ fn failures() -> impl Strategy<Value = FailuresSpec> {
         });
         made.collect()
     });
-    let some = (shares, times, list).prop_map(|(shares, times, list)| {
-        let (preempt, begin, quiesce, invalidation, attach, reattach, end) = shares;
+    let some = (shares, times, limits, list).prop_map(|(shares, times, limits, list)| {
+        let (preempt, begin, stuck, quiesce, invalidation, attach, reattach, end) = shares;
         let (preempt_timeout, quiesce_timeout, invalidation_timeout, reset, recovery) = times;
+        let (ddi_timeout, tdr_limit, tdr_limit_ns) = limits;
         FailuresSpec {
             preempt_share: preempt,
             begin_share: begin,
+            stuck_share: stuck,
+            ddi_timeout_us: ddi_timeout / 1e3,
+            tdr_limit,
+            tdr_limit_us: tdr_limit_ns / 1e3,
             quiesce_share: quiesce,
             invalidation_share: invalidation,
             attach_share: attach,
@@ -595,10 +607,11 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
         },
     );
     let on_fault = || prop_oneof![3 => Just(OnFault::Record), 1 => Just(OnFault::Bugcheck)];
-    let host = (on_fault(), on_fault(), prop::option::weighted(0.7, grid_ns(1..300)));
-    let host = host.prop_map(|(on_fault, on_switch_fault, reboot)| HostSpec {
+    let host = (on_fault(), on_fault(), on_fault(), prop::option::weighted(0.7, grid_ns(1..300)));
+    let host = host.prop_map(|(on_fault, on_switch_fault, on_hangs, reboot)| HostSpec {
         on_fault,
         on_switch_fault,
+        on_hangs,
         reboot_us: reboot.map(|ns| ns / 1e3),
     });
     let switching = (silence(), switches(), failures(), host);

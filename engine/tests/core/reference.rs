@@ -148,6 +148,8 @@ pub enum Rule {
     WhoDoesNotObeyIsNotWaitedFor,
     HostsThatAreDownLookNothingUp,
     RebootsEmptyCaches,
+    StuckDriversEndHosts,
+    HangsAreForgotten,
     WhoIsNotTakenUpWaitsForTheSame,
     DeviceLookUpsAreNotTheLink,
     WhoJoinedWaitsForTheDevice,
@@ -175,7 +177,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 135] = [
+    pub const ALL: [Self; 137] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -287,6 +289,8 @@ impl Rule {
         Self::WhoDoesNotObeyIsNotWaitedFor,
         Self::HostsThatAreDownLookNothingUp,
         Self::RebootsEmptyCaches,
+        Self::StuckDriversEndHosts,
+        Self::HangsAreForgotten,
         Self::WhoIsNotTakenUpWaitsForTheSame,
         Self::DeviceLookUpsAreNotTheLink,
         Self::WhoJoinedWaitsForTheDevice,
@@ -1101,7 +1105,9 @@ impl<'a> Reference<'a> {
         self.counters.aborted = self.switches.lost.aborted;
         self.counters.starved = self.switches.lost.starved;
         self.counters.lost_wait_ps = self.switches.lost.waited_ps;
-        self.counters.bug_checks = self.crashes.down.len() as u64;
+        let last = self.fates.iter().flatten().map(|fate| fate.completed).max().unwrap_or(0);
+        let down = self.crashes.down.iter().filter(|(from, _)| *from <= last);
+        self.counters.bug_checks = down.count() as u64;
         self.abort();
         (self.counters.held, self.counters.held_ps) = (self.switches.held, self.switches.held_ps);
         self.count_disturbances();
@@ -1765,6 +1771,13 @@ impl<'a> Reference<'a> {
         let resume_at = self.resume_at.take();
         if resume_at.is_some() {
             self.counters.stall_ps += self.counted_time(self.stalled_since, self.now);
+            let translation = &mut self.translations[id.0][id.1];
+            if self.crashes.is_down(self.now) {
+                translation.known_at = translation.known_at.max(self.now + hit_ps);
+            }
+            if self.meets_nobody(id) {
+                return true;
+            }
         }
         let mut at = resume_at.unwrap_or(intent.iova);
         loop {

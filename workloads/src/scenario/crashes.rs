@@ -1,6 +1,7 @@
 //! Whether hosts that faults end go together with what else a scenario asks for.
 
 use portcullis_engine::error::SpecError;
+use portcullis_engine::plan::ENDS_OF_HOSTS;
 
 use super::Scenario;
 use super::validate::{carries, path_of};
@@ -17,7 +18,7 @@ impl Scenario {
         }
         let at = |error: SpecError| SpecError::new(format!("{path}{}", error.key), error.problem);
         machine.validate_crashes(all_obey).map_err(at)?;
-        let with = format!("where faults end hosts (`{path}host.on_fault`, `{path}host.on_switch_fault`)");
+        let with = format!("where faults or hangs end hosts ({ENDS_OF_HOSTS})");
         for (class, _) in carried() {
             for (is_refused, key) in
                 [(class.streaming.is_some(), "streaming"), (class.escapes.is_some(), "escapes")]

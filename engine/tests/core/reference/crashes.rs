@@ -1,6 +1,7 @@
 //! Bug checks, as the reference has them: from one on, all is as if nobody were there, until the host is up again.
 
 use portcullis_engine::crash::OnFault;
+use portcullis_engine::plan::MachineSpec;
 use portcullis_engine::request::Fault;
 use portcullis_engine::silence::SwitchMode;
 use portcullis_engine::translation::IommuMode;
@@ -12,6 +13,8 @@ use crate::case::Case;
 #[derive(Clone, Debug, Default)]
 pub struct Crashes {
     pub down: Vec<(u64, u64)>,
+    /// When devices hung since it was up last.
+    hung: Vec<u64>,
 }
 
 impl Crashes {
@@ -43,6 +46,34 @@ impl Reference<'_> {
         if self.crashes.is_down(self.now) || !ends_hosts(self.case, of_switch) {
             return;
         }
+        self.end_host();
+    }
+
+    /// A device did not answer, or a thread stays in its driver.
+    pub(super) fn note_hang(&mut self, in_driver: bool) {
+        if self.crashes.is_down(self.now) {
+            return;
+        }
+        if in_driver {
+            return if self.holds(Rule::StuckDriversEndHosts) {
+                self.end_host()
+            };
+        }
+        self.crashes.hung.push(self.now);
+        let MachineSpec { host, failures, .. } = &self.case.machine;
+        let counts_for = if self.holds(Rule::HangsAreForgotten) {
+            (failures.tdr_limit_us * 1e6).round() as u64
+        } else {
+            u64::MAX
+        };
+        let counted = self.crashes.hung.iter().filter(|hung| self.now - **hung <= counts_for).count();
+        if host.on_hangs == OnFault::Bugcheck && counted > failures.tdr_limit as usize {
+            self.end_host();
+        }
+    }
+
+    fn end_host(&mut self) {
+        self.crashes.hung.clear();
         let reboot = self.case.machine.host.reboot_us.map(|us| (us * 1e6).round() as u64);
         let until = reboot.map_or(u64::MAX, |reboot| self.now + reboot);
         self.crashes.down.push((self.now, until));

@@ -58,6 +58,7 @@ impl Reference<'_> {
         let failures = &self.case.machine.failures;
         let (after, event) = match failure {
             Failure::Begin => (begin, Event::GivenUp { adapter, unit }),
+            Failure::Stuck => (ps(failures.ddi_timeout_us), Event::GivenUp { adapter, unit }),
             Failure::Quiesce => (begin + ps(failures.quiesce_timeout_us), Event::Reset { adapter, unit }),
             _ => return false,
         };
@@ -68,6 +69,9 @@ impl Reference<'_> {
 
     /// A switch is given up, and the old domain stays.
     pub(super) fn given_up(&mut self, adapter: usize, unit: usize) {
+        if self.failure(adapter, unit) == Some(Failure::Stuck) {
+            self.note_hang(true);
+        }
         self.count_failure(adapter, unit, true);
         let (_, times) = self.current(adapter, unit);
         self.at(self.now + times.of_phase(TimedPhase::Resume).0, Event::SwitchResume { adapter, unit });
@@ -81,6 +85,9 @@ impl Reference<'_> {
     /// Those who are silent are reset.
     pub(super) fn reset(&mut self, adapter: usize, unit: usize) {
         let failure = self.failure(adapter, unit).expect("something failed");
+        if failure == Failure::Preempt {
+            self.note_hang(false);
+        }
         let (_, times) = self.current(adapter, unit);
         let until = self.now + ps(self.case.machine.failures.reset_us);
         self.count_failure(adapter, unit, failure != Failure::End);
