@@ -27,6 +27,7 @@ pub mod rounds;
 pub mod schedule;
 pub mod silence;
 pub mod simulation;
+pub mod slices;
 pub mod table;
 pub mod topology;
 pub mod traffic;

@@ -17,6 +17,7 @@ use portcullis_engine::silence::{
     Failure, FailuresSpec, ListedFailure, ListedSwitch, PhaseDurations, ProtocolStep, SilenceScope,
     SilenceSpec, SwitchMode, SwitchSchedule, SwitchesSpec,
 };
+use portcullis_engine::slices::SchedulerPolicy;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
     ClassShare, FaultQueueSpec, FullWord, IommuMode, IommuSpec, IotlbIndex, IotlbSharing, IotlbSpec,
@@ -581,8 +582,10 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             max_read_mops: if limited { 3.125 } else { 0.0 },
             max_write_mops: if limited { 1.5625 } else { 0.0 },
         });
-    let scheduler = (1u32..6, prop_oneof![2 => Just(0u32), 1 => 1u32..4])
-        .prop_map(|(vf_queue_entries, vf_outstanding)| SchedulerSpec { vf_queue_entries, vf_outstanding });
+    let queues = (1u32..6, prop_oneof![2 => Just(0u32), 1 => 1u32..4]);
+    let scheduler = (queues, slices()).prop_map(|((vf_queue_entries, vf_outstanding), slices)| {
+        SchedulerSpec { vf_queue_entries, vf_outstanding, ..slices }
+    });
     let llc = (prop_oneof![Just(0u64), 1u64..20], 1u32..4, grid_ns(0..20))
         .prop_map(|(sets, ways, miss_ns)| LlcSpec { bytes: sets * 64 * u64::from(ways), ways, miss_ns });
     let memory = (grid_ns(0..20), grid_ns(0..20), grid_ns(0..20), llc).prop_map(
@@ -604,7 +607,7 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
     let switching = (silence(), switches(), failures(), host);
     (topology, scheduler, link, device, iommu(), memory, switching).prop_map(
         |(topology, scheduler, link, device, iommu, memory, (silence, switches, failures, host))| {
-            MachineSpec {
+            leave_out_what_does_not_go_with_slices(MachineSpec {
                 host,
                 silence,
                 switches,
@@ -616,9 +619,49 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
                 iommu,
                 memory,
                 ..MachineSpec::default()
-            }
+            })
         },
     )
+}
+
+/// Who sends when: all at once mostly, or in slices that are shorter than a request on the link, or hold many. More slots
+/// than VFs are as many more.
+fn slices() -> impl Strategy<Value = SchedulerSpec> {
+    let policy = prop_oneof![
+        4 => Just(SchedulerPolicy::Concurrent),
+        1 => Just(SchedulerPolicy::FixedShare),
+        1 => Just(SchedulerPolicy::EqualShare),
+        2 => Just(SchedulerPolicy::BestEffort),
+    ];
+    let slice = prop_oneof![2 => grid_ns(1..20), 1 => grid_ns(1..200)];
+    let switch = prop_oneof![1 => Just(0.0), 1 => grid_ns(1..12)];
+    (policy, slice, switch, prop::option::of(0u32..3)).prop_map(|(policy, slice, switch, partitions)| {
+        SchedulerSpec {
+            policy,
+            slice_us: Some(slice / 1e3),
+            switch_us: switch / 1e3,
+            partitions,
+            ..SchedulerSpec::default()
+        }
+    })
+}
+
+/// Where devices have TLBs all send at once; where domains are switched, by the clock, and nothing fails.
+fn leave_out_what_does_not_go_with_slices(mut machine: MachineSpec) -> MachineSpec {
+    let vfs = machine.topology.vfs_per_adapter;
+    let scheduler = &mut machine.scheduler;
+    scheduler.partitions = scheduler.partitions.map(|more| vfs + more);
+    if machine.device.tlb.is_on() {
+        scheduler.policy = SchedulerPolicy::Concurrent;
+    }
+    if scheduler.policy == SchedulerPolicy::BestEffort && machine.switches.are_on() {
+        scheduler.policy = SchedulerPolicy::EqualShare;
+    }
+    if scheduler.policy.has_slices() {
+        machine.failures = FailuresSpec::default();
+        machine.silence.skip.retain(|step| *step != ProtocolStep::End);
+    }
+    machine
 }
 
 /// Where the buffers of every VF lie, that of small pages over the end of a page table; addresses between
