@@ -19,6 +19,7 @@ mod loops;
 mod replay;
 mod reports;
 mod scenarios;
+mod slices;
 mod support;
 mod switches;
 mod theory;
