@@ -14,6 +14,7 @@ pub mod fifo;
 pub mod gate;
 pub mod hash;
 pub mod ids;
+pub mod interrupts;
 pub mod invalidation;
 pub mod link;
 pub mod memory;

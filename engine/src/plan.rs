@@ -10,6 +10,7 @@ use crate::error::SpecError;
 use crate::escape::{EscapeSource, EscapeSpec};
 use crate::gate::SchedulerSpec;
 use crate::ids::{HostIndex, Iova, VfIndex};
+use crate::interrupts::InterruptsSpec;
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
@@ -47,6 +48,8 @@ pub struct MachineSpec {
     pub failures: FailuresSpec,
     /// What faults do to the host.
     pub host: HostSpec,
+    /// What interrupts devices raise.
+    pub interrupts: InterruptsSpec,
 }
 
 impl MachineSpec {
@@ -66,6 +69,7 @@ impl MachineSpec {
         self.switches.validate()?;
         self.failures.validate()?;
         self.host.validate()?;
+        self.interrupts.validate()?;
         self.validate_device_tlb()?;
         self.validate_slices()?;
         self.validate_switches()?;
@@ -95,6 +99,7 @@ impl MachineSpec {
             (self.memory.llc.bytes > 0, "memory.llc.bytes", "is not 0"),
             (self.topology.iommus_per_host > 1, "topology.iommus_per_host", "is above 1"),
             (self.device.tlb.is_on(), "device.tlb.entries", "is not 0"),
+            (self.interrupts.are_on(), "interrupts", "lets devices raise interrupts"),
         ];
         for (is_refused, key, problem) in refused {
             if is_refused {

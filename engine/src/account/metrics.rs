@@ -17,6 +17,7 @@ use crate::device_tlb::TlbLookup;
 use crate::escape::{ChannelBooks, EscapeBooks, EscapeChannel, Span, Stalls};
 use crate::gate::{Uplink, VfQueue};
 use crate::ids::HostIndex;
+use crate::interrupts::{Interrupts, MsiCounts};
 use crate::invalidation::{BusySpan, ControlPlane, StreamBooks};
 use crate::link::time_before;
 use crate::memory::Downlink;
@@ -174,6 +175,7 @@ impl Totals {
         let channels = self.add_escapes(world);
         let availabilities = self.availabilities(world);
         let slices = slices(world);
+        self.add_interrupts(world);
         let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
         self.summary.hosts += u32::from(iommu == 0);
         self.summary.iommus += 1;
@@ -276,6 +278,18 @@ impl Totals {
     /// Counts rows of the timeline that are left out.
     pub fn drop_from_timeline(&mut self, rows: u64) {
         self.summary.timeline_dropped += rows;
+    }
+
+    /// Adds the interrupts of a world that is over.
+    fn add_interrupts(&mut self, world: &mut World) {
+        let end = last_completed(world);
+        for mut interrupts in world.query::<&mut Interrupts>().iter_mut(world) {
+            let of = interrupts.0.as_deref_mut();
+            let counts = of.map_or_else(MsiCounts::default, |of| of.finish(end));
+            self.summary.msi_writes += counts.writes;
+            self.summary.msi_in_silence += counts.in_silence;
+            self.summary.msi_masked += counts.masked;
+        }
     }
 
     /// Adds the escapes, where there are any; returns the books of the VFs' channels.

@@ -267,6 +267,13 @@ row! {
         slices_used: u64,
         /// Mean time for which a DMA that left was in its VF's queue, with one of its slots, outside slices of its VF, ns.
         slice_wait_mean_ns: f64,
+        /// Message-signalled interrupts that devices wrote (`[interrupts]`), for one interrupt or for all that were masked in a
+        /// window.
+        msi_writes: u64,
+        /// Of these, those written inside an exclusive window, where interrupts are not masked.
+        msi_in_silence: u64,
+        /// Interrupts that were masked, and held until the end of their exclusive window.
+        msi_masked: u64,
         /// Jain's index of the tenants' throughput relative to what each intended: 1 is fair.
         fairness_jain: f64,
         /// Rows of the timeline that did not fit.

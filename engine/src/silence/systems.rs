@@ -12,6 +12,7 @@ use crate::crash::Crashes;
 use crate::device_tlb::DeviceTlb;
 use crate::escape::ExclusiveWindows;
 use crate::gate::{Candidates, Halt, Uplink, VfQueue};
+use crate::interrupts::Interrupts;
 use crate::invalidation::{Control, ControlPlane};
 use crate::memory::{Completed, CompletedRows};
 use crate::request::{Intent, Sequence};
@@ -87,7 +88,7 @@ pub fn advance_switches(
 pub fn book_switches(
     iommu: Single<(&mut ControlPlane, &LookupBound)>,
     mut timeline: Single<&mut Timeline>,
-    mut adapters: Query<(&AdapterVfs, &Silence, &mut SwitchTotals)>,
+    mut adapters: Query<(&AdapterVfs, &Silence, &mut SwitchTotals, &mut Interrupts)>,
     mut vfs: Query<(&mut SilenceBooks, &mut ContextEntry)>,
 ) {
     let (mut control, bound) = iommu.into_inner();
@@ -98,13 +99,20 @@ pub fn book_switches(
     for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
         context.0 = switches.entry(vf);
     }
-    let (of_adapters, silences, mut totals) = columns_mut!(adapters);
+    let (of_adapters, silences, mut totals, mut interrupts) = columns_mut!(adapters);
     let totals = totals.bypass_change_detection();
+    let interrupts = interrupts.bypass_change_detection();
     for switched in over {
         timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
         let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
         let at = of_adapters.iter().position(covers).expect("its adapter");
         let switching = silences[at].0.as_deref().expect("it has switches");
+        if let (Some(of), Some(window)) = (&mut interrupts[at].0, switched.exclusive_window())
+            && switching.quiesces
+        {
+            let alone = (!switching.is_of_adapter()).then_some(switched.vf - switching.first_vf);
+            of.note_window(alone, window);
+        }
         if switched.from < switching.warm_up {
             continue;
         }

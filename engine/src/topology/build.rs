@@ -25,6 +25,7 @@ use crate::escape::{
 use crate::gate::{Candidates, Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
 use crate::ids::{DomainId, Iova, PhysAddr, RequesterId, VfIndex};
+use crate::interrupts::Interrupts;
 use crate::invalidation::{Control, ControlPlane, FramePool, Stream, StreamingPlan};
 use crate::link::{RateLimits, WireTimes};
 use crate::memory::{
@@ -246,6 +247,10 @@ fn spawn_adapters(
         let of_adapter = &present[(adapter * vfs) as usize..((adapter + 1) * vfs) as usize];
         Slices::new(&machine.scheduler, of_adapter, adapter * vfs, plan.warm_up)
     };
+    let interrupts = |adapter: u32| {
+        let of_adapter = &obeys[(adapter * vfs) as usize..((adapter + 1) * vfs) as usize];
+        Interrupts::new(&machine.interrupts, of_adapter, machine.silence.mask_interrupts, plan.warm_up)
+    };
     let adapters: Vec<_> = (0..place.adapters)
         .map(|adapter| {
             (
@@ -279,7 +284,7 @@ fn spawn_adapters(
                 HeldCredits::default(),
                 Refunds::<Tag>::new(machine.device.read_tags),
                 tlb(adapter),
-                (silence(adapter), SwitchTotals::default(), slices(adapter)),
+                (silence(adapter), SwitchTotals::default(), slices(adapter), interrupts(adapter)),
             )
         })
         .collect();

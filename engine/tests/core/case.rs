@@ -6,6 +6,7 @@ use portcullis_engine::device_tlb::{AtsPlan, DeviceTlbSpec, TlbSharing};
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::ids::{IommuIndex, Iova};
+use portcullis_engine::interrupts::InterruptsSpec;
 use portcullis_engine::invalidation::{
     Granularity, InvalidationMode, InvalidationSpec, IovaReuse, StreamingPlan, WalkCacheInvalidation,
 };
@@ -191,6 +192,9 @@ impl Case {
             machine.host = HostSpec { on_switch_fault: OnFault::Record, ..HostSpec::default() };
         }
         let may_crash = machine.may_crash(self.obeys.iter().all(|obeys| *obeys));
+        if may_crash {
+            self.machine.interrupts = InterruptsSpec::default();
+        }
         self.attribution &= !may_crash;
         self.miss_causes &= !may_crash;
     }
@@ -440,10 +444,10 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
     let phase = || prop_oneof![2 => Just(0.0), 2 => grid_ns(0..4), 1 => grid_ns(0..60)];
     let phases = (phase(), phase(), phase(), phase(), phase(), phase(), phase());
     let timeout = prop_oneof![2 => Just(2e9), 1 => grid_ns(1..400)];
-    (mode, any::<bool>(), skip, any::<bool>(), (prop::bool::weighted(0.2), timeout), phases).prop_map(
+    (mode, any::<[bool; 2]>(), skip, any::<bool>(), (prop::bool::weighted(0.2), timeout), phases).prop_map(
         |(
             mode,
-            alone,
+            [alone, mask_interrupts],
             skip,
             did_reuse,
             (drawn, timeout),
@@ -464,6 +468,7 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
                 attach_us: us(attach),
                 end_us: us(end),
                 resume_us: us(resume),
+                mask_interrupts,
             }
         },
     )
@@ -604,11 +609,23 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
         on_switch_fault,
         reboot_us: reboot.map(|ns| ns / 1e3),
     });
-    let switching = (silence(), switches(), failures(), host);
+    let vsync_hz = prop_oneof![1 => Just(0.0), 1 => Just(1e6), 1 => Just(333_333.0)];
+    let interrupts = (vsync_hz, 0u32..4)
+        .prop_map(|(vsync_hz, completions_per_msi)| InterruptsSpec { vsync_hz, completions_per_msi });
+    let switching = (silence(), switches(), failures(), (host, interrupts));
     (topology, scheduler, link, device, iommu(), memory, switching).prop_map(
-        |(topology, scheduler, link, device, iommu, memory, (silence, switches, failures, host))| {
+        |(
+            topology,
+            scheduler,
+            link,
+            device,
+            iommu,
+            memory,
+            (silence, switches, failures, (host, interrupts)),
+        )| {
             leave_out_what_does_not_go_with_slices(MachineSpec {
                 host,
+                interrupts,
                 silence,
                 switches,
                 failures,

@@ -13,6 +13,7 @@ mod edges;
 mod escapes;
 mod failures;
 mod forged;
+mod interrupts;
 mod invalidation;
 mod isolation;
 mod loops;
