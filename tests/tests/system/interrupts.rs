@@ -11,7 +11,7 @@ use crate::support::{
 /// vertical syncs a second.
 const INTERRUPTED: &str = r#"
 name = "interrupted"
-requests = 30_000
+requests = 80_000
 warmup_us = 200
 
 [topology]
@@ -159,7 +159,8 @@ fn what_was_masked_is_written_once() {
 /// A device that does not obey silence raises interrupts in it, masked or not.
 #[test]
 fn devices_that_do_not_obey_write_in_silence() {
-    let changes = ["interrupts.vsync_hz=0", "tenants.closed.obeys_silence=false"];
+    let changes =
+        ["interrupts.vsync_hz=0", "tenants.closed.obeys_silence=false", "host.on_switch_fault=record"];
     let scenario = custom(INTERRUPTED, &changes);
     let outcome = run_logged(&scenario);
     assert!(outcome.summary.msi_in_silence > 100, "{:?}", outcome.summary);

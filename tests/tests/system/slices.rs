@@ -117,7 +117,7 @@ fn the_mean_wait_is_half_of_the_time_away_as_often_as_it_takes() {
 fn saturated(changes: &[&str]) -> Outcome {
     const TOML: &str = r#"
 name = "saturated"
-requests = 3_000_000
+requests = 1_500_000
 
 [topology]
 vfs_per_adapter = 4
