@@ -112,7 +112,7 @@ impl Gate<'_> {
                 continue;
             }
             match earliest {
-                Ok(start) => self.send::<PAUSES>(next, start, columns),
+                Ok(start) => self.send::<PAUSES, TURNS>(next, start, columns),
                 Err(halt) => {
                     self.uplink.next = Some(next);
                     break if TURNS { self.halt_until(halt, turn_ends) } else { halt };
@@ -344,7 +344,7 @@ impl Gate<'_> {
     }
 
     /// The next request leaves at `start`.
-    pub(super) fn send<const PAUSES: bool>(
+    pub(super) fn send<const PAUSES: bool, const TURNS: bool>(
         &mut self,
         next: Eligible,
         start: Picoseconds,
@@ -357,7 +357,7 @@ impl Gate<'_> {
             waits[next.row as usize].eligible = next.time;
         }
         self.uplink.send(start, transfer, next.row);
-        if let Some(slicing) = &mut self.slicing {
+        if TURNS && let Some(slicing) = &mut self.slicing {
             slicing.note_sent(next.vf, intended, start);
         }
         if PAUSES && let Some(switching) = &mut self.switching {

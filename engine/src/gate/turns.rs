@@ -136,7 +136,7 @@ impl Gate<'_> {
                 if waiting.is_empty() {
                     self.dispatch().with_work.remove(&served.vf);
                 }
-                self.send::<false>(first, start, columns);
+                self.send::<false, true>(first, start, columns);
                 self.dispatch().clock = start;
                 None
             }
