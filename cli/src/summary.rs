@@ -66,6 +66,7 @@ pub fn of_run(row: &SummaryRow, report: &Path) -> String {
     run_translation(row, &mut lines);
     run_isolation(row, &mut lines);
     run_switches(row, &mut lines);
+    run_turns(row, &mut lines);
     run_escapes(row, &mut lines);
     lines.push(("fairness", format!("{:.4} (Jain's index over tenants, 1 is fair)", row.fairness_jain)));
     lines.push((
@@ -333,6 +334,23 @@ fn run_switches(row: &SummaryRow, lines: &mut Lines) {
     }
     if row.switch_faults > 0 {
         lines.push(("mid-switch", format!("{} met no domain", counted(row.switch_faults, "DMA"))));
+    }
+}
+
+/// What slices of time and interrupts there were; nothing where there were none.
+fn run_turns(row: &SummaryRow, lines: &mut Lines) {
+    if row.slices > 0 {
+        let wait = nanoseconds(row.slice_wait_mean_ns);
+        let [slices, used] = [row.slices, row.slices_used].map(count);
+        lines
+            .push(("slices", format!("{slices} of VFs, {used} used, DMAs waited {wait} for one on average")));
+    }
+    if row.msi_writes + row.msi_masked > 0 {
+        let [writes, inside, masked] = [row.msi_writes, row.msi_in_silence, row.msi_masked].map(count);
+        lines.push((
+            "interrupts",
+            format!("{writes} MSIs, {inside} of them in silence; {masked} were masked"),
+        ));
     }
 }
 

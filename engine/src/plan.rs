@@ -10,12 +10,14 @@ use crate::error::SpecError;
 use crate::escape::{EscapeSource, EscapeSpec};
 use crate::gate::SchedulerSpec;
 use crate::ids::{HostIndex, Iova, VfIndex};
+use crate::interrupts::InterruptsSpec;
 use crate::invalidation::StreamingPlan;
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
 use crate::silence::{
     Failure, FailuresSpec, ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec,
 };
+use crate::slices::SchedulerPolicy;
 use crate::topology::{DomainScope, HOSTS_MAX, TopologySpec, VmKind};
 use crate::traffic::Source;
 use crate::translation::{ClassShare, IommuMode, IommuSpec, IotlbSharing, IotlbSpec, Parts, WalkerSharing};
@@ -48,6 +50,8 @@ pub struct MachineSpec {
     pub failures: FailuresSpec,
     /// What faults do to the host.
     pub host: HostSpec,
+    /// What interrupts devices raise.
+    pub interrupts: InterruptsSpec,
 }
 
 /// What lets hosts end, for messages.
@@ -71,7 +75,9 @@ impl MachineSpec {
         self.switches.validate()?;
         self.failures.validate()?;
         self.host.validate()?;
+        self.interrupts.validate()?;
         self.validate_device_tlb()?;
+        self.validate_slices()?;
         self.validate_switches()?;
         self.validate_failures()?;
         self.validate_crashes(true)
@@ -101,6 +107,7 @@ impl MachineSpec {
             (self.memory.llc.bytes > 0, "memory.llc.bytes", "is not 0"),
             (self.topology.iommus_per_host > 1, "topology.iommus_per_host", "is above 1"),
             (self.device.tlb.is_on(), "device.tlb.entries", "is not 0"),
+            (self.interrupts.are_on(), "interrupts", "lets devices raise interrupts"),
         ];
         for (is_refused, key, problem) in refused {
             if is_refused {
@@ -110,6 +117,38 @@ impl MachineSpec {
                         "{problem}, where faults or hangs end hosts ({ENDS_OF_HOSTS}), which is not modelled"
                     ),
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What does not go together with slices of time.
+    fn validate_slices(&self) -> Result<(), SpecError> {
+        self.scheduler.validate_slots(self.topology.vfs_per_adapter)?;
+        let policy = self.scheduler.policy;
+        let switches = self.switches.are_on();
+        let refused = [
+            (
+                policy.has_slices() && self.device.tlb.is_on(),
+                "is not modelled where devices have TLBs (`device.tlb.entries`)",
+            ),
+            (
+                policy.has_slices() && self.failures.are_on(),
+                "is not modelled where steps of switches fail (`failures`)",
+            ),
+            (
+                policy.has_slices() && switches && self.silence.skips(ProtocolStep::End),
+                "is not modelled where switches are never ended (`silence.skip` with \"end\")",
+            ),
+            (
+                policy == SchedulerPolicy::BestEffort && switches,
+                "is not modelled where domains are switched (`switches.schedule`); `fixed_share` and `equal_share` are",
+            ),
+        ];
+        for (is_refused, problem) in refused {
+            if is_refused {
+                let problem = format!("is {:?}, which {problem}", policy.name());
+                return Err(SpecError::new("scheduler.policy", problem));
             }
         }
         Ok(())
@@ -325,7 +364,7 @@ impl ReportSpec {
     /// Whether what is asked for can be told of a machine.
     ///
     /// # Errors
-    /// If latencies are to be split where VFs are silent one by one or requests never leave, or causes of misses are asked for and the replacement policy cannot rule all entries as one set.
+    /// If latencies are to be split where VFs send in slices, are silent one by one or requests never leave, or causes of misses are asked for and the replacement policy cannot rule all entries as one set.
     pub fn validate_on(&self, machine: &MachineSpec) -> Result<(), SpecError> {
         let silence = &machine.silence;
         let alone = silence.scope == SilenceScope::Vf && silence.mode != SwitchMode::AtomicReplace;
@@ -336,6 +375,10 @@ impl ReportSpec {
         let loses = machine.failures.are_on() || silence.skips(ProtocolStep::End);
         if machine.switches.are_on() && self.attribution && loses {
             let problem = "cannot be asked for where requests never leave (`[failures]`, or `silence.skip` with \"end\")";
+            return Err(SpecError::new("report.attribution", problem));
+        }
+        if machine.scheduler.policy.has_slices() && self.attribution {
+            let problem = "cannot be asked for where VFs send in slices of time (`scheduler.policy`)";
             return Err(SpecError::new("report.attribution", problem));
         }
         let IotlbSpec { entries, replacement, .. } = machine.iommu.iotlb;

@@ -6,7 +6,8 @@ use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleT
 use crate::escape::EscapeBatch;
 use crate::units::Picoseconds;
 use crate::{
-    account, attribution, crash, escape, gate, invalidation, memory, replay, silence, traffic, translation,
+    account, attribution, crash, escape, gate, interrupts, invalidation, memory, replay, silence, traffic,
+    translation,
 };
 
 /// The stages of a batch, in the order in which they run.
@@ -31,7 +32,7 @@ pub enum Stage {
     Faults,
     /// `account`: the owner map judges what was reached.
     Audit,
-    /// `attribution` and `account`: where the time of every finished request went, where that is asked for; each ends
+    /// `attribution`, `interrupts` and `account`: where the time of every finished request went, where that is asked for; each ends
     /// in exactly one outcome.
     Account,
     /// `account`: finished requests are logged in the order of their look-ups.
@@ -109,7 +110,13 @@ impl Stages {
                 .chain()
                 .in_set(Stage::Faults),
             account::audit.in_set(Stage::Audit),
-            (crash::hold_back, attribution::attribute, silence::book_held, account::account)
+            (
+                crash::hold_back,
+                attribution::attribute,
+                silence::book_held,
+                interrupts::raise,
+                account::account,
+            )
                 .chain()
                 .in_set(Stage::Account),
             account::log_requests.in_set(Stage::Log),

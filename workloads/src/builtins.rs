@@ -40,6 +40,7 @@ static BUILTINS: &[Builtin] = builtins! {
     "switch-storm": "What do VMs that come and go on dense GPUs cost those that stay?",
     "silence-vs-atomic": "What does silence cost an adapter, a VF alone, and nobody where hardware replaces domains at once?",
     "unsafe-switch": "What goes wrong when a domain is switched and steps of the protocol are left out?",
+    "time-slices": "What do SR-IOV's queues give over slices of time, in latency and throughput, and what does conserving work save?",
     "window-sweep": "What do IOTLB misses cost a device that touches N pages at random?",
 };
 

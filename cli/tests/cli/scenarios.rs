@@ -18,6 +18,7 @@ const BUILT_IN: [&str; 16] = [
     "switch-storm",
     "silence-vs-atomic",
     "unsafe-switch",
+    "time-slices",
     "window-sweep",
 ];
 

@@ -16,12 +16,14 @@ use crate::device_tlb::TlbLookup;
 use crate::escape::{ChannelBooks, EscapeBooks, EscapeChannel, Span, Stalls};
 use crate::gate::{Uplink, VfQueue};
 use crate::ids::HostIndex;
+use crate::interrupts::{Interrupts, MsiCounts};
 use crate::invalidation::{BusySpan, ControlPlane, StreamBooks};
 use crate::link::time_before;
 use crate::memory::Downlink;
 use crate::plan::ReportSpec;
 use crate::request::{Fault, Op};
 use crate::silence::{Recoveries, Silence, SilenceBooks, SwitchTotals};
+use crate::slices::{SliceBooks, Slices};
 use crate::table::Table;
 use crate::topology::{AdapterOfVf, AdapterVfs, Host, Iommu, Vf, Vm};
 use crate::traffic::TrafficSource;
@@ -80,6 +82,7 @@ pub struct Totals {
     recoveries: Recoveries,
     /// Availabilities, summed over VFs.
     availability: f64,
+    slices: SliceBooks,
     lost_ps: u128,
     /// DMAs that never left.
     lost: u64,
@@ -149,6 +152,7 @@ impl Totals {
             held_over: 0,
             recoveries: Recoveries::default(),
             availability: 0.0,
+            slices: SliceBooks::default(),
             lost_ps: 0,
             lost: 0,
             breach: None,
@@ -169,6 +173,8 @@ impl Totals {
         self.add_hardware(world);
         let channels = self.add_escapes(world);
         let availabilities = self.availabilities(world);
+        let slices = slices(world);
+        self.add_interrupts(world);
         let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
         self.summary.hosts += u32::from(iommu == 0);
         self.summary.iommus += 1;
@@ -201,6 +207,7 @@ impl Totals {
             let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
             let lost = silence.aborted + silence.starved;
             let availability = availabilities[number as usize];
+            let of_slices = slices[number as usize];
             assert_eq!(
                 over + lost + incidents.aborted + incidents.warm_up,
                 source.emitted,
@@ -245,6 +252,9 @@ impl Totals {
                 dma_starved: silence.starved,
                 lost_wait_mean_ns: ratio(silence.lost_ps as f64 / 1e3, lost as f64),
                 stale: silence.stale,
+                slices: of_slices.slices,
+                slices_used: of_slices.used,
+                slice_wait_mean_ns: ratio(of_slices.wait_ps as f64 / 1e3, of_slices.sent as f64),
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
@@ -252,6 +262,7 @@ impl Totals {
             self.held_latency_ps += silence.held_latency_ps;
             self.held_over += silence.held_over;
             self.availability += availability;
+            self.slices.add(&of_slices);
             self.lost_ps += silence.lost_ps;
             self.lost += lost;
             self.summary.breach_total += silence.breaches;
@@ -266,6 +277,18 @@ impl Totals {
     /// Counts rows of the timeline that are left out.
     pub fn drop_from_timeline(&mut self, rows: u64) {
         self.summary.timeline_dropped += rows;
+    }
+
+    /// Adds the interrupts of a world that is over.
+    fn add_interrupts(&mut self, world: &mut World) {
+        let end = last_completed(world);
+        for mut interrupts in world.query::<&mut Interrupts>().iter_mut(world) {
+            let of = interrupts.0.as_deref_mut();
+            let counts = of.map_or_else(MsiCounts::default, |of| of.finish(end));
+            self.summary.msi_writes += counts.writes;
+            self.summary.msi_in_silence += counts.in_silence;
+            self.summary.msi_masked += counts.masked;
+        }
     }
 
     /// Adds the escapes, where there are any; returns the books of the VFs' channels.
@@ -551,6 +574,9 @@ impl Totals {
             recovery_max_ns: self.recoveries.max.as_ns_f64(),
             availability: ratio(self.availability, summary.vfs as f64),
             lost_wait_mean_ns: ratio(self.lost_ps as f64 / 1e3, self.lost as f64),
+            slices: self.slices.slices,
+            slices_used: self.slices.used,
+            slice_wait_mean_ns: ratio(self.slices.wait_ps as f64 / 1e3, self.slices.sent as f64),
             invalidation_wait_mean_ns: ratio(
                 self.invalidation_wait_ps as f64 / 1e3,
                 summary.invalidations as f64,
@@ -585,6 +611,18 @@ impl Totals {
         let figures = of_classes.chain(self.of_vfs).collect();
         Results { summary, tenants: self.tenants, latency, figures, attributed, attribution, breach }
     }
+}
+
+/// What slices cost each VF of a world.
+fn slices(world: &mut World) -> Vec<SliceBooks> {
+    let end = last_completed(world);
+    let mut adapters = world.query::<(&AdapterVfs, &Slices)>();
+    let of_adapter = |(vfs, slices): (&AdapterVfs, &Slices)| {
+        let books =
+            |vf| slices.0.as_deref().map_or_else(SliceBooks::default, |slicing| slicing.books(vf, end));
+        (vfs.first..vfs.end).map(books).collect::<Vec<_>>()
+    };
+    adapters.iter(world).flat_map(of_adapter).collect()
 }
 
 fn buckets<'a>(

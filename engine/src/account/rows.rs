@@ -261,6 +261,19 @@ row! {
         escape_stalls: u64,
         /// Time adapters were stalled by escapes, summed over them, ns.
         escape_stall_ns: f64,
+        /// Slices of VFs that began (`scheduler.policy`).
+        slices: u64,
+        /// Of these, those in which their VF sent something.
+        slices_used: u64,
+        /// Mean time for which a DMA that left was in its VF's queue, with one of its slots, outside slices of its VF, ns.
+        slice_wait_mean_ns: f64,
+        /// Message-signalled interrupts that devices wrote (`[interrupts]`), for one interrupt or for all that were masked in a
+        /// window.
+        msi_writes: u64,
+        /// Of these, those written inside an exclusive window, where interrupts are not masked.
+        msi_in_silence: u64,
+        /// Interrupts that were masked, and held until the end of their exclusive window.
+        msi_masked: u64,
         /// Jain's index of the tenants' throughput relative to what each intended: 1 is fair.
         fairness_jain: f64,
         /// Rows of the timeline that did not fit.
@@ -413,6 +426,12 @@ row! {
         escapes_denied: u64,
         /// Of these, those that reached the driver with a private payload it does not know.
         kmd_exposed: u64,
+        /// Slices of the VF that began (`scheduler.policy`).
+        slices: u64,
+        /// Of these, those in which it sent something.
+        slices_used: u64,
+        /// Mean time for which a DMA that left was in the VF's queue, with one of its slots, outside slices of the VF, ns.
+        slice_wait_mean_ns: f64,
     }
 }
 

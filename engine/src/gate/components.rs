@@ -8,7 +8,7 @@ use super::kernel::horizon;
 use super::slots::Slots;
 use crate::fifo::Fifo;
 use crate::link::{Issued, RateLimits, WireTimes, time_before};
-use crate::request::{Op, Transfer};
+use crate::request::{Op, Sequence, Transfer};
 use crate::units::Picoseconds;
 
 /// A VF's queue and its limit of requests under way.
@@ -153,6 +153,10 @@ pub struct Uplink {
     pub vfs_limited: bool,
     /// Whether any of its VFs has streaming mappings.
     pub streams: bool,
+    /// Whether its VFs send in turn.
+    pub takes_turns: bool,
+    /// Nothing of what waits leaves before this time, unless it waits for what is under way; kept where VFs send in turn.
+    pub turns_from: Picoseconds,
     /// Requests that were emitted for it since the start.
     pub emitted: u64,
     /// When the link is free.
@@ -316,6 +320,8 @@ impl Uplink {
             last_vacated: Picoseconds::ZERO,
             least_queue_entries,
             vfs_limited,
+            takes_turns: false,
+            turns_from: Picoseconds::ZERO,
             emitted: 0,
             free_at: Picoseconds::ZERO,
             limits,
@@ -383,16 +389,26 @@ impl Uplink {
     }
 
     /// The pause of a VF is over at `resumed_at`: what it held back may leave, unless it is lost: `lost_at` tells when, by
-    /// when it is eligible.
+    /// when it is eligible. What later requests of the VF are ready for at that time is behind it.
     pub fn release_aside(
         &mut self,
         queue: &mut VfQueue,
         resumed_at: Picoseconds,
         mut lost_at: impl FnMut(Picoseconds) -> Option<Picoseconds>,
+        sequence: &[Sequence],
     ) {
         for request in queue.aside.drain(..) {
-            self.make_ready(request, lost_at(request.time).unwrap_or(resumed_at));
+            let ready_at = lost_at(request.time).unwrap_or(resumed_at);
+            self.make_ready_in_order(request, ready_at, sequence);
         }
+    }
+
+    /// A request in its queue is eligible anew at `time`, before later ones of its VF that are then.
+    pub fn make_ready_in_order(&mut self, mut request: Eligible, time: Picoseconds, sequence: &[Sequence]) {
+        if time > request.time {
+            request = Eligible { time, vacated: false, ..request };
+        }
+        self.ready.insert_in_order(request, |ready| (ready.order(), sequence[ready.row as usize].0));
     }
 
     /// A request in its queue gets a slot at `slot`.

@@ -10,6 +10,7 @@ use crate::link::Issued;
 use crate::memory::{Downlink, MemoryTimes, Retired, Retirement};
 use crate::request::{Intent, Op, Sequence};
 use crate::silence::{Lost, Pause, Sent, Switching, Until};
+use crate::slices::Slicing;
 use crate::translation::Translation;
 use crate::units::Picoseconds;
 
@@ -56,11 +57,13 @@ pub struct Gate<'a> {
     pub memory: MemoryTimes,
     /// The switches of its domains, where there are any.
     pub switching: Option<&'a mut Switching>,
+    /// The slices of its VFs, where they send in turn.
+    pub slicing: Option<&'a mut Slicing>,
 }
 
 /// Where the next eligible request comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     Candidate,
     Ready,
     Released,
@@ -72,14 +75,15 @@ impl Gate<'_> {
     /// At one instant, slots come back first, then requests become eligible in the order of their VFs,
     /// then the link takes one; what enters the place that it vacates follows behind.
     ///
-    /// With `PAUSES`, switches of domains hold requests back.
-    pub fn issue<const PAUSES: bool>(&mut self, columns: &mut Columns<'_>) -> u64 {
+    /// With `PAUSES`, switches of domains hold requests back; with `TURNS`, VFs send in slices that go by the clock.
+    pub fn issue<const PAUSES: bool, const TURNS: bool>(&mut self, columns: &mut Columns<'_>) -> u64 {
         let before = self.uplink.sent;
         let Uplink { woken, undecided, .. } = &mut *self.uplink;
         woken.append(undecided);
         self.uplink.halt = loop {
             self.wake();
             if !PAUSES
+                && !TURNS
                 && self.queues_are_idle(columns.intents)
                 && let Some(halt) = self.issue_unqueued(columns)
             {
@@ -90,24 +94,34 @@ impl Gate<'_> {
             if PAUSES && self.lose_if_lost(next, columns) {
                 continue;
             }
-            let earliest = self.earliest_start(next.time, columns.intents[next.row as usize].transfer.op);
-            if PAUSES && let Some(paused) = self.pause_before(next, earliest, columns.intents) {
+            let turn_ends = if TURNS { self.turn_of(next, columns) } else { Some(Picoseconds::MAX) };
+            let Some(turn_ends) = turn_ends else { continue };
+            let op = columns.intents[next.row as usize].transfer.op;
+            let earliest = self.earliest_start(next.time, op);
+            if PAUSES && let Some(paused) = self.pause_before(next, earliest, turn_ends, columns.intents) {
                 if self.is_paused_alone() {
-                    self.set_aside(next, paused);
+                    self.set_aside::<TURNS>(next, paused, columns.sequence);
                     continue;
                 }
                 self.uplink.next = Some(next);
                 self.note_resumption(paused);
                 break Halt::Paused;
             }
+            if TURNS && self.starts_from(next.time, op, earliest) >= turn_ends {
+                self.wait_for_next_turn(next, turn_ends, columns.sequence);
+                continue;
+            }
             match earliest {
-                Ok(start) => self.send::<PAUSES>(next, start, columns),
+                Ok(start) => self.send::<PAUSES, TURNS>(next, start, columns),
                 Err(halt) => {
                     self.uplink.next = Some(next);
-                    break halt;
+                    break if TURNS { self.halt_until(halt, turn_ends) } else { halt };
                 }
             }
         };
+        if TURNS {
+            self.note_turns(columns.intents);
+        }
         self.uplink.sent - before
     }
 
@@ -118,7 +132,7 @@ impl Gate<'_> {
 
     /// When a request eligible since `eligible` can start, or what it waits for.
     #[inline(always)]
-    fn earliest_start(&self, eligible: Picoseconds, op: Op) -> Result<Picoseconds, Halt> {
+    pub(super) fn earliest_start(&self, eligible: Picoseconds, op: Op) -> Result<Picoseconds, Halt> {
         let mut start = eligible.max(self.uplink.free_at).max(self.uplink.limits.earliest(op));
         match self.limits.credits.grant(self.uplink.sent) {
             Grant::From(time) => start = start.max(time),
@@ -208,7 +222,7 @@ impl Gate<'_> {
     }
 
     /// Gives slots that have become known to the rows that wait for them.
-    fn wake(&mut self) {
+    pub(super) fn wake(&mut self) {
         while let Some(vf) = self.uplink.woken.pop() {
             let queue = &mut self.queues[vf as usize];
             while let Some(&request) = queue.held.front() {
@@ -231,9 +245,19 @@ impl Gate<'_> {
         if self.uplink.next.is_some() {
             return self.uplink.next;
         }
+        self.next_eligible_before(Picoseconds::MAX, intents)
+    }
+
+    /// The same, of those that are eligible before `limit`, and none that is the next already.
+    #[inline(always)]
+    pub(super) fn next_eligible_before(
+        &mut self,
+        limit: Picoseconds,
+        intents: &[Intent],
+    ) -> Option<Eligible> {
         loop {
             let (origin, eligible) = self.first(intents)?;
-            if eligible.time >= self.horizon() {
+            if eligible.time >= self.horizon().min(limit) {
                 return None;
             }
             match origin {
@@ -257,7 +281,7 @@ impl Gate<'_> {
 
     /// What comes first of all that is known: at one instant, slots and candidates by VF, then what
     /// enters a vacated place.
-    fn first(&self, intents: &[Intent]) -> Option<(Origin, Eligible)> {
+    pub(super) fn first(&self, intents: &[Intent]) -> Option<(Origin, Eligible)> {
         let candidate_of = |(time, row): (Picoseconds, u32)| {
             let vf = intents[row as usize].vf;
             Eligible { time, vacated: false, vf, row }
@@ -320,7 +344,12 @@ impl Gate<'_> {
     }
 
     /// The next request leaves at `start`.
-    fn send<const PAUSES: bool>(&mut self, next: Eligible, start: Picoseconds, columns: &mut Columns<'_>) {
+    pub(super) fn send<const PAUSES: bool, const TURNS: bool>(
+        &mut self,
+        next: Eligible,
+        start: Picoseconds,
+        columns: &mut Columns<'_>,
+    ) {
         self.leave_queue(next, start);
         let Intent { time: intended, transfer, .. } = columns.intents[next.row as usize];
         columns.issued[next.row as usize] = Issued(start);
@@ -328,6 +357,9 @@ impl Gate<'_> {
             waits[next.row as usize].eligible = next.time;
         }
         self.uplink.send(start, transfer, next.row);
+        if TURNS && let Some(slicing) = &mut self.slicing {
+            slicing.note_sent(next.vf, intended, start);
+        }
         if PAUSES && let Some(switching) = &mut self.switching {
             let Uplink { sent: number, free_at: left_at, wires, .. } = *self.uplink;
             let Sequence(sequence) = columns.sequence[next.row as usize];
@@ -401,28 +433,34 @@ impl Gate<'_> {
 
 /// What pauses do.
 impl Gate<'_> {
-    /// The pause that holds a request back, which starts at `earliest` or waits for something.
+    /// The pause that holds a request back before `until`, which starts at `earliest` or waits for something.
     fn pause_before(
         &mut self,
         next: Eligible,
         earliest: Result<Picoseconds, Halt>,
+        until: Picoseconds,
         intents: &[Intent],
     ) -> Option<Pause> {
-        let start = match earliest {
-            Ok(start) => start,
-            Err(halt) => {
-                let op = intents[next.row as usize].transfer.op;
-                let alone = next.time.max(self.uplink.free_at).max(self.uplink.limits.earliest(op));
-                let awaited = match halt {
-                    Halt::Returns => self.downlink.returns_from(self.uplink, &self.memory),
-                    _ => self.credits_from(),
-                };
-                alone.max(awaited)
-            }
+        let op = intents[next.row as usize].transfer.op;
+        let start = self.starts_from(next.time, op, earliest).min(until - Picoseconds(1));
+        self.switching.as_mut()?.pause_before(next.vf, next.time, start)
+    }
+
+    /// A request that is eligible since `eligible` starts at `earliest`, or if that is not known, at this time or later.
+    pub(super) fn starts_from(
+        &self,
+        eligible: Picoseconds,
+        op: Op,
+        earliest: Result<Picoseconds, Halt>,
+    ) -> Picoseconds {
+        let Err(halt) = earliest else { return earliest.expect("it is known") };
+        let alone = eligible.max(self.uplink.free_at).max(self.uplink.limits.earliest(op));
+        let awaited = match halt {
+            Halt::Returns => self.downlink.returns_from(self.uplink, &self.memory),
+            _ => self.credits_from(),
         };
         // Only what comes before the end of time can be known to be paused.
-        let start = if start == Picoseconds::MAX { next.time } else { start };
-        self.switching.as_mut()?.pause_before(next.vf, next.time, start)
+        if awaited == Picoseconds::MAX { eligible } else { alone.max(awaited) }
     }
 
     /// A request that its VF's outage strikes is over without having left; whether one does.
@@ -465,9 +503,9 @@ impl Gate<'_> {
     }
 
     /// A request is eligible anew when the pause of its VF ends; until the pause began it held up others.
-    fn set_aside(&mut self, request: Eligible, pause: Pause) {
+    fn set_aside<const TURNS: bool>(&mut self, request: Eligible, pause: Pause, sequence: &[Sequence]) {
         self.uplink.free_at = self.uplink.free_at.max(pause.from);
-        self.put_aside(request, pause);
+        if TURNS { self.put_aside_in_order(request, pause, sequence) } else { self.put_aside(request, pause) }
     }
 
     /// A request waits for the end of the pause of its VF.

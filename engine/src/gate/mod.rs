@@ -14,6 +14,7 @@ mod systems;
 #[cfg(test)]
 mod tests;
 mod through_tlb;
+mod turns;
 
 pub use components::*;
 pub use credits::*;

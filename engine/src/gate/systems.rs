@@ -12,6 +12,7 @@ use crate::memory::{Downlink, MemoryTimes, Retirement};
 use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
 use crate::silence::Silence;
+use crate::slices::{Slices, Turns};
 use crate::topology::{columns_mut, optional_columns_mut};
 use crate::translation::{Translation, Unobserved};
 use crate::units::Picoseconds;
@@ -29,6 +30,7 @@ type AdapterQuery<'w, 's> = Query<
         &'static Downlink,
         &'static mut DeviceTlb,
         &'static mut Silence,
+        &'static mut Slices,
         Option<&'static mut LinkWaits>,
         Option<&'static mut DeviceWaits>,
     ),
@@ -55,8 +57,8 @@ pub fn issue_requests(
     let mut columns = Columns { intents, sequence, issued, translations, waits };
     for adapter in &mut adapters {
         let (mut uplink, mut candidates, mut retirement, credits, tags, downlink, mut tlb, ..) = adapter;
-        let (.., silence, link_waits, device_waits) = adapter;
-        let silence = silence.into_inner();
+        let (.., silence, slices, link_waits, device_waits) = adapter;
+        let (silence, slices) = (silence.into_inner(), slices.into_inner());
         let returns_from = downlink.returns_from(&uplink, &memory);
         let was_free_at = uplink.free_at;
         let mut gate = Gate {
@@ -69,6 +71,7 @@ pub fn issue_requests(
             downlink,
             memory: **memory,
             switching: silence.get(),
+            slicing: slices.get(),
         };
         if let Some(ats) = tlb.get() {
             let pauses = gate.switching.is_some();
@@ -90,13 +93,21 @@ pub fn issue_requests(
         let sent = if gate.switching.is_some() {
             let lost = |gate: &Gate<'_>| gate.switching.as_ref().map_or(0, |switching| switching.lost.len());
             let before = lost(&gate);
-            let sent = gate.issue::<true>(&mut columns);
+            let sent = if gate.slicing.is_some() {
+                gate.issue::<true, true>(&mut columns)
+            } else {
+                gate.issue::<true, false>(&mut columns)
+            };
             progress.moved += (lost(&gate) - before) as u64;
             gate.note_frontier();
             gate.note_losses(columns.intents);
             sent
         } else {
-            gate.issue::<false>(&mut columns)
+            match gate.slicing.as_deref().map(|slicing| &slicing.turns) {
+                None => gate.issue::<false, false>(&mut columns),
+                Some(Turns::Clock(_)) => gate.issue::<false, true>(&mut columns),
+                Some(Turns::Work(_)) => gate.issue_by_work(&mut columns),
+            }
         };
         progress.moved += sent;
         progress.waits |= uplink.waits_for_returns();

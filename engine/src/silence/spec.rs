@@ -109,6 +109,8 @@ pub struct SilenceSpec {
     pub end_us: f64,
     /// The scheduler starts again. Default 20 (modelled).
     pub resume_us: f64,
+    /// Whether the driver masks interrupts while it keeps its device silent, as it may (WDDM). Default true.
+    pub mask_interrupts: bool,
 }
 
 impl Default for SilenceSpec {
@@ -127,6 +129,7 @@ impl Default for SilenceSpec {
             attach_us: 2.0,
             end_us: 10.0,
             resume_us: 20.0,
+            mask_interrupts: true,
         }
     }
 }

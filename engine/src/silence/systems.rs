@@ -12,6 +12,7 @@ use crate::crash::Crashes;
 use crate::device_tlb::DeviceTlb;
 use crate::escape::ExclusiveWindows;
 use crate::gate::{Candidates, Halt, Uplink, VfQueue};
+use crate::interrupts::Interrupts;
 use crate::invalidation::{Control, ControlPlane};
 use crate::memory::{Completed, CompletedRows};
 use crate::request::{Intent, Sequence};
@@ -27,7 +28,7 @@ pub fn advance_switches(
     mut control: Single<&mut ControlPlane>,
     mut adapters: Query<(&mut Uplink, &Candidates, &mut Silence, &mut DeviceTlb)>,
     mut vfs: Query<&mut VfQueue>,
-    requests: Query<&Intent>,
+    requests: Query<(&Intent, &Sequence)>,
     mut windows: Query<&mut ExclusiveWindows>,
     batch: Res<Batch>,
     mut progress: ResMut<Progress>,
@@ -37,13 +38,13 @@ pub fn advance_switches(
     let tlbs = tlbs.bypass_change_detection();
     let (uplinks, silences) = (uplinks.bypass_change_detection(), silences.bypass_change_detection());
     let mut queues = columns_mut!(vfs);
-    let intents = columns!(requests);
+    let (intents, sequence) = columns!(requests);
     let queues = queues.bypass_change_detection();
     progress.waits = true;
     let mut windows = optional_columns_mut!(windows);
     let mut windows = windows.as_mut().map(ContiguousMut::bypass_change_detection);
     let links = (&mut *uplinks, &mut *silences, &mut *tlbs);
-    progress.moved += resume(control, links, windows.as_deref_mut(), queues);
+    progress.moved += resume(control, links, windows.as_deref_mut(), (queues, sequence));
     invalidate_device_tlbs(control, silences, tlbs);
     let last_over = last_over(silences);
     if batch.exhausted && uplinks.iter().zip(&*silences).all(|(uplink, silence)| is_idle(uplink, silence)) {
@@ -64,7 +65,7 @@ pub fn advance_switches(
         for switched in &aborted {
             progress.moved += 1;
             note_window(windows.as_deref_mut(), at, switching, switched);
-            let_go(uplink, Some(&mut *switching), tlb, queues, switched);
+            let_go(uplink, Some(&mut *switching), tlb, (queues, sequence), switched);
         }
         if let Some(ats) = tlb.get() {
             ats.invalidations.unknown_from = switching.device_invalidations_from;
@@ -87,7 +88,7 @@ pub fn advance_switches(
 pub fn book_switches(
     iommu: Single<(&mut ControlPlane, &LookupBound)>,
     mut timeline: Single<&mut Timeline>,
-    mut adapters: Query<(&AdapterVfs, &Silence, &mut SwitchTotals)>,
+    mut adapters: Query<(&AdapterVfs, &Silence, &mut SwitchTotals, &mut Interrupts)>,
     mut vfs: Query<(&mut SilenceBooks, &mut ContextEntry)>,
 ) {
     let (mut control, bound) = iommu.into_inner();
@@ -98,13 +99,20 @@ pub fn book_switches(
     for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
         context.0 = switches.entry(vf);
     }
-    let (of_adapters, silences, mut totals) = columns_mut!(adapters);
+    let (of_adapters, silences, mut totals, mut interrupts) = columns_mut!(adapters);
     let totals = totals.bypass_change_detection();
+    let interrupts = interrupts.bypass_change_detection();
     for switched in over {
         timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
         let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
         let at = of_adapters.iter().position(covers).expect("its adapter");
         let switching = silences[at].0.as_deref().expect("it has switches");
+        if let (Some(of), Some(window)) = (&mut interrupts[at].0, switched.exclusive_window())
+            && switching.quiesces
+        {
+            let alone = (!switching.is_of_adapter()).then_some(switched.vf - switching.first_vf);
+            of.note_window(alone, window);
+        }
         if switched.from < switching.warm_up {
             continue;
         }
@@ -208,7 +216,7 @@ fn resume(
     control: &mut Control,
     (uplinks, silences, tlbs): (&mut [Uplink], &mut [Silence], &mut [DeviceTlb]),
     mut windows: Option<&mut [ExclusiveWindows]>,
-    queues: &mut [VfQueue],
+    (queues, sequence): (&mut [VfQueue], &[Sequence]),
 ) -> u64 {
     let switches = control.switches.as_mut().expect("there are some");
     let attached = core::mem::take(&mut switches.attached);
@@ -220,7 +228,7 @@ fn resume(
         let switched = switching.finish(attached);
         switches.over.push(switched);
         note_window(windows.as_deref_mut(), at, switching, &switched);
-        let_go(&mut uplinks[at], silences[at].get(), &mut tlbs[at], queues, &switched);
+        let_go(&mut uplinks[at], silences[at].get(), &mut tlbs[at], (queues, sequence), &switched);
     }
     attached.len() as u64
 }
@@ -255,7 +263,7 @@ fn let_go(
     uplink: &mut Uplink,
     switching: Option<&mut Switching>,
     tlb: &mut DeviceTlb,
-    queues: &mut [VfQueue],
+    (queues, sequence): (&mut [VfQueue], &[Sequence]),
     switched: &Switched,
 ) {
     let Some(switching) = switching.filter(|switching| switching.pauses) else { return };
@@ -268,7 +276,7 @@ fn let_go(
         // Those that are lost go through the gate once more, before those that are not.
         for vf in switching.silent_with(switched.vf) {
             let lost_at = |time| switching.outage_ahead(vf, time).map(|outage| outage.from.max(time));
-            uplink.release_aside(&mut queues[vf as usize], resumed_at, lost_at);
+            uplink.release_aside(&mut queues[vf as usize], resumed_at, lost_at, sequence);
         }
     } else if let Some(ats) = ats {
         // What was taken up before goes on meanwhile.

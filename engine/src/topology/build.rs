@@ -25,6 +25,7 @@ use crate::escape::{
 use crate::gate::{Candidates, Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
 use crate::hash::mix64;
 use crate::ids::{DomainId, Iova, PhysAddr, RequesterId, VfIndex};
+use crate::interrupts::Interrupts;
 use crate::invalidation::{Control, ControlPlane, FramePool, Stream, StreamingPlan};
 use crate::link::{RateLimits, WireTimes};
 use crate::memory::{
@@ -33,6 +34,7 @@ use crate::memory::{
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, Sabotage, TenantPlan, VmPlan};
 use crate::schedule::Progress;
 use crate::silence::{AdapterPlace, DomainSwitches, Silence, SilenceBooks, SwitchTotals, Switching};
+use crate::slices::Slices;
 use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, Silent, TrafficSource, spawn_rows};
 use crate::translation::replacement::with_iotlb;
 use crate::translation::{
@@ -240,6 +242,15 @@ fn spawn_adapters(
         };
         Silence(machine.switches.are_on().then(made))
     };
+    let present: Vec<_> = world.query::<&Vm>().iter(world).map(|vm| vm.admission.is_ok()).collect();
+    let slices = |adapter: u32| {
+        let of_adapter = &present[(adapter * vfs) as usize..((adapter + 1) * vfs) as usize];
+        Slices::new(&machine.scheduler, of_adapter, adapter * vfs, plan.warm_up)
+    };
+    let interrupts = |adapter: u32| {
+        let of_adapter = &obeys[(adapter * vfs) as usize..((adapter + 1) * vfs) as usize];
+        Interrupts::new(&machine.interrupts, of_adapter, machine.silence.mask_interrupts, plan.warm_up)
+    };
     let adapters: Vec<_> = (0..place.adapters)
         .map(|adapter| {
             (
@@ -250,6 +261,7 @@ fn spawn_adapters(
                     streams: kinds[adapter as usize].any_streams,
                     warm_up: plan.warm_up,
                     recovery: machine.failures.recovery(),
+                    takes_turns: machine.scheduler.policy.has_slices(),
                     ..Uplink::new(
                         WireTimes::new(&machine.link),
                         RateLimits::new(&machine.device),
@@ -272,7 +284,7 @@ fn spawn_adapters(
                 HeldCredits::default(),
                 Refunds::<Tag>::new(machine.device.read_tags),
                 tlb(adapter),
-                (silence(adapter), SwitchTotals::default()),
+                (silence(adapter), SwitchTotals::default(), slices(adapter), interrupts(adapter)),
             )
         })
         .collect();

@@ -9,7 +9,7 @@ use crate::account::RequestLog;
 use crate::attribution::{GateWaits, MemoryWaits, SplitSoFar, Waits, WalkWaits};
 use crate::crash::HeldBack;
 use crate::device_tlb::DeviceTlb;
-use crate::gate::{Candidates, Uplink, VfQueue};
+use crate::gate::{Candidates, Halt, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane};
 use crate::link::Issued;
 use crate::memory::{Completed, Downlink, MemoryTimes, Retired, Retirement};
@@ -317,7 +317,7 @@ fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &mut VfColumns<'_>) -> Picose
     let range = adapter.vfs.first as usize..adapter.vfs.end as usize;
     let unmaps = unmap_horizon(adapter, vfs);
     let (mut wait, mut next) = (Picoseconds::MAX, Picoseconds::MAX);
-    for (at, next_intended) in range.clone().zip(&vfs.next_intended[range]) {
+    for (at, next_intended) in range.clone().zip(&vfs.next_intended[range.clone()]) {
         let streams = adapter.uplink.streams && vfs.queues[at].streams;
         let of_vf = if streams { Picoseconds::MAX } else { vfs.feedback[at].0 };
         let feeds_back = of_vf < Picoseconds::MAX;
@@ -333,7 +333,8 @@ fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &mut VfColumns<'_>) -> Picose
     let least = least_read.min(wires.least_write());
     let returns_from = downlink.returns_from(uplink, memory);
     // What has not left yet leaves behind what has: a backlog on the link is lookahead.
-    let earliest_start = uplink.earliest_start(candidates, returns_from);
+    let earliest_start =
+        uplink.earliest_start(candidates, returns_from).max(turns_from(uplink, &vfs.next_intended[range]));
     let waits = uplink.emitted > uplink.sent;
     let eligible_from = if waits { uplink.eligible_from(candidates, returns_from) } else { Picoseconds::MAX };
     let mut leaves_from = earliest_start.max(next.min(eligible_from));
@@ -346,6 +347,15 @@ fn closed_horizon(adapter: &AdapterParts<'_>, vfs: &mut VfColumns<'_>) -> Picose
     }
     let answered_from = leaves_from.saturating_add(least.min(uplink.recovery));
     returns_from.min(answered_from).saturating_add(wait).min(unmaps)
+}
+
+/// Where VFs send in turn, nothing leaves before this time but because of what is under way.
+fn turns_from(uplink: &Uplink, next_intended: &[NextIntended]) -> Picoseconds {
+    if !uplink.takes_turns || uplink.halt != Halt::Horizon {
+        return Picoseconds::ZERO;
+    }
+    let intended = next_intended.iter().map(|next| next.0).min().expect("a VF");
+    uplink.turns_from.min(uplink.resumes_from).min(intended)
 }
 
 /// Nothing that the adapter's sources will intend because of an unmap that has not returned lies before this.

@@ -6,6 +6,7 @@ use portcullis_engine::device_tlb::{AtsPlan, DeviceTlbSpec, TlbSharing};
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::ids::{IommuIndex, Iova};
+use portcullis_engine::interrupts::InterruptsSpec;
 use portcullis_engine::invalidation::{
     Granularity, InvalidationMode, InvalidationSpec, IovaReuse, StreamingPlan, WalkCacheInvalidation,
 };
@@ -17,6 +18,7 @@ use portcullis_engine::silence::{
     Failure, FailuresSpec, ListedFailure, ListedSwitch, PhaseDurations, ProtocolStep, SilenceScope,
     SilenceSpec, SwitchMode, SwitchSchedule, SwitchesSpec,
 };
+use portcullis_engine::slices::SchedulerPolicy;
 use portcullis_engine::topology::{DomainScope, TopologySpec};
 use portcullis_engine::translation::{
     ClassShare, FaultQueueSpec, FullWord, IommuMode, IommuSpec, IotlbIndex, IotlbSharing, IotlbSpec,
@@ -196,6 +198,9 @@ impl Case {
             machine.failures.list.retain(|listed| listed.failure != Failure::Stuck);
         }
         let may_crash = machine.may_crash(self.obeys.iter().all(|obeys| *obeys));
+        if may_crash {
+            self.machine.interrupts = InterruptsSpec::default();
+        }
         self.attribution &= !may_crash;
         self.miss_causes &= !may_crash;
     }
@@ -445,10 +450,10 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
     let phase = || prop_oneof![2 => Just(0.0), 2 => grid_ns(0..4), 1 => grid_ns(0..60)];
     let phases = (phase(), phase(), phase(), phase(), phase(), phase(), phase());
     let timeout = prop_oneof![2 => Just(2e9), 1 => grid_ns(1..400)];
-    (mode, any::<bool>(), skip, any::<bool>(), (prop::bool::weighted(0.2), timeout), phases).prop_map(
+    (mode, any::<[bool; 2]>(), skip, any::<bool>(), (prop::bool::weighted(0.2), timeout), phases).prop_map(
         |(
             mode,
-            alone,
+            [alone, mask_interrupts],
             skip,
             did_reuse,
             (drawn, timeout),
@@ -469,6 +474,7 @@ fn silence() -> impl Strategy<Value = SilenceSpec> {
                 attach_us: us(attach),
                 end_us: us(end),
                 resume_us: us(resume),
+                mask_interrupts,
             }
         },
     )
@@ -593,8 +599,10 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             max_read_mops: if limited { 3.125 } else { 0.0 },
             max_write_mops: if limited { 1.5625 } else { 0.0 },
         });
-    let scheduler = (1u32..6, prop_oneof![2 => Just(0u32), 1 => 1u32..4])
-        .prop_map(|(vf_queue_entries, vf_outstanding)| SchedulerSpec { vf_queue_entries, vf_outstanding });
+    let queues = (1u32..6, prop_oneof![2 => Just(0u32), 1 => 1u32..4]);
+    let scheduler = (queues, slices()).prop_map(|((vf_queue_entries, vf_outstanding), slices)| {
+        SchedulerSpec { vf_queue_entries, vf_outstanding, ..slices }
+    });
     let llc = (prop_oneof![Just(0u64), 1u64..20], 1u32..4, grid_ns(0..20))
         .prop_map(|(sets, ways, miss_ns)| LlcSpec { bytes: sets * 64 * u64::from(ways), ways, miss_ns });
     let memory = (grid_ns(0..20), grid_ns(0..20), grid_ns(0..20), llc).prop_map(
@@ -614,11 +622,23 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
         on_hangs,
         reboot_us: reboot.map(|ns| ns / 1e3),
     });
-    let switching = (silence(), switches(), failures(), host);
+    let vsync_hz = prop_oneof![1 => Just(0.0), 1 => Just(1e6), 1 => Just(333_333.0)];
+    let interrupts = (vsync_hz, 0u32..4)
+        .prop_map(|(vsync_hz, completions_per_msi)| InterruptsSpec { vsync_hz, completions_per_msi });
+    let switching = (silence(), switches(), failures(), (host, interrupts));
     (topology, scheduler, link, device, iommu(), memory, switching).prop_map(
-        |(topology, scheduler, link, device, iommu, memory, (silence, switches, failures, host))| {
-            MachineSpec {
+        |(
+            topology,
+            scheduler,
+            link,
+            device,
+            iommu,
+            memory,
+            (silence, switches, failures, (host, interrupts)),
+        )| {
+            leave_out_what_does_not_go_with_slices(MachineSpec {
                 host,
+                interrupts,
                 silence,
                 switches,
                 failures,
@@ -629,9 +649,49 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
                 iommu,
                 memory,
                 ..MachineSpec::default()
-            }
+            })
         },
     )
+}
+
+/// Who sends when: all at once mostly, or in slices that are shorter than a request on the link, or hold many. More slots
+/// than VFs are as many more.
+fn slices() -> impl Strategy<Value = SchedulerSpec> {
+    let policy = prop_oneof![
+        4 => Just(SchedulerPolicy::Concurrent),
+        1 => Just(SchedulerPolicy::FixedShare),
+        1 => Just(SchedulerPolicy::EqualShare),
+        2 => Just(SchedulerPolicy::BestEffort),
+    ];
+    let slice = prop_oneof![2 => grid_ns(1..20), 1 => grid_ns(1..200)];
+    let switch = prop_oneof![1 => Just(0.0), 1 => grid_ns(1..12)];
+    (policy, slice, switch, prop::option::of(0u32..3)).prop_map(|(policy, slice, switch, partitions)| {
+        SchedulerSpec {
+            policy,
+            slice_us: Some(slice / 1e3),
+            switch_us: switch / 1e3,
+            partitions,
+            ..SchedulerSpec::default()
+        }
+    })
+}
+
+/// Where devices have TLBs all send at once; where domains are switched, by the clock, and nothing fails.
+fn leave_out_what_does_not_go_with_slices(mut machine: MachineSpec) -> MachineSpec {
+    let vfs = machine.topology.vfs_per_adapter;
+    let scheduler = &mut machine.scheduler;
+    scheduler.partitions = scheduler.partitions.map(|more| vfs + more);
+    if machine.device.tlb.is_on() {
+        scheduler.policy = SchedulerPolicy::Concurrent;
+    }
+    if scheduler.policy == SchedulerPolicy::BestEffort && machine.switches.are_on() {
+        scheduler.policy = SchedulerPolicy::EqualShare;
+    }
+    if scheduler.policy.has_slices() {
+        machine.failures = FailuresSpec::default();
+        machine.silence.skip.retain(|step| *step != ProtocolStep::End);
+    }
+    machine
 }
 
 /// Where the buffers of every VF lie, that of small pages over the end of a page table; addresses between

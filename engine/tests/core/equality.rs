@@ -22,6 +22,9 @@ pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters
             .drain(..)
             .map(|(start, stop)| stop.clamp(case.warm_up_ps, end) - start.clamp(case.warm_up_ps, end));
         counted.unavailable_ps = stops.sum();
+        let slices: Vec<_> = counted.slices_had.drain(..).filter(|(began, _)| *began < end).collect();
+        counted.slices = slices.len() as u64;
+        counted.slices_used = slices.iter().filter(|(_, used)| *used).count() as u64;
         fates.extend(more);
         counters.add(&counted);
     }
@@ -195,6 +198,12 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         recoveries: expected_counters.recoveries,
         recovery_ps: (summary.recovery_mean_ns * expected_counters.recoveries as f64 * 1e3).round() as u64,
         recovery_max_ps: (summary.recovery_max_ns * 1e3).round() as u64,
+        slices_had: Vec::new(),
+        slices: summary.slices,
+        slices_used: summary.slices_used,
+        slice_sent: expected_counters.slice_sent,
+        slice_wait_ps: (summary.slice_wait_mean_ns * expected_counters.slice_sent as f64 * 1e3).round()
+            as u64,
         stops: Vec::new(),
         unavailable_ps: unavailable_ps(case, outcome, expected_fates),
         commands: Vec::new(),

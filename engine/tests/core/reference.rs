@@ -29,9 +29,12 @@ use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 mod crashes;
 #[path = "reference/failures.rs"]
 mod failures;
+#[path = "reference/slices.rs"]
+mod slices;
 #[path = "reference/switches.rs"]
 mod switches;
 use crashes::Crashes;
+use slices::Turns;
 use switches::{Invalidated, Switches};
 
 /// The rules of the model that can be broken one by one.
@@ -174,10 +177,18 @@ pub enum Rule {
     BlockedMarksTakeALookUp,
     ForgersLookNothingUp,
     WithoutAtsNothingIsAsked,
+    OnlyWhoseSliceItIsSends,
+    SlicesEndInTime,
+    EmptySlotsIdle,
+    SlicesGoRound,
+    WhoHasNothingToSendGivesWay,
+    WorldSwitchesTakeTime,
+    TheSameVfNeedsNoWorldSwitch,
+    SlicesAreWaitedForInTheQueue,
 }
 
 impl Rule {
-    pub const ALL: [Self; 137] = [
+    pub const ALL: [Self; 145] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -315,6 +326,14 @@ impl Rule {
         Self::BlockedMarksTakeALookUp,
         Self::ForgersLookNothingUp,
         Self::WithoutAtsNothingIsAsked,
+        Self::OnlyWhoseSliceItIsSends,
+        Self::SlicesEndInTime,
+        Self::EmptySlotsIdle,
+        Self::SlicesGoRound,
+        Self::WhoHasNothingToSendGivesWay,
+        Self::WorldSwitchesTakeTime,
+        Self::TheSameVfNeedsNoWorldSwitch,
+        Self::SlicesAreWaitedForInTheQueue,
     ];
 }
 
@@ -407,6 +426,13 @@ pub struct Counters {
     pub unavailable_ps: u64,
     /// Forged DMAs that reached a frame of another.
     pub forged_foreign: u64,
+    /// Slices that began, and were used: what of them counts is known at the end of the run.
+    pub slices_had: Vec<(u64, bool)>,
+    pub slices: u64,
+    pub slices_used: u64,
+    /// Requests of VFs that send in turn, and how long they waited for that.
+    pub slice_sent: u64,
+    pub slice_wait_ps: u64,
 }
 
 impl Counters {
@@ -463,6 +489,10 @@ impl Counters {
         self.stops.extend_from_slice(&other.stops);
         self.unavailable_ps += other.unavailable_ps;
         self.forged_foreign += other.forged_foreign;
+        self.slices += other.slices;
+        self.slices_used += other.slices_used;
+        self.slice_sent += other.slice_sent;
+        self.slice_wait_ps += other.slice_wait_ps;
     }
 }
 
@@ -478,6 +508,8 @@ enum Event {
     SwitchResume { adapter: usize, unit: usize },
     SwitchNext { adapter: usize, unit: usize },
     SwitchDue { adapter: usize },
+    SliceEnds { adapter: usize },
+    SliceBegins { adapter: usize },
     DrainTimeout { adapter: usize, unit: usize, number: u64 },
     Reset { adapter: usize, unit: usize },
     Lose { id: Id },
@@ -709,6 +741,7 @@ pub struct Reference<'a> {
     book: Book,
     switches: Switches,
     crashes: Crashes,
+    turns: Turns,
     pub counters: Counters,
 }
 
@@ -891,6 +924,7 @@ impl<'a> Reference<'a> {
             book: Book::new(&machine.iommu.iotlb, iommu_seed),
             switches: Switches::default(),
             crashes: Crashes::default(),
+            turns: Turns::new(case),
             counters: Counters::default(),
         };
         reference.book.hears_hits = reference.holds(Rule::TheFullCacheHearsHits);
@@ -1033,7 +1067,7 @@ impl<'a> Reference<'a> {
             | Event::DrainTimeout { .. }
             | Event::GivenUp { .. }
             | Event::InvalidateDeviceTlbs { .. } => 1,
-            Event::SwitchDue { .. } => 2,
+            Event::SwitchDue { .. } | Event::SliceEnds { .. } | Event::SliceBegins { .. } => 2,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
                     3
@@ -1086,6 +1120,7 @@ impl<'a> Reference<'a> {
         for adapter in 0..self.switches.adapters.len() {
             self.expect_switch(adapter);
         }
+        self.start_slices();
         let mut before = None;
         while let Some(((time, _, event), ())) = self.events.pop_first() {
             assert!(time >= self.now, "time went back");
@@ -1111,6 +1146,7 @@ impl<'a> Reference<'a> {
         self.abort();
         (self.counters.held, self.counters.held_ps) = (self.switches.held, self.switches.held_ps);
         self.count_disturbances();
+        self.count_slices();
         if self.case.miss_causes {
             self.counters.evicted = self.book.evictions;
         }
@@ -1153,6 +1189,8 @@ impl<'a> Reference<'a> {
             Event::Left { adapter, id } => self.done(adapter, id),
             Event::WriteOver { id } => self.note_over(id),
             Event::SwitchDue { adapter } => self.switch_due(adapter),
+            Event::SliceEnds { adapter } => self.slice_ends(adapter),
+            Event::SliceBegins { adapter } => self.slice_begins(adapter),
             Event::SwitchNext { adapter, unit } => self.switch_next(adapter, unit),
             Event::DrainTimeout { adapter, unit, number } => self.drain_timeout(adapter, unit, number),
             Event::Reboot => self.reboot(),
@@ -1239,6 +1277,7 @@ impl<'a> Reference<'a> {
         if self.holds(Rule::VfSlotsHold) {
             self.note(id).eligible = self.now;
         }
+        self.note_first_eligible(id);
         if self.loses(id) || self.switches.sets_aside(adapter, id) {
             return;
         }
@@ -1298,7 +1337,7 @@ impl<'a> Reference<'a> {
         if self.case.machine.device.tlb.entries > 0 {
             return self.send_through_tlb(adapter);
         }
-        let Some(&(_, _, id)) = self.adapters[adapter].eligible.first() else { return };
+        let Some(id) = self.head(adapter) else { return };
         if self.switches.is_paused(adapter) {
             return;
         }
@@ -1326,7 +1365,7 @@ impl<'a> Reference<'a> {
             return;
         }
         state.blocked.end(self.now);
-        state.eligible.pop_first();
+        state.eligible.retain(|(_, _, there)| *there != id);
         state.slots = state.slots.saturating_sub(1);
         state.under_way.push_back((id, false));
         state.sent += 1;
@@ -1346,6 +1385,7 @@ impl<'a> Reference<'a> {
         self.counters.uplink_busy_ps += self.counted_time(self.now, free);
         self.fates[id.0][id.1].issued = self.now;
         self.note_sent(adapter, id);
+        self.note_slice_wait(adapter, id);
         self.queued[id.0] -= 1;
         if let Some(released) = self.stalled[id.0].pop_front() {
             self.enter(released, true);

@@ -241,6 +241,23 @@ pub fn scenarios() -> Vec<(&'static str, Scenario)> {
         ),
         ("hostile, hosts of three classes", hostile_fleet(&[])),
         ("hostile, for a time", hostile(&["duration_us=2000"])),
+        (
+            "hostile, in turn by the clock",
+            hostile(&["scheduler.policy=fixed_share", "scheduler.slice_us=5", "scheduler.partitions=9"]),
+        ),
+        (
+            "hostile, in turn by work",
+            hostile(&[
+                "scheduler.policy=best_effort",
+                "scheduler.slice_us=3",
+                "scheduler.switch_us=0.2",
+                "interrupts.completions_per_msi=4",
+            ]),
+        ),
+        (
+            "nic-rings, in turn",
+            builtin("nic-rings", &with(&["scheduler.policy=equal_share", "scheduler.slice_us=20"])),
+        ),
     ]);
     all
 }

@@ -7,6 +7,7 @@ use portcullis_engine::admission::AdmissionSpec;
 use portcullis_engine::crash::HostSpec;
 use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
+use portcullis_engine::interrupts::InterruptsSpec;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::MachineSpec;
@@ -71,10 +72,13 @@ pub struct HostClassSpec {
     /// What faults do to the hosts.
     #[serde(default)]
     pub host: HostSpec,
+    /// What interrupts their devices raise.
+    #[serde(default)]
+    pub interrupts: InterruptsSpec,
 }
 
 /// The sections that a class of hosts takes over from the scenario.
-pub(super) const INHERITED: [&str; 12] = [
+pub(super) const INHERITED: [&str; 13] = [
     "topology",
     "scheduler",
     "link",
@@ -87,6 +91,7 @@ pub(super) const INHERITED: [&str; 12] = [
     "switches",
     "failures",
     "host",
+    "interrupts",
 ];
 
 impl HostClassSpec {
@@ -114,6 +119,7 @@ impl HostClassSpec {
             switches: self.switches.clone(),
             failures: self.failures.clone(),
             host: self.host.clone(),
+            interrupts: self.interrupts.clone(),
         }
     }
 
@@ -139,7 +145,7 @@ impl HostClassSpec {
             count: Some(1),
             tenants: Some(BTreeMap::from([(String::from("every-key"), VfCount::Rest)])),
             topology: HostTopology::default(),
-            scheduler: SchedulerSpec::default(),
+            scheduler: SchedulerSpec { slice_us: Some(1.0), partitions: Some(1), ..SchedulerSpec::default() },
             link: LinkSpec::default(),
             device: DeviceSpec::default(),
             iommu,
@@ -150,6 +156,7 @@ impl HostClassSpec {
             switches: SwitchesSpec::default(),
             failures: FailuresSpec::default(),
             host: HostSpec { reboot_us: Some(1.0), ..HostSpec::default() },
+            interrupts: InterruptsSpec::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use portcullis_engine::crash::HostSpec;
 use portcullis_engine::error::SpecError;
 use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
+use portcullis_engine::interrupts::InterruptsSpec;
 use portcullis_engine::invalidation::{Granularity, WalkCacheInvalidation};
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
@@ -90,6 +91,9 @@ pub struct Scenario {
     /// What faults do to hosts.
     #[serde(default)]
     pub host: HostSpec,
+    /// What interrupts devices raise.
+    #[serde(default)]
+    pub interrupts: InterruptsSpec,
     /// How the work is cut; results do not depend on it.
     #[serde(default)]
     pub engine: BatchSpec,
@@ -138,6 +142,7 @@ impl Scenario {
             switches: self.switches.clone(),
             failures: self.failures.clone(),
             host: self.host.clone(),
+            interrupts: self.interrupts.clone(),
         }
     }
 
@@ -217,7 +222,7 @@ impl Scenario {
             sabotage: Some(Sabotage::WrongDomainTag),
             machine: Some(String::new()),
             topology: TopologySpec::default(),
-            scheduler: SchedulerSpec::default(),
+            scheduler: SchedulerSpec { slice_us: Some(1.0), partitions: Some(1), ..SchedulerSpec::default() },
             link: LinkSpec { rcb: Some(64), completion_bytes: Some(64), ..LinkSpec::default() },
             device: DeviceSpec::default(),
             iommu,
@@ -234,6 +239,7 @@ impl Scenario {
                 ..FailuresSpec::default()
             },
             host: HostSpec { reboot_us: Some(1.0), ..HostSpec::default() },
+            interrupts: InterruptsSpec::default(),
             engine: BatchSpec::default(),
             report: ReportSpec::default(),
             hosts: vec![HostClassSpec::with_every_key()],

@@ -74,7 +74,7 @@ mod builtin_scenarios {
 
     #[test]
     fn all_parse_and_say_what_the_list_says() {
-        assert_eq!(builtins().len(), 17);
+        assert_eq!(builtins().len(), 18);
         for listed in builtins() {
             let scenario = Scenario::parse(listed.name, listed.toml, &[]).expect(listed.name);
             assert_eq!(scenario.name, listed.name);
@@ -1290,5 +1290,51 @@ arrivals = { mops_per_vf = 1.0 }
         let error = with("1.99").expect_err("too many");
         assert_eq!(error.key, "silence.did_reuse", "{error}");
         assert!(small(&["duration_us=65531", "switches.schedule=poisson", "switches.every_us=1.99"]).is_ok());
+    }
+}
+
+mod slices {
+    use super::*;
+
+    const SLICED: &str = r#"
+name = "sliced"
+requests = 900
+topology.vfs_per_adapter = 4
+scheduler.policy = "equal_share"
+
+[[tenants]]
+name = "guests"
+arrivals = { kind = "poisson", mops_per_vf = 1.0 }
+"#;
+
+    #[test]
+    fn what_does_not_go_together_with_slices_is_refused_by_its_key() {
+        assert!(parse(SLICED, &[]).is_ok());
+        let of_switches = "switches.schedule=poisson";
+        for (changes, key, word) in [
+            (&["scheduler.policy=fair"][..], "scheduler.policy", "best_effort"),
+            (&["scheduler.slice_us=0"], "scheduler.slice_us", "between 0.001"),
+            (&["scheduler.switch_us=-1"], "scheduler.switch_us", "between 0"),
+            (
+                &["scheduler.policy=fixed_share", "scheduler.partitions=3"],
+                "scheduler.partitions",
+                "between 4",
+            ),
+            (&["device.tlb.entries=8"], "scheduler.policy", "device.tlb.entries"),
+            (&[of_switches, "failures.begin_share=0.5"], "scheduler.policy", "failures"),
+            (
+                &[of_switches, "silence.mode=unsafe", "silence.skip=[\"end\"]"],
+                "scheduler.policy",
+                "silence.skip",
+            ),
+            (&[of_switches, "scheduler.policy=best_effort"], "scheduler.policy", "switches.schedule"),
+            (&["report.attribution=true"], "report.attribution", "scheduler.policy"),
+        ] {
+            let error = parse(SLICED, changes).expect_err(key).to_string();
+            assert!(error.contains(&format!("`{key}`")) && error.contains(word), "{changes:?}: {error}");
+        }
+        for changes in [&[of_switches][..], &["scheduler.policy=best_effort", "scheduler.partitions=9"]] {
+            assert!(parse(SLICED, changes).is_ok(), "{changes:?}");
+        }
     }
 }
