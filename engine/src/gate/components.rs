@@ -362,10 +362,10 @@ impl Uplink {
     }
 
     /// No request that waits becomes eligible before this time, and none behind the candidates is asked about; what is under way
-    /// returns at `returns_from` or later.
+    /// returns at `returns_from` or later. Where VFs send in turn, `turns_from` says as much.
     #[must_use]
     pub fn eligible_from(&self, candidates: &Candidates, returns_from: Picoseconds) -> Picoseconds {
-        if self.halt != Halt::Horizon || candidates.admitted < candidates.rows.len() {
+        if self.takes_turns || self.halt != Halt::Horizon || candidates.admitted < candidates.rows.len() {
             return Picoseconds::ZERO;
         }
         let times = |fifo: &Fifo<Eligible>| fifo.waiting().first().map(|first| first.time);
