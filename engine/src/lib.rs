@@ -15,6 +15,7 @@ pub mod gate;
 pub mod hash;
 pub mod ids;
 pub mod invalidation;
+pub mod lifecycle;
 pub mod link;
 pub mod memory;
 pub mod merge;

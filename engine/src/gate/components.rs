@@ -369,16 +369,15 @@ impl Uplink {
         }
     }
 
-    /// The pause of a VF is over at `resumed_at`: what it held back may leave, unless it is lost: `lost_at` tells when, by
-    /// when it is eligible.
+    /// The pause of a VF is over at `resumed_at`: what it held back may leave, unless it is lost: `lost_at` tells when.
     pub fn release_aside(
         &mut self,
         queue: &mut VfQueue,
         resumed_at: Picoseconds,
-        mut lost_at: impl FnMut(Picoseconds) -> Option<Picoseconds>,
+        mut lost_at: impl FnMut(&Eligible) -> Option<Picoseconds>,
     ) {
         for request in queue.aside.drain(..) {
-            self.make_ready(request, lost_at(request.time).unwrap_or(resumed_at));
+            self.make_ready(request, lost_at(&request).unwrap_or(resumed_at));
         }
     }
 

@@ -13,6 +13,7 @@ use crate::device_tlb::DeviceTlb;
 use crate::escape::ExclusiveWindows;
 use crate::gate::{Candidates, Halt, Uplink, VfQueue};
 use crate::invalidation::{Control, ControlPlane};
+use crate::lifecycle::{Step, VfLifecycle, VmBooks, states_of};
 use crate::memory::{Completed, CompletedRows};
 use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
@@ -43,7 +44,7 @@ pub fn advance_switches(
     let mut windows = optional_columns_mut!(windows);
     let mut windows = windows.as_mut().map(ContiguousMut::bypass_change_detection);
     let links = (&mut *uplinks, &mut *silences, &mut *tlbs);
-    progress.moved += resume(control, links, windows.as_deref_mut(), queues);
+    progress.moved += resume(control, links, windows.as_deref_mut(), (&mut *queues, intents));
     invalidate_device_tlbs(control, silences, tlbs);
     let last_over = last_over(silences);
     if batch.exhausted && uplinks.iter().zip(&*silences).all(|(uplink, silence)| is_idle(uplink, silence)) {
@@ -60,11 +61,12 @@ pub fn advance_switches(
             looked_up_from: uplink.looked_up_from,
         };
         progress.moved += u64::from(switching.advance(evidence, &link, control));
+        progress.moved += lose_aside(uplink, switching, queues, intents);
         let aborted = core::mem::take(&mut switching.aborted);
         for switched in &aborted {
             progress.moved += 1;
             note_window(windows.as_deref_mut(), at, switching, switched);
-            let_go(uplink, Some(&mut *switching), tlb, queues, switched);
+            let_go(uplink, Some(&mut *switching), tlb, (&mut *queues, intents), switched);
         }
         if let Some(ats) = tlb.get() {
             ats.invalidations.unknown_from = switching.device_invalidations_from;
@@ -88,13 +90,14 @@ pub fn book_switches(
     iommu: Single<(&mut ControlPlane, &LookupBound)>,
     mut timeline: Single<&mut Timeline>,
     mut adapters: Query<(&AdapterVfs, &Silence, &mut SwitchTotals)>,
-    mut vfs: Query<(&mut SilenceBooks, &mut ContextEntry)>,
+    mut vfs: Query<(&mut SilenceBooks, &mut ContextEntry, &mut VmBooks, &mut VfLifecycle)>,
 ) {
     let (mut control, bound) = iommu.into_inner();
     let Some(Control { switches: Some(switches), crashes, .. }) = control.get() else { return };
     let over = take_over(switches, crashes.as_ref(), bound);
-    let (mut books, mut contexts) = columns_mut!(vfs);
+    let (mut books, mut contexts, mut of_vms, mut lifecycles) = columns_mut!(vfs);
     let books = books.bypass_change_detection();
+    let (of_vms, lifecycles) = (of_vms.bypass_change_detection(), lifecycles.bypass_change_detection());
     for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
         context.0 = switches.entry(vf);
     }
@@ -102,6 +105,7 @@ pub fn book_switches(
     let totals = totals.bypass_change_detection();
     for switched in over {
         timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
+        timeline.lifecycle(switched.vf, &states_of(&mut lifecycles[switched.vf as usize], &switched));
         let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
         let at = of_adapters.iter().position(covers).expect("its adapter");
         let switching = silences[at].0.as_deref().expect("it has switches");
@@ -110,6 +114,7 @@ pub fn book_switches(
         }
         totals[at].add(&switched);
         books[switched.vf as usize].switches += 1;
+        of_vms[switched.vf as usize].add(&switched);
         if !switching.pauses {
             continue;
         }
@@ -208,7 +213,7 @@ fn resume(
     control: &mut Control,
     (uplinks, silences, tlbs): (&mut [Uplink], &mut [Silence], &mut [DeviceTlb]),
     mut windows: Option<&mut [ExclusiveWindows]>,
-    queues: &mut [VfQueue],
+    (queues, intents): (&mut [VfQueue], &[Intent]),
 ) -> u64 {
     let switches = control.switches.as_mut().expect("there are some");
     let attached = core::mem::take(&mut switches.attached);
@@ -220,6 +225,7 @@ fn resume(
         let switched = switching.finish(attached);
         switches.over.push(switched);
         note_window(windows.as_deref_mut(), at, switching, &switched);
+        let queues = (&mut *queues, intents);
         let_go(&mut uplinks[at], silences[at].get(), &mut tlbs[at], queues, &switched);
     }
     attached.len() as u64
@@ -255,7 +261,7 @@ fn let_go(
     uplink: &mut Uplink,
     switching: Option<&mut Switching>,
     tlb: &mut DeviceTlb,
-    queues: &mut [VfQueue],
+    (queues, intents): (&mut [VfQueue], &[Intent]),
     switched: &Switched,
 ) {
     let Some(switching) = switching.filter(|switching| switching.pauses) else { return };
@@ -267,20 +273,61 @@ fn let_go(
     if switching.sets_aside() {
         // Those that are lost go through the gate once more, before those that are not.
         for vf in switching.silent_with(switched.vf) {
-            let lost_at = |time| switching.outage_ahead(vf, time).map(|outage| outage.from.max(time));
-            uplink.release_aside(&mut queues[vf as usize], resumed_at, lost_at);
+            release_aside(uplink, switching, vf, (&mut *queues, intents), resumed_at);
         }
     } else if let Some(ats) = ats {
         // What was taken up before goes on meanwhile.
         ats.takes_up_from = ats.takes_up_from.max(free_at);
     } else {
         uplink.free_at = uplink.free_at.max(free_at);
+        if matches!(switched.due.step, Step::Attach(_)) {
+            release_aside(uplink, switching, switched.vf, (queues, intents), resumed_at);
+        }
     }
     if through_tlb {
         // Nothing that it takes up now leaves before what was said it might.
         return;
     }
     uplink.halt = Halt::Until(uplink.frontier);
+}
+
+/// What stands aside of a VF goes on at `resumed_at`, or is lost.
+fn release_aside(
+    uplink: &mut Uplink,
+    switching: &mut Switching,
+    vf: u32,
+    (queues, intents): (&mut [VfQueue], &[Intent]),
+    resumed_at: Picoseconds,
+) {
+    uplink.release_aside(&mut queues[vf as usize], resumed_at, |request| {
+        let outage = switching.outage_ahead(vf, request.time);
+        let of_outage = outage.map(|outage| outage.from.max(request.time));
+        let times = (intents[request.row as usize].time, request.time);
+        of_outage.or_else(|| switching.lost_before(vf, times, resumed_at))
+    });
+}
+
+/// What stands aside of VFs whose VMs have stopped goes through the gate once more, to be lost; how many requests that are.
+fn lose_aside(
+    uplink: &mut Uplink,
+    switching: &mut Switching,
+    queues: &mut [VfQueue],
+    intents: &[Intent],
+) -> u64 {
+    let mut lost = 0;
+    for (vf, from) in core::mem::take(&mut switching.stopped) {
+        let aside = &mut queues[(switching.first_vf + vf) as usize].aside;
+        // Requests of a VF stand aside in the order in which they were intended.
+        let of_stopped = aside.partition_point(|request| intents[request.row as usize].time < from);
+        lost += of_stopped as u64;
+        for request in aside.drain(..of_stopped).collect::<Vec<_>>() {
+            uplink.make_ready(request, from);
+        }
+    }
+    if lost > 0 && uplink.halt == Halt::Horizon {
+        uplink.halt = Halt::Until(uplink.frontier);
+    }
+    lost
 }
 
 /// When the last request was over, as far as that is known.
