@@ -315,8 +315,6 @@ pub struct Switching {
     pub holds: Vec<VecDeque<Hold>>,
     /// When the VMs of each VF come and go; empty where they stay.
     pub vms: Vec<VmSchedule>,
-    /// VFs whose VMs have stopped, and when, that have not been asked which of the requests that stand aside are lost.
-    pub stopped: Vec<(u32, Picoseconds)>,
     /// Counting starts.
     pub warm_up: Picoseconds,
 }
@@ -383,7 +381,6 @@ impl Switching {
             lost: Vec::new(),
             holds: if lifecycle.is_on() { vec![VecDeque::new(); place.vfs as usize] } else { Vec::new() },
             vms: if lifecycle.is_on() { vms.collect() } else { Vec::new() },
-            stopped: Vec::new(),
             warm_up,
             spec: spec.clone(),
         }

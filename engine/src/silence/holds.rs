@@ -35,9 +35,6 @@ impl Switching {
     /// Nothing of a VF, by its index within the adapter, leaves from now on.
     pub(super) fn hold(&mut self, vf: u32, hold: Hold) {
         self.holds[vf as usize].push_back(hold);
-        if hold.loses {
-            self.stopped.push((vf, hold.from));
-        }
     }
 
     /// The VM that comes runs, on a VF by its index within the world.
@@ -65,23 +62,26 @@ impl Switching {
         let lost_in = self.lost_in(at, intended, leaves_from);
         let of_vm = self.held_by(at, eligible, start);
         let first = [of_unit, of_vm].into_iter().flatten().min_by_key(|pause| pause.from);
-        let Some(stopped_at) = lost_in else { return first };
+        let Some(stopped_at) = lost_in else {
+            if first.is_some_and(|first| first.of_vm)
+                && let Some(open) = self.holds[at].iter_mut().find(|hold| hold.until.is_none())
+            {
+                open.holds = true;
+            }
+            return first;
+        };
         let from = first.map_or(stopped_at, |first| first.from.min(stopped_at));
         let until = Until::Known(stopped_at);
         Some(Pause { from, until, of_vm: true, lost_at: Some(stopped_at.max(eligible)) })
     }
 
     /// The first hold of a VF, by its index within the adapter, that keeps what would leave at `start` from leaving.
-    fn held_by(&mut self, vf: usize, eligible: Picoseconds, start: Picoseconds) -> Option<Pause> {
-        let Hold { from, until, .. } =
-            *self.holds[vf].iter().find(|hold| hold.from <= start && hold.lasts(eligible))?;
+    fn held_by(&self, vf: usize, eligible: Picoseconds, start: Picoseconds) -> Option<Pause> {
+        let hold = self.holds[vf].iter().find(|hold| hold.from <= start && hold.lasts(eligible))?;
+        let Hold { from, until, .. } = *hold;
         let until = match until {
             Some(until) => Until::Known(until),
-            None => {
-                let number = self.holds[vf].iter().position(|hold| hold.until.is_none()).expect("this one");
-                self.holds[vf][number].holds = true;
-                Until::NotBefore(self.hold_lasts_until(vf, &self.holds[vf][number]))
-            }
+            None => Until::NotBefore(self.hold_lasts_until(vf, hold)),
         };
         Some(Pause { from, until, of_vm: true, lost_at: None })
     }
@@ -131,6 +131,33 @@ impl Switching {
         hold.attach_due.max(current)
     }
 
+    /// Nothing of a VF, by its index within the world, stands aside any more.
+    pub fn let_nobody_aside(&mut self, vf: u32) {
+        let holds = &mut self.holds[(vf - self.first_vf) as usize];
+        holds.iter_mut().for_each(|hold| hold.holds = false);
+    }
+
+    /// Whether what stands aside of a VF, by its index within the world, stays there when a pause of its unit ends, since its VM is
+    /// to come.
+    pub fn keeps_aside(&mut self, vf: u32, resumed_at: Picoseconds) -> bool {
+        let holds = self.holds.get_mut((vf - self.first_vf) as usize);
+        let open = holds.and_then(|holds| holds.iter_mut().find(|hold| hold.until.is_none()));
+        let Some(open) = open.filter(|hold| hold.from <= resumed_at) else { return false };
+        open.holds = true;
+        true
+    }
+
+    /// What stands aside of a VF, by its index within the world, leaves at this time or later.
+    #[must_use]
+    pub fn leaves_aside_from(&self, vf: u32) -> Picoseconds {
+        let at = (vf - self.first_vf) as usize;
+        let open = self.holds[at].iter().find(|hold| hold.until.is_none() && hold.holds);
+        let unit = &self.units[self.unit_of(vf)];
+        let paused = unit.current.as_ref().filter(|_| self.sets_aside()).map(|_| unit.resumes_from);
+        let held = open.map(|hold| self.hold_lasts_until(at, hold));
+        held.max(paused).unwrap_or_default()
+    }
+
     /// Nothing that stands aside because of a VM leaves before this time.
     pub(super) fn holds_last_until(&self) -> Picoseconds {
         let of_vf = |(vf, holds): (usize, &std::collections::VecDeque<Hold>)| {
@@ -138,10 +165,5 @@ impl Switching {
             Some(self.hold_lasts_until(vf, open))
         };
         self.holds.iter().enumerate().filter_map(of_vf).min().unwrap_or(Picoseconds::MAX)
-    }
-
-    /// No request that stands aside is lost before this time to a stop that it has not been asked about.
-    pub(super) fn stopped_from(&self) -> Picoseconds {
-        self.stopped.iter().map(|(_, from)| *from).min().unwrap_or(Picoseconds::MAX)
     }
 }

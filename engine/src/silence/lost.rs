@@ -178,9 +178,7 @@ impl Switching {
             current.as_ref().filter(|current| loses(current)).map(|current| current.from.max(*loses_from))
         };
         let of_those_under_way = self.active.iter().filter_map(of_unit).min();
-        let of_stops = self.stopped_from();
-        let of_those_under_way = of_those_under_way.unwrap_or(Picoseconds::MAX).min(of_stops);
-        of_those_under_way.min(self.schedule.peek()).min(self.new_outage_from)
+        of_those_under_way.unwrap_or(Picoseconds::MAX).min(self.schedule.peek()).min(self.new_outage_from)
     }
 
     /// Whether all later requests of a VF are lost.

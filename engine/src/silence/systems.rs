@@ -299,6 +299,9 @@ fn release_aside(
     (queues, intents): (&mut [VfQueue], &[Intent]),
     resumed_at: Picoseconds,
 ) {
+    if !queues[vf as usize].aside.is_empty() && switching.keeps_aside(vf, resumed_at) {
+        return;
+    }
     uplink.release_aside(&mut queues[vf as usize], resumed_at, |request| {
         let outage = switching.outage_ahead(vf, request.time);
         let of_outage = outage.map(|outage| outage.from.max(request.time));
@@ -307,21 +310,34 @@ fn release_aside(
     });
 }
 
-/// What stands aside of VFs whose VMs have stopped goes through the gate once more, to be lost; how many requests that are.
+/// What stands aside of VFs whose VMs stop before it can leave goes through the gate once more, to be lost; how many requests
+/// that are.
 fn lose_aside(
     uplink: &mut Uplink,
     switching: &mut Switching,
     queues: &mut [VfQueue],
     intents: &[Intent],
 ) -> u64 {
+    if switching.holds.is_empty() {
+        return 0;
+    }
     let mut lost = 0;
-    for (vf, from) in core::mem::take(&mut switching.stopped) {
-        let aside = &mut queues[(switching.first_vf + vf) as usize].aside;
-        // Requests of a VF stand aside in the order in which they were intended.
-        let of_stopped = aside.partition_point(|request| intents[request.row as usize].time < from);
-        lost += of_stopped as u64;
-        for request in aside.drain(..of_stopped).collect::<Vec<_>>() {
-            uplink.make_ready(request, from);
+    for vf in switching.vfs() {
+        let aside = &mut queues[vf as usize].aside;
+        if aside.is_empty() {
+            continue;
+        }
+        let leaves_from = switching.leaves_aside_from(vf);
+        // They stand aside in the order in which they were intended: the first are lost.
+        while let Some(&request) = aside.front() {
+            let times = (intents[request.row as usize].time, request.time);
+            let Some(lost_at) = switching.lost_before(vf, times, leaves_from) else { break };
+            aside.pop_front();
+            uplink.make_ready(request, lost_at);
+            lost += 1;
+        }
+        if aside.is_empty() {
+            switching.let_nobody_aside(vf);
         }
     }
     if lost > 0 && uplink.halt == Halt::Horizon {

@@ -8,12 +8,14 @@ use proptest::prelude::*;
 use crate::case::{Case, case};
 use crate::causes::{Evictions, Missed, Split};
 use crate::engine::{Outcome, domains, numbers, run, tenant_sum};
+use crate::reference::vms::{down_ps, without_what_nobody_intends};
 use crate::reference::{Counters, Fate, Reference, Rule};
 
 /// What the reference says of a case, with one rule broken or none: an IOMMU at a time.
 pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters) {
     let (mut fates, mut counters) = (Vec::new(), Counters::default());
     for (of_iommu, domains) in case.iommus().iter().zip(domains(case)) {
+        let of_iommu = &without_what_nobody_intends(of_iommu, broken);
         let (more, mut counted) = Reference::new(of_iommu, domains, broken).run();
         // Availability is a matter of each IOMMU's own time.
         let end = more.iter().flatten().map(|fate| fate.completed).max().unwrap_or(0).max(case.warm_up_ps);
@@ -22,6 +24,7 @@ pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters
             .drain(..)
             .map(|(start, stop)| stop.clamp(case.warm_up_ps, end) - start.clamp(case.warm_up_ps, end));
         counted.unavailable_ps = stops.sum();
+        counted.vm_down_ps = down_ps(of_iommu, (case.warm_up_ps, end));
         fates.extend(more);
         counters.add(&counted);
     }
@@ -195,6 +198,13 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         recoveries: expected_counters.recoveries,
         recovery_ps: (summary.recovery_mean_ns * expected_counters.recoveries as f64 * 1e3).round() as u64,
         recovery_max_ps: (summary.recovery_max_ns * 1e3).round() as u64,
+        vm_starts: summary.vm_starts,
+        vm_start_ps: (summary.vm_start_mean_ns * summary.vm_starts as f64 * 1e3).round() as u64,
+        vm_stops: summary.vm_stops,
+        vm_migrations: summary.vm_migrations,
+        blackout_ps: (summary.blackout_mean_ns * summary.vm_migrations as f64 * 1e3).round() as u64,
+        blackout_max_ps: (summary.blackout_max_ns * 1e3).round() as u64,
+        vm_down_ps: (summary.vm_down_ns * 1e3).round() as u64,
         stops: Vec::new(),
         unavailable_ps: unavailable_ps(case, outcome, expected_fates),
         commands: Vec::new(),

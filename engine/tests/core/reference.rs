@@ -31,8 +31,11 @@ mod crashes;
 mod failures;
 #[path = "reference/switches.rs"]
 mod switches;
+#[path = "reference/vms.rs"]
+pub mod vms;
 use crashes::Crashes;
 use switches::{Invalidated, Switches};
+use vms::Vms;
 
 /// The rules of the model that can be broken one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,10 +175,18 @@ pub enum Rule {
     BlockedMarksTakeALookUp,
     ForgersLookNothingUp,
     WithoutAtsNothingIsAsked,
+    VmsThatAreGoneIntendNothing,
+    ClientsAreGoneWithTheirVm,
+    ClientsBeginAnew,
+    StopsAbortWhatHasNotLeft,
+    MovesLoseNothing,
+    NothingLeavesUntilTheVmRuns,
+    StartsDetachNothing,
+    TheNextVmHasItsOwnMemory,
 }
 
 impl Rule {
-    pub const ALL: [Self; 135] = [
+    pub const ALL: [Self; 143] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -311,6 +322,14 @@ impl Rule {
         Self::BlockedMarksTakeALookUp,
         Self::ForgersLookNothingUp,
         Self::WithoutAtsNothingIsAsked,
+        Self::VmsThatAreGoneIntendNothing,
+        Self::ClientsAreGoneWithTheirVm,
+        Self::ClientsBeginAnew,
+        Self::StopsAbortWhatHasNotLeft,
+        Self::MovesLoseNothing,
+        Self::NothingLeavesUntilTheVmRuns,
+        Self::StartsDetachNothing,
+        Self::TheNextVmHasItsOwnMemory,
     ];
 }
 
@@ -403,6 +422,14 @@ pub struct Counters {
     pub unavailable_ps: u64,
     /// Forged DMAs that reached a frame of another.
     pub forged_foreign: u64,
+    /// VMs that started, stopped and moved, and how long that took them.
+    pub vm_starts: u64,
+    pub vm_start_ps: u64,
+    pub vm_stops: u64,
+    pub vm_migrations: u64,
+    pub blackout_ps: u64,
+    pub blackout_max_ps: u64,
+    pub vm_down_ps: u64,
 }
 
 impl Counters {
@@ -459,6 +486,13 @@ impl Counters {
         self.stops.extend_from_slice(&other.stops);
         self.unavailable_ps += other.unavailable_ps;
         self.forged_foreign += other.forged_foreign;
+        self.vm_starts += other.vm_starts;
+        self.vm_start_ps += other.vm_start_ps;
+        self.vm_stops += other.vm_stops;
+        self.vm_migrations += other.vm_migrations;
+        self.blackout_ps += other.blackout_ps;
+        self.blackout_max_ps = self.blackout_max_ps.max(other.blackout_max_ps);
+        self.vm_down_ps += other.vm_down_ps;
     }
 }
 
@@ -477,6 +511,8 @@ enum Event {
     DrainTimeout { adapter: usize, unit: usize, number: u64 },
     Reset { adapter: usize, unit: usize },
     Lose { id: Id },
+    Abort { id: Id },
+    VmComes { vf: usize, number: usize },
     Reboot,
     GivenUp { adapter: usize, unit: usize },
     Suspended { adapter: usize, unit: usize, number: u64 },
@@ -705,6 +741,7 @@ pub struct Reference<'a> {
     book: Book,
     switches: Switches,
     crashes: Crashes,
+    vms: Vms,
     pub counters: Counters,
 }
 
@@ -887,6 +924,7 @@ impl<'a> Reference<'a> {
             book: Book::new(&machine.iommu.iotlb, iommu_seed),
             switches: Switches::default(),
             crashes: Crashes::default(),
+            vms: Vms::new(case),
             counters: Counters::default(),
         };
         reference.book.hears_hits = reference.holds(Rule::TheFullCacheHearsHits);
@@ -1029,7 +1067,7 @@ impl<'a> Reference<'a> {
             | Event::DrainTimeout { .. }
             | Event::GivenUp { .. }
             | Event::InvalidateDeviceTlbs { .. } => 1,
-            Event::SwitchDue { .. } => 2,
+            Event::SwitchDue { .. } | Event::VmComes { .. } => 2,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
                     3
@@ -1044,6 +1082,7 @@ impl<'a> Reference<'a> {
             Event::AccessEnd { .. }
             | Event::Reset { .. }
             | Event::Lose { .. }
+            | Event::Abort { .. }
             | Event::DeviceAnswers { .. } => 5,
             Event::CommandComplete { .. }
             | Event::Invalidate { .. }
@@ -1069,6 +1108,13 @@ impl<'a> Reference<'a> {
     /// Runs to the end and returns what became of every request of every VF.
     pub fn run(mut self) -> (Vec<Vec<Fate>>, Counters) {
         for vf in 0..self.case.traffic.len() {
+            if self.vms.are_on() && !self.vms.begins_up(vf) {
+                self.switches.begin_without_domain(vf, self.case.machine.silence.did_reuse);
+            }
+            if self.vms.are_on() && self.case.loops[vf].is_some() {
+                self.vm_comes(vf, 0);
+                continue;
+            }
             if let Some(closed) = &self.case.loops[vf] {
                 for client in 0..closed.clients {
                     self.at(closed.think(client), Event::Issue { vf, origin: client });
@@ -1101,6 +1147,13 @@ impl<'a> Reference<'a> {
         self.counters.aborted = self.switches.lost.aborted;
         self.counters.starved = self.switches.lost.starved;
         self.counters.lost_wait_ps = self.switches.lost.waited_ps;
+        let count = |what: &str| self.vms.counts.get(what).copied().unwrap_or_default();
+        self.counters.vm_starts = count("starts");
+        self.counters.vm_start_ps = count("starting");
+        self.counters.vm_stops = count("stops");
+        self.counters.vm_migrations = count("migrations");
+        self.counters.blackout_ps = count("blackout");
+        self.counters.blackout_max_ps = count("longest");
         self.counters.bug_checks = self.crashes.down.len() as u64;
         self.abort();
         (self.counters.held, self.counters.held_ps) = (self.switches.held, self.switches.held_ps);
@@ -1151,6 +1204,8 @@ impl<'a> Reference<'a> {
             Event::DrainTimeout { adapter, unit, number } => self.drain_timeout(adapter, unit, number),
             Event::Reboot => self.reboot(),
             Event::Lose { id } => self.lose_request(id),
+            Event::Abort { id } => self.abort_request(id),
+            Event::VmComes { vf, number } => self.vm_comes(vf, number),
             Event::Reset { adapter, unit } => self.reset(adapter, unit),
             Event::GivenUp { adapter, unit } => self.given_up(adapter, unit),
             Event::Suspended { adapter, unit, number } => self.suspended(adapter, unit, number),
@@ -1199,6 +1254,7 @@ impl<'a> Reference<'a> {
     }
 
     fn intend(&mut self, vf: usize) {
+        self.note_issue(vf);
         let number = self.intended[vf];
         if number == self.case.traffic[vf].len() {
             return;
@@ -1233,7 +1289,11 @@ impl<'a> Reference<'a> {
         if self.holds(Rule::VfSlotsHold) {
             self.note(id).eligible = self.now;
         }
-        if self.loses(id) || self.switches.sets_aside(adapter, id) {
+        if self.loses(id)
+            || self.was_stopped(id)
+            || self.switches.sets_aside(adapter, id)
+            || self.waits_for_vm(id)
+        {
             return;
         }
         self.adapters[adapter].eligible.insert((self.now, vacated, id));
@@ -1280,11 +1340,14 @@ impl<'a> Reference<'a> {
 
     /// The same from a time on.
     fn think_from(&mut self, (vf, number): Id, from: u64) {
-        if let Some(closed) = &self.case.loops[vf] {
+        let closed = self.case.loops[vf].clone();
+        if let Some(closed) = &closed {
             let think = if self.holds(Rule::ClientsThink) { closed.think(number as u64) } else { 0 };
             // What a control event makes a client send is sent later than at that instant.
             let later = u64::from(self.case.streams[vf].is_some());
-            self.at(from + think + later, Event::Issue { vf, origin: closed.clients + number as u64 });
+            if self.is_there_to_send((vf, number), from + think + later) {
+                self.at(from + think + later, Event::Issue { vf, origin: closed.clients + number as u64 });
+            }
         }
     }
 
