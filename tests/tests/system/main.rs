@@ -15,6 +15,7 @@ mod failures;
 mod forged;
 mod invalidation;
 mod isolation;
+mod lifecycle;
 mod loops;
 mod replay;
 mod reports;

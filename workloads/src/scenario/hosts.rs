@@ -7,6 +7,7 @@ use portcullis_engine::admission::AdmissionSpec;
 use portcullis_engine::crash::HostSpec;
 use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
+use portcullis_engine::lifecycle::LifecycleSpec;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::MachineSpec;
@@ -68,13 +69,16 @@ pub struct HostClassSpec {
     /// What fails in that.
     #[serde(default)]
     pub failures: FailuresSpec,
+    /// When VMs start, stop and move.
+    #[serde(default)]
+    pub lifecycle: LifecycleSpec,
     /// What faults do to the hosts.
     #[serde(default)]
     pub host: HostSpec,
 }
 
 /// The sections that a class of hosts takes over from the scenario.
-pub(super) const INHERITED: [&str; 12] = [
+pub(super) const INHERITED: [&str; 13] = [
     "topology",
     "scheduler",
     "link",
@@ -86,6 +90,7 @@ pub(super) const INHERITED: [&str; 12] = [
     "silence",
     "switches",
     "failures",
+    "lifecycle",
     "host",
 ];
 
@@ -113,6 +118,7 @@ impl HostClassSpec {
             silence: self.silence.clone(),
             switches: self.switches.clone(),
             failures: self.failures.clone(),
+            lifecycle: self.lifecycle.clone(),
             host: self.host.clone(),
         }
     }
@@ -149,6 +155,7 @@ impl HostClassSpec {
             silence: SilenceSpec::default(),
             switches: SwitchesSpec::default(),
             failures: FailuresSpec::default(),
+            lifecycle: LifecycleSpec::default(),
             host: HostSpec { reboot_us: Some(1.0), ..HostSpec::default() },
         }
     }

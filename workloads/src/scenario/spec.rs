@@ -6,6 +6,7 @@ use portcullis_engine::error::SpecError;
 use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::invalidation::{Granularity, WalkCacheInvalidation};
+use portcullis_engine::lifecycle::{LifecycleSpec, ListedVmEvent, VmEventKind};
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec, Sabotage};
@@ -87,6 +88,9 @@ pub struct Scenario {
     /// What fails in switches of domains.
     #[serde(default)]
     pub failures: FailuresSpec,
+    /// When VMs start, stop and move.
+    #[serde(default)]
+    pub lifecycle: LifecycleSpec,
     /// What faults do to hosts.
     #[serde(default)]
     pub host: HostSpec,
@@ -137,6 +141,7 @@ impl Scenario {
             silence: self.silence.clone(),
             switches: self.switches.clone(),
             failures: self.failures.clone(),
+            lifecycle: self.lifecycle.clone(),
             host: self.host.clone(),
         }
     }
@@ -232,6 +237,16 @@ impl Scenario {
             failures: FailuresSpec {
                 list: vec![ListedFailure { at_us: 1.0, failure: Failure::Begin, host: 0, adapter: 0 }],
                 ..FailuresSpec::default()
+            },
+            lifecycle: LifecycleSpec {
+                list: vec![ListedVmEvent {
+                    at_us: 1.0,
+                    event: VmEventKind::Stop,
+                    host: 0,
+                    adapter: 0,
+                    vf: 0,
+                }],
+                ..LifecycleSpec::default()
             },
             host: HostSpec { reboot_us: Some(1.0), ..HostSpec::default() },
             engine: BatchSpec::default(),
