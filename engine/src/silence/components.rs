@@ -166,6 +166,12 @@ impl Pause {
     fn of_unit(from: Picoseconds, until: Until) -> Self {
         Self { from, until, of_vm: false, lost_at: None }
     }
+
+    /// Whether it began before a time and is not known to last until then.
+    pub(super) fn ends_before(&self, time: Picoseconds) -> bool {
+        let (Until::Known(until) | Until::NotBefore(until)) = self.until;
+        self.from < time && until < time
+    }
 }
 
 /// When a pause ends.

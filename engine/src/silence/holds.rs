@@ -62,8 +62,11 @@ impl Switching {
         let lost_in = self.lost_in(at, intended, leaves_from);
         let of_vm = self.held_by(at, eligible, start);
         let first = [of_unit, of_vm].into_iter().flatten().min_by_key(|pause| pause.from);
+        // A pause that may be over before the VM stops may let the request hold up others after it.
+        let lost_in = lost_in.filter(|stopped_at| first.is_none_or(|first| !first.ends_before(*stopped_at)));
         let Some(stopped_at) = lost_in else {
-            if first.is_some_and(|first| first.of_vm)
+            let is_open = |first: Pause| first.of_vm && matches!(first.until, Until::NotBefore(_));
+            if first.is_some_and(is_open)
                 && let Some(open) = self.holds[at].iter_mut().find(|hold| hold.until.is_none())
             {
                 open.holds = true;

@@ -1166,6 +1166,9 @@ impl<'a> Reference<'a> {
                 if number >= self.intended[vf] {
                     self.fates[vf][number] = Fate { lost: true, never: true, ..Fate::default() };
                 }
+                if self.waits_for_good((vf, number)) {
+                    self.fates[vf][number].lost = true;
+                }
                 if self.fates[vf][number].lost {
                     continue;
                 }

@@ -49,6 +49,8 @@ const DETACHES_US: u64 = 20 + 10 + 5 + 2 + 2 + 11 + 21;
 const ATTACHES_US: u64 = 20 + 10 + 5 + 3 + 11 + 21;
 
 const US: u64 = 1_000_000;
+/// More than the reads of one VF take on the link that a silence has held back.
+const BACKLOG_PS: u64 = 100_000;
 const STAYS: VfPlace = (0, 0, 0);
 const GOES: VfPlace = (0, 0, 1);
 
@@ -119,7 +121,9 @@ fn a_vm_that_stops_and_one_that_starts_take_their_steps() {
     // What the VM that starts intends waits until it runs.
     let waited: Vec<_> = gone.iter().filter(|dma| (400 * US..470 * US).contains(&dma.intended_ps)).collect();
     assert_eq!(waited.len(), 14, "one every 5 us");
-    assert_eq!(waited.iter().map(|dma| dma.issued_ps).min(), Some(470 * US));
+    // What the other has held back since before goes first.
+    let first = waited.iter().map(|dma| dma.issued_ps).min().expect("some waited");
+    assert!((470 * US..470 * US + BACKLOG_PS).contains(&first), "{first}");
     // Frames of its own: none that the VM before reached.
     let frames = |before: bool| -> BTreeSet<u64> {
         let of_vm = gone.iter().filter(|dma| (dma.intended_ps < 300 * US) == before);
@@ -195,7 +199,8 @@ fn a_vm_that_moves_loses_nothing_and_waits_for_its_blackout() {
         assert!(moves.iter().all(|dma| !blackout.contains(&dma.issued_ps)), "{scope}");
         let first = moves.iter().filter(|dma| dma.intended_ps >= 200 * US).min_by_key(|dma| dma.intended_ps);
         let first = first.expect("it goes on");
-        assert_eq!(first.issued_ps, runs_us * US, "{scope}: first come, first to go");
+        let runs = runs_us * US..runs_us * US + BACKLOG_PS;
+        assert!(runs.contains(&first.issued_ps), "{scope}: first come, first to go, at {}", first.issued_ps);
         if scope == "vf" {
             assert!(
                 stays.iter().all(|dma| dma.issued_ps < dma.intended_ps + 60 * US),
@@ -207,8 +212,7 @@ fn a_vm_that_moves_loses_nothing_and_waits_for_its_blackout() {
 
 #[test]
 fn the_clients_of_a_vm_that_stops_are_gone_and_others_begin_with_the_next() {
-    let closed =
-        "tenants.all.arrivals={ kind = \"closed\", outstanding = 2, think_ns = 10_000, durations = \"fixed\" }";
+    let closed = "tenants.all.arrivals={ kind = \"closed\", outstanding = 2, think_ns = 10_000, durations = \"fixed\" }";
     let outcome = run_logged(&custom(HOUSE, &[closed]));
     assert_sound("closed", &outcome);
     let gone = of(&log(&outcome), GOES);
@@ -223,11 +227,16 @@ fn the_clients_of_a_vm_that_stops_are_gone_and_others_begin_with_the_next() {
 fn churn(changes: &[&str]) -> Scenario {
     let always = [
         "lifecycle.schedule=churn",
-        "lifecycle.up_us=900",
-        "lifecycle.down_us=400",
-        "lifecycle.reset_us=60",
-        "silence.suspend_us=4",
-        "silence.resume_us=4",
+        "lifecycle.up_us=160",
+        "lifecycle.down_us=60",
+        "lifecycle.reset_us=20",
+        "silence.suspend_us=1",
+        "silence.begin_us=1",
+        "silence.quiesce_us=1",
+        "silence.detach_us=1",
+        "silence.attach_us=1",
+        "silence.end_us=1",
+        "silence.resume_us=1",
         "requests=6000",
     ];
     custom(HOSTILE, &[&always, changes].concat())
