@@ -1346,7 +1346,11 @@ mod vms {
                 "tenants.rest.obeys_silence",
                 "VMs that come and go",
             ),
-            (&[churn, "tenants.rest.escapes.mix.known=1"], "tenants.rest.escapes", "VMs that come and go"),
+            (
+                &[churn, "tenants.rest.escapes.packets_per_s=1000"],
+                "tenants.rest.escapes",
+                "VMs that come and go",
+            ),
             (
                 &[churn, "lifecycle.up_us=100", "lifecycle.down_us=100"],
                 "lifecycle.up_us",
