@@ -16,6 +16,7 @@ pub mod hash;
 pub mod ids;
 pub mod interrupts;
 pub mod invalidation;
+pub mod lifecycle;
 pub mod link;
 pub mod memory;
 pub mod merge;

@@ -12,6 +12,7 @@ use crate::gate::SchedulerSpec;
 use crate::ids::{HostIndex, Iova, VfIndex};
 use crate::interrupts::InterruptsSpec;
 use crate::invalidation::StreamingPlan;
+use crate::lifecycle::{LifecycleSchedule, LifecycleSpec};
 use crate::link::{DeviceSpec, LinkSpec};
 use crate::memory::MemorySpec;
 use crate::silence::{
@@ -48,6 +49,8 @@ pub struct MachineSpec {
     pub switches: SwitchesSpec,
     /// What fails in that.
     pub failures: FailuresSpec,
+    /// When VMs start, stop and move.
+    pub lifecycle: LifecycleSpec,
     /// What faults do to the host.
     pub host: HostSpec,
     /// What interrupts devices raise.
@@ -74,20 +77,28 @@ impl MachineSpec {
         self.silence.validate()?;
         self.switches.validate()?;
         self.failures.validate()?;
+        self.lifecycle.validate()?;
         self.host.validate()?;
         self.interrupts.validate()?;
         self.validate_device_tlb()?;
         self.validate_slices()?;
         self.validate_switches()?;
         self.validate_failures()?;
+        self.validate_lifecycle()?;
         self.validate_crashes(true)
+    }
+
+    /// Whether domains are switched: because that is asked for, or since VMs come and go.
+    #[must_use]
+    pub fn switches_domains(&self) -> bool {
+        self.switches.are_on() || self.lifecycle.is_on()
     }
 
     /// Whether a fault or a hang may end a host: a fault of a switch only where domains are switched and steps are left out, or devices
     /// do not obey silence.
     #[must_use]
     pub fn may_crash(&self, all_obey: bool) -> bool {
-        let of_switches = self.switches.are_on() && self.host.on_switch_fault == OnFault::Bugcheck;
+        let of_switches = self.switches_domains() && self.host.on_switch_fault == OnFault::Bugcheck;
         let may_fault = self.silence.mode == SwitchMode::Unsafe || !all_obey;
         let of_hangs = self.host.on_hangs == OnFault::Bugcheck && self.failures.have(Failure::Preempt);
         let may_hang = of_hangs || self.failures.have(Failure::Stuck);
@@ -133,6 +144,10 @@ impl MachineSpec {
                 "is not modelled where devices have TLBs (`device.tlb.entries`)",
             ),
             (
+                policy.has_slices() && self.lifecycle.is_on(),
+                "is not modelled where VMs come and go (`lifecycle.schedule`)",
+            ),
+            (
                 policy.has_slices() && self.failures.are_on(),
                 "is not modelled where steps of switches fail (`failures`)",
             ),
@@ -156,7 +171,7 @@ impl MachineSpec {
 
     /// What does not go together with switches of domains.
     fn validate_switches(&self) -> Result<(), SpecError> {
-        if !self.switches.are_on() {
+        if !self.switches_domains() {
             return Ok(());
         }
         let has_tlbs = self.device.tlb.is_on();
@@ -187,7 +202,7 @@ impl MachineSpec {
             if is_refused {
                 return Err(SpecError::new(
                     key,
-                    format!("{problem} where domains are switched (`switches.schedule`)"),
+                    format!("{problem} where domains are switched ({})", self.why_domains_are_switched()),
                 ));
             }
         }
@@ -201,6 +216,76 @@ impl MachineSpec {
             }
         }
         Ok(())
+    }
+
+    /// The key that has domains switched.
+    #[must_use]
+    pub fn why_domains_are_switched(&self) -> &'static str {
+        if self.switches.are_on() { "`switches.schedule`" } else { "`lifecycle.schedule`" }
+    }
+
+    /// What does not go together with VMs that come and go.
+    fn validate_lifecycle(&self) -> Result<(), SpecError> {
+        if !self.lifecycle.is_on() {
+            return Ok(());
+        }
+        let refused = [
+            (
+                self.switches.are_on(),
+                "switches.schedule",
+                "is not \"none\": it switches domains of VMs that stay,",
+            ),
+            (self.silence.mode != SwitchMode::Silence, "silence.mode", "is not \"silence\""),
+            (
+                self.silence.drain_timeout_us != SilenceSpec::default().drain_timeout_us,
+                "silence.drain_timeout_us",
+                "is set: the drains of VMs that come and go are waited for, however long they take,",
+            ),
+            (
+                self.topology.domain_scope == DomainScope::Adapter,
+                "topology.domain_scope",
+                "is \"adapter\": a domain for all VFs stays,",
+            ),
+            (self.device.tlb.is_on(), "device.tlb.entries", "is not 0"),
+            (self.failures.are_on(), "failures", "lets steps of switches fail"),
+            (self.host.on_fault == OnFault::Bugcheck, "host.on_fault", "is \"bugcheck\""),
+        ];
+        for (is_refused, key, problem) in refused {
+            if is_refused {
+                let with = "which does not go together with VMs that come and go (`lifecycle.schedule`)";
+                return Err(SpecError::new(key, format!("{} {with}", with_comma(problem))));
+            }
+        }
+        let topology = &self.topology;
+        for (listed, number) in self.lifecycle.list.iter().zip(0..) {
+            let key = |index: &str| format!("lifecycle.list.{number}.{index}");
+            SpecError::in_range(&key("adapter"), listed.adapter, 0, topology.adapters_per_host - 1)?;
+            SpecError::in_range(&key("vf"), listed.vf, 0, topology.vfs_per_adapter - 1)?;
+        }
+        self.validate_churn()
+    }
+
+    /// Those who are silent together can do the switches that their VMs ask for on average.
+    fn validate_churn(&self) -> Result<(), SpecError> {
+        let Self { lifecycle, silence, topology, .. } = self;
+        if lifecycle.schedule != LifecycleSchedule::Churn {
+            return Ok(());
+        }
+        let together = if silence.scope == SilenceScope::Adapter { topology.vfs_per_adapter } else { 1 };
+        let phases: f64 = silence.phases().iter().map(|(_, mean_us)| mean_us).sum();
+        let switch_us = phases + self.switches.gap_us;
+        // A stop has nothing attached, and a start nothing detached.
+        let cycle_us = 2.0 * switch_us - silence.detach_us - silence.attach_us;
+        let needed_us = f64::from(together) * cycle_us;
+        if lifecycle.up_us + lifecycle.down_us >= needed_us {
+            return Ok(());
+        }
+        let problem = format!(
+            "is {}, with `lifecycle.down_us` {}: the stops and starts of {together} VFs that are silent together take {needed_us} in \
+             the mean, which is longer",
+            lifecycle.up_us, lifecycle.down_us
+        );
+        Err(SpecError::new("lifecycle.up_us", problem))
     }
 
     /// What failures are of.
@@ -272,6 +357,11 @@ impl MachineSpec {
         }
         Parts::new(&self.iommu, names, shares)
     }
+}
+
+/// A clause that another one follows.
+fn with_comma(clause: &str) -> String {
+    if clause.ends_with(',') { clause.to_owned() } else { format!("{clause},") }
 }
 
 /// `[engine]`: how the work is cut. Results do not depend on it.
@@ -368,8 +458,12 @@ impl ReportSpec {
     pub fn validate_on(&self, machine: &MachineSpec) -> Result<(), SpecError> {
         let silence = &machine.silence;
         let alone = silence.scope == SilenceScope::Vf && silence.mode != SwitchMode::AtomicReplace;
-        if machine.switches.are_on() && self.attribution && alone {
+        if machine.switches_domains() && self.attribution && alone {
             let problem = "cannot be asked for where VFs are silent one by one (`silence.scope = \"vf\"`)";
+            return Err(SpecError::new("report.attribution", problem));
+        }
+        if machine.lifecycle.is_on() && self.attribution {
+            let problem = "cannot be asked for where VMs come and go (`lifecycle.schedule`)";
             return Err(SpecError::new("report.attribution", problem));
         }
         let loses = machine.failures.are_on() || silence.skips(ProtocolStep::End);

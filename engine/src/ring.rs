@@ -80,6 +80,11 @@ impl<T: Copy + Default> OrderedRing<T> {
         (self.items, self.first) = (items.into(), 0);
     }
 
+    /// Forgets every item.
+    pub fn clear(&mut self) {
+        (self.first, self.len) = (0, 0);
+    }
+
     /// Forgets every item that is not to be kept.
     pub fn retain(&mut self, keeps: impl Fn(&T) -> bool) {
         let mut kept = Self::new(self.items.len());

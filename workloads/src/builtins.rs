@@ -38,6 +38,7 @@ static BUILTINS: &[Builtin] = builtins! {
     "secure-vms": "Who gets a GPU, and which escapes does the filter let each kind of VM send to its driver?",
     "escape-flood": "What does a VM that floods the host with escapes cost the others, and how much of it reaches the driver?",
     "switch-storm": "What do VMs that come and go on dense GPUs cost those that stay?",
+    "migration": "What does a live migration cost the VM that moves, and its neighbours?",
     "silence-vs-atomic": "What does silence cost an adapter, a VF alone, and nobody where hardware replaces domains at once?",
     "unsafe-switch": "What goes wrong when a domain is switched and steps of the protocol are left out?",
     "time-slices": "What do SR-IOV's queues give over slices of time, in latency and throughput, and what does conserving work save?",

@@ -9,6 +9,7 @@ use super::latencies::Latencies;
 use super::rows::TimelineRow;
 use crate::admission::{Refusal, outcome_name};
 use crate::crash::BugCheck;
+use crate::lifecycle::VfState;
 use crate::plan::Audit;
 use crate::prefetch::prefetch;
 use crate::request::Op;
@@ -333,6 +334,9 @@ pub struct Timeline {
     pub place: Place,
 }
 
+/// More than a switch has phases.
+const STATES_FROM: usize = 64;
+
 impl Timeline {
     /// An empty timeline with room for `room` rows.
     #[must_use]
@@ -377,11 +381,26 @@ impl Timeline {
         self.about(vf, TimelineRow { time_ps, end_ps, kind: "bug_check", detail, ..TimelineRow::default() })
     }
 
+    /// The states that a VF entered, and when.
+    pub fn lifecycle(&mut self, vf: u32, states: &[(Picoseconds, VfState)]) {
+        for &(Picoseconds(time_ps), state) in states {
+            let row =
+                TimelineRow { time_ps, kind: "lifecycle", detail: state.name(), ..TimelineRow::default() };
+            // Behind the phases that begin at the same time.
+            self.insert((time_ps, vf, STATES_FROM + state as usize), row);
+        }
+    }
+
     fn phase(&mut self, (time_ps, vf, number): (u64, u32, usize), phase: &'static str, end: Picoseconds) {
         let row = TimelineRow { time_ps, kind: "switch", detail: phase, ..TimelineRow::default() };
         let end_ps = (end < Picoseconds::MAX).then_some(end.0);
-        let row = self.about(vf, TimelineRow { end_ps, ..row });
-        self.switches.insert((time_ps, vf, number), row);
+        self.insert((time_ps, vf, number), TimelineRow { end_ps, ..row });
+    }
+
+    /// Adds a row that comes late, if there is room.
+    fn insert(&mut self, key: (u64, u32, usize), row: TimelineRow) {
+        let row = self.about(key.1, row);
+        self.switches.insert(key, row);
         if self.switches.len() > self.room as usize {
             self.switches.pop_last();
             self.dropped += 1;

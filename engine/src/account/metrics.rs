@@ -18,6 +18,7 @@ use crate::gate::{Uplink, VfQueue};
 use crate::ids::HostIndex;
 use crate::interrupts::{Interrupts, MsiCounts};
 use crate::invalidation::{BusySpan, ControlPlane, StreamBooks};
+use crate::lifecycle::VmBooks;
 use crate::link::time_before;
 use crate::memory::Downlink;
 use crate::plan::ReportSpec;
@@ -76,6 +77,8 @@ pub struct Totals {
     invalidation_wait_ps: u128,
     exposure_ps: u128,
     switch_ps: u128,
+    start_ps: u128,
+    blackout_ps: u128,
     held_ps: u128,
     held_latency_ps: u128,
     held_over: u64,
@@ -147,6 +150,8 @@ impl Totals {
             invalidation_wait_ps: 0,
             exposure_ps: 0,
             switch_ps: 0,
+            start_ps: 0,
+            blackout_ps: 0,
             held_ps: 0,
             held_latency_ps: 0,
             held_over: 0,
@@ -175,6 +180,7 @@ impl Totals {
         let availabilities = self.availabilities(world);
         let slices = slices(world);
         self.add_interrupts(world);
+        let downs = self.downs(world);
         let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
         self.summary.hosts += u32::from(iommu == 0);
         self.summary.iommus += 1;
@@ -186,7 +192,7 @@ impl Totals {
             &AdapterOfVf,
             &ContextEntry,
             &VfQueue,
-            (&VfBooks, &VfIncidents, &SilenceBooks),
+            (&VfBooks, &VfIncidents, &SilenceBooks, &VmBooks),
             &TrafficSource,
         )>();
         let mut planes = world.query::<&ControlPlane>();
@@ -198,7 +204,7 @@ impl Totals {
         let used = latencies.0.used_buckets();
         let mut vf_of_adapter = 0;
         let mut adapter_before = 0;
-        for ((vf, adapter, context, queue, (books, incidents, silence), source), number) in
+        for ((vf, adapter, context, queue, (books, incidents, silence, of_vms), source), number) in
             vfs.iter(world).zip(0..)
         {
             if adapter.0 != adapter_before {
@@ -247,6 +253,13 @@ impl Totals {
                 ),
                 availability,
                 switch_faults: silence.faults,
+                vm_starts: of_vms.starts,
+                vm_stops: of_vms.stops,
+                vm_migrations: of_vms.migrations,
+                vm_down_ns: Picoseconds(downs[number as usize]).as_ns_f64(),
+                vm_start_mean_ns: ratio(of_vms.start_ps as f64 / 1e3, of_vms.starts as f64),
+                blackout_mean_ns: ratio(of_vms.blackout_ps as f64 / 1e3, of_vms.migrations as f64),
+                blackout_max_ns: of_vms.blackout_max.as_ns_f64(),
                 dma_total: lost + incidents.aborted,
                 dma_aborted: silence.aborted + incidents.aborted,
                 dma_starved: silence.starved,
@@ -258,6 +271,8 @@ impl Totals {
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
+            self.start_ps += of_vms.start_ps;
+            self.blackout_ps += of_vms.blackout_ps;
             self.held_ps += silence.held_ps;
             self.held_latency_ps += silence.held_latency_ps;
             self.held_over += silence.held_over;
@@ -322,6 +337,17 @@ impl Totals {
             let of_vf = |vf| silence.0.as_deref().map_or(0, |switching| switching.unavailable_ps(vf, end));
             let vfs = (vfs.first..vfs.end).map(of_vf);
             vfs.map(|unavailable_ps| 1.0 - ratio(unavailable_ps as f64, counted)).collect::<Vec<_>>()
+        };
+        adapters.iter(world).flat_map(of_adapter).collect()
+    }
+
+    /// How long each VF of a world had no VM, up to the world's own last completion, in picoseconds.
+    fn downs(&self, world: &mut World) -> Vec<u64> {
+        let end = last_completed(world).max(self.warm_up);
+        let mut adapters = world.query::<(&AdapterVfs, &Silence)>();
+        let of_adapter = |(vfs, silence): (&AdapterVfs, &Silence)| {
+            let of_vf = |vf| silence.0.as_deref().map_or(0, |switching| switching.down_ps(vf, end));
+            (vfs.first..vfs.end).map(of_vf).collect::<Vec<_>>()
         };
         adapters.iter(world).flat_map(of_adapter).collect()
     }
@@ -514,6 +540,11 @@ impl Totals {
         summary.dma_aborted += row.dma_aborted;
         summary.dma_starved += row.dma_starved;
         summary.switch_faults += row.switch_faults;
+        summary.vm_starts += row.vm_starts;
+        summary.vm_stops += row.vm_stops;
+        summary.vm_migrations += row.vm_migrations;
+        summary.vm_down_ns += row.vm_down_ns;
+        summary.blackout_max_ns = summary.blackout_max_ns.max(row.blackout_max_ns);
         summary.unmaps += row.unmaps;
         summary.unmap_wait_max_ns = summary.unmap_wait_max_ns.max(row.unmap_wait_max_ns);
         self.latency_sum_ps += books.latency_sum_ps;
@@ -564,6 +595,8 @@ impl Totals {
             unmap_wait_mean_ns: ratio(self.unmap_wait_ps as f64 / 1e3, summary.unmaps as f64),
             invalidation_queue_utilisation: share(invalidation_busy_ps, u64::from(summary.iommus)),
             switch_mean_ns: ratio(self.switch_ps as f64 / 1e3, summary.switches as f64),
+            vm_start_mean_ns: ratio(self.start_ps as f64 / 1e3, summary.vm_starts as f64),
+            blackout_mean_ns: ratio(self.blackout_ps as f64 / 1e3, summary.vm_migrations as f64),
             held_mean_ns: ratio(self.held_ps as f64 / 1e3, summary.dma_held as f64),
             disturbed_mean_ns: ratio(self.held_latency_ps as f64 / 1e3, self.held_over as f64),
             undisturbed_mean_ns: ratio(

@@ -231,7 +231,7 @@ row! {
         /// Share of the time that counts, up to the last completion, in which a VF could send as far as switches go, mean over
         /// VFs: not in a pause or reset, nor after its function was lost for good or left silent.
         availability: f64,
-        /// DMAs that never left and were aborted: their function was reset, or in quarantine.
+        /// DMAs that never left and were aborted: their VM stopped, or their function was reset, or in quarantine.
         dma_aborted: u64,
         /// DMAs that never left since nobody resumed the scheduler: held for good.
         dma_starved: u64,
@@ -239,6 +239,20 @@ row! {
         lost_wait_mean_ns: f64,
         /// DMAs that met a domain in the middle of its switch and were blocked.
         switch_faults: u64,
+        /// VMs that started on VFs during the run.
+        vm_starts: u64,
+        /// VMs that stopped.
+        vm_stops: u64,
+        /// VMs that moved away while others came into their places.
+        vm_migrations: u64,
+        /// Time in which VFs had no VM, summed over them, ns.
+        vm_down_ns: f64,
+        /// Mean time from when a VM was to start until it ran, ns.
+        vm_start_mean_ns: f64,
+        /// Mean time from the pause of a VM that moved until it ran again, ns.
+        blackout_mean_ns: f64,
+        /// The greatest, ns.
+        blackout_max_ns: f64,
         /// Bug checks: faults and hangs that ended a host (`[host]`).
         bug_checks: u64,
         /// Time hosts were down within the run, summed, ns.
@@ -412,7 +426,7 @@ row! {
         /// Share of the time that counts, up to the run's last completion, in which it could send as far as switches go: not in
         /// a pause or reset, nor after its function was lost for good or left silent.
         availability: f64,
-        /// DMAs that never left and were aborted: their function was reset, or in quarantine.
+        /// DMAs that never left and were aborted: their VM stopped, or their function was reset, or in quarantine.
         dma_aborted: u64,
         /// DMAs that never left since nobody resumed the scheduler: held for good.
         dma_starved: u64,
@@ -420,6 +434,20 @@ row! {
         lost_wait_mean_ns: f64,
         /// DMAs that met the domain in the middle of its switch and were blocked.
         switch_faults: u64,
+        /// VMs that started on the VF during the run.
+        vm_starts: u64,
+        /// VMs that stopped.
+        vm_stops: u64,
+        /// VMs that moved away while others came into their places.
+        vm_migrations: u64,
+        /// Time in which the VF had no VM, ns.
+        vm_down_ns: f64,
+        /// Mean time from when a VM was to start until it ran, ns.
+        vm_start_mean_ns: f64,
+        /// Mean time from the pause of a VM that moved until it ran again, ns.
+        blackout_mean_ns: f64,
+        /// The greatest, ns.
+        blackout_max_ns: f64,
         /// Escapes of the tenant decided on.
         escapes_total: u64,
         /// Of these, denied.
@@ -570,9 +598,10 @@ row! {
         /// VF within the adapter.
         vf: u32,
         /// What: `fault`; `admission` of a tenant of which something is asked; `switch`, a phase of a switch of the VF's
-        /// domain; `bug_check`, the host is down because of the VF.
+        /// domain; `lifecycle`, a state that the VF entered (`[lifecycle]`); `bug_check`, the host is down because of the VF.
         kind: &'static str,
-        /// The fault's name; `admitted`, or why not; the phase; what ended the host: `fault`, `switch_fault`, `hangs`, `stuck_driver`.
+        /// The fault's name; `admitted`, or why not; the phase; the state; what ended the host: `fault`, `switch_fault`, `hangs`,
+        /// `stuck_driver`.
         detail: &'static str,
         /// Address concerned.
         iova: Option<u64>,

@@ -394,11 +394,11 @@ impl Uplink {
         &mut self,
         queue: &mut VfQueue,
         resumed_at: Picoseconds,
-        mut lost_at: impl FnMut(Picoseconds) -> Option<Picoseconds>,
+        mut lost_at: impl FnMut(&Eligible) -> Option<Picoseconds>,
         sequence: &[Sequence],
     ) {
         for request in queue.aside.drain(..) {
-            let ready_at = lost_at(request.time).unwrap_or(resumed_at);
+            let ready_at = lost_at(&request).unwrap_or(resumed_at);
             self.make_ready_in_order(request, ready_at, sequence);
         }
     }

@@ -9,7 +9,7 @@ use crate::attribution::GateWaits;
 use crate::link::Issued;
 use crate::memory::{Downlink, MemoryTimes, Retired, Retirement};
 use crate::request::{Intent, Op, Sequence};
-use crate::silence::{Lost, Pause, Sent, Switching, Until};
+use crate::silence::{Lost, LostTo, Pause, Sent, Switching, Until};
 use crate::slices::Slicing;
 use crate::translation::Translation;
 use crate::units::Picoseconds;
@@ -99,7 +99,13 @@ impl Gate<'_> {
             let op = columns.intents[next.row as usize].transfer.op;
             let earliest = self.earliest_start(next.time, op);
             if PAUSES && let Some(paused) = self.pause_before(next, earliest, turn_ends, columns.intents) {
-                if self.is_paused_alone() {
+                if let Some(at) = paused.lost_at {
+                    // Until its VM stopped it held up others.
+                    self.uplink.free_at = self.uplink.free_at.max(paused.from);
+                    self.lose(next, (at, LostTo::Reset, Picoseconds::MAX), columns);
+                    continue;
+                }
+                if paused.of_vm || self.is_paused_alone() {
                     self.set_aside::<TURNS>(next, paused, columns.sequence);
                     continue;
                 }
@@ -443,7 +449,8 @@ impl Gate<'_> {
     ) -> Option<Pause> {
         let op = intents[next.row as usize].transfer.op;
         let start = self.starts_from(next.time, op, earliest).min(until - Picoseconds(1));
-        self.switching.as_mut()?.pause_before(next.vf, next.time, start)
+        let intended = intents[next.row as usize].time;
+        self.switching.as_mut()?.pause_before(next.vf, (intended, next.time), start)
     }
 
     /// A request that is eligible since `eligible` starts at `earliest`, or if that is not known, at this time or later.
@@ -467,10 +474,22 @@ impl Gate<'_> {
     fn lose_if_lost(&mut self, request: Eligible, columns: &mut Columns<'_>) -> bool {
         let Some(switching) = &mut self.switching else { return false };
         let Some(outage) = switching.outage_of(request.vf, request.time) else { return false };
+        let told_at = if outage.until < Picoseconds::MAX { outage.told_at } else { Picoseconds::MAX };
+        self.lose(request, (request.time.max(outage.from), outage.to, told_at), columns);
+        true
+    }
+
+    /// A request is over at a time without having left; its client learns of it at another, which may be never.
+    fn lose(
+        &mut self,
+        request: Eligible,
+        (at, to, told_at): (Picoseconds, LostTo, Picoseconds),
+        columns: &mut Columns<'_>,
+    ) {
+        let Some(switching) = &mut self.switching else { return };
         let intended = columns.intents[request.row as usize].time;
-        let Eligible { vf, row, time, .. } = request;
-        let at = time.max(outage.from);
-        switching.note_lost(Lost { row, vf, intended, at, to: outage.to });
+        let Eligible { vf, row, .. } = request;
+        switching.note_lost(Lost { row, vf, intended, at, to });
         self.uplink.emitted -= 1;
         self.leave_queue_lost(request, at, columns.intents);
         let queue = &mut self.queues[vf as usize];
@@ -484,9 +503,7 @@ impl Gate<'_> {
             }
         }
         let sequence = columns.sequence[row as usize];
-        let told_at = if outage.until < Picoseconds::MAX { outage.told_at } else { Picoseconds::MAX };
         self.retirement.abandon(Retired { vf, sequence, time: told_at }, &self.queues[vf as usize]);
-        true
     }
 
     /// No flow credit that is not back comes back before this time.

@@ -167,7 +167,7 @@ impl Gate<'_> {
 
     /// The pause that keeps a request from being taken up at `time`.
     fn pause_of(&mut self, next: Eligible, time: Picoseconds) -> Option<Pause> {
-        self.switching.as_mut()?.pause_before(next.vf, next.time, time)
+        self.switching.as_mut()?.pause_before(next.vf, (next.time, next.time), time)
     }
 
     /// A request is eligible anew when the pause of its VF ends; until the pause began it held up others.

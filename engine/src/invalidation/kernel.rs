@@ -411,18 +411,24 @@ impl Control {
         self.switches.as_mut().expect("domains are switched")
     }
 
-    /// The domain of a VF will be switched: its context entry is cleared at `at`, and the new one takes `attach` to be set.
+    /// The domain of a VF will be switched: its context entry is cleared at `at`, and the new one, if any, takes `attach` to be set.
     /// What fails comes with how long an invalidation may go without its completion.
     pub fn switch(
         &mut self,
         vf: u32,
         at: Picoseconds,
-        (attach, failure): (Picoseconds, Option<(Failure, Picoseconds)>),
+        (attach, failure): (Option<Picoseconds>, Option<(Failure, Picoseconds)>),
     ) {
         let device = self.device_tlb_cost;
         self.switches().begin(vf, at, (attach, device), failure.map(|(failure, _)| failure));
         self.invalidation_timeout = failure.map_or(self.invalidation_timeout, |(_, timeout)| timeout);
         self.at(at, Event::Detach { vf });
+    }
+
+    /// A domain will be attached at `at` to a VF that has none.
+    pub fn attach(&mut self, vf: u32, at: Picoseconds) {
+        self.switches().begin_attachment(vf, at);
+        self.at(at, Event::Attach { vf });
     }
 
     /// The domain of a VF is detached; what is cached of it is invalidated: context cache, IOTLB, device TLB.

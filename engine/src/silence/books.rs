@@ -6,6 +6,7 @@ use super::components::{SwitchEnd, Switched};
 use super::failures::Failure;
 use super::lost::{Lost, LostTo};
 use crate::escape::Span;
+use crate::lifecycle::Step;
 use crate::units::Picoseconds;
 
 /// What switches did to a VF; those of the warm-up are left out.
@@ -142,10 +143,12 @@ impl Switched {
                 until("draining", drained_at);
                 until("begin_exclusive", self.begun_at);
                 until("quiescing", quiet_at);
-                until("silent", detached_at);
                 let in_vain = failure == Some(Failure::Invalidation);
-                until(if in_vain { "invalidating_in_vain" } else { "invalidating" }, self.invalidated_at);
-                if !in_vain {
+                if !matches!(self.due.step, Step::Attach(_)) {
+                    until("silent", detached_at);
+                    until(if in_vain { "invalidating_in_vain" } else { "invalidating" }, self.invalidated_at);
+                }
+                if !in_vain && !matches!(self.due.step, Step::Detach(_)) {
                     until(attaching(failure), self.attached_at);
                 }
             }

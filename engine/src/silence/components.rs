@@ -6,11 +6,13 @@ use bevy_ecs::component::Component;
 
 use super::failures::{Failure, FailureTimes, FailuresSpec};
 use super::history::{PauseHistory, Recoveries};
+use super::holds::Hold;
 use super::in_device::{InDevice, TakenUps};
 use super::lost::{Gone, Lost, Outage, Passing};
 use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
-use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
+use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec, TimedPhase};
 use super::under_way::UnderWay;
+use crate::lifecycle::{LifecycleSpec, Step, VmSchedule};
 use crate::request::Op;
 use crate::units::Picoseconds;
 
@@ -72,6 +74,23 @@ pub struct Switch {
     pub times: PhaseTimes,
     /// When the device was drained and silent, once its domain is being switched.
     pub silent: Option<Silent>,
+}
+
+impl Switch {
+    /// Whether there is no domain to detach.
+    #[must_use]
+    pub fn attaches_only(&self) -> bool {
+        matches!(self.due.step, Step::Attach(_))
+    }
+
+    /// What it takes from silence until the first that is done to the domain: a picosecond at least, as [`PhaseTimes`] say.
+    #[must_use]
+    pub fn first_change(&self) -> Picoseconds {
+        match self.attaches_only() {
+            true => self.times.of_phase(TimedPhase::Attach).max(Picoseconds(1)),
+            false => self.times.of_phase(TimedPhase::Detach),
+        }
+    }
 }
 
 /// How a device became silent.
@@ -136,6 +155,23 @@ pub struct Pause {
     pub from: Picoseconds,
     /// When it ends.
     pub until: Until,
+    /// Whether it is one of a VF alone, since its VM comes or goes.
+    pub of_vm: bool,
+    /// When the request is lost instead, since its VM has stopped.
+    pub lost_at: Option<Picoseconds>,
+}
+
+impl Pause {
+    /// One of a unit.
+    fn of_unit(from: Picoseconds, until: Until) -> Self {
+        Self { from, until, of_vm: false, lost_at: None }
+    }
+
+    /// Whether it began before a time and is not known to last until then.
+    pub(super) fn ends_before(&self, time: Picoseconds) -> bool {
+        let (Until::Known(until) | Until::NotBefore(until)) = self.until;
+        self.from < time && until < time
+    }
 }
 
 /// When a pause ends.
@@ -281,6 +317,10 @@ pub struct Switching {
     pub obeys: Vec<bool>,
     /// Requests that were lost and have not been booked.
     pub lost: Vec<Lost>,
+    /// For each VF, when nothing of it leaves since its VM comes or goes; empty where VMs stay.
+    pub holds: Vec<VecDeque<Hold>>,
+    /// When the VMs of each VF come and go; empty where they stay.
+    pub vms: Vec<VmSchedule>,
     /// Counting starts.
     pub warm_up: Picoseconds,
 }
@@ -289,22 +329,29 @@ impl Switching {
     /// Of the adapter at `place`, whose first VF has this index within the world.
     #[must_use]
     pub fn new(
-        (spec, switches, failures): (&SilenceSpec, &SwitchesSpec, &FailuresSpec),
+        (spec, switches, failures, lifecycle): (&SilenceSpec, &SwitchesSpec, &FailuresSpec, &LifecycleSpec),
         place: AdapterPlace,
         (first_vf, shares_domain): (u32, bool),
         seed: u64,
         warm_up: Picoseconds,
     ) -> Self {
+        let at = (place.host, place.adapter);
+        let vms = (0..place.vfs).map(|vf| VmSchedule::new(lifecycle, at, vf, seed));
         let units = if spec.scope == SilenceScope::Adapter { 1 } else { place.vfs };
         let waits = spec.mode != SwitchMode::AtomicReplace;
         let [pauses, drains, quiesces] = [ProtocolStep::Suspend, ProtocolStep::Drain, ProtocolStep::Begin]
             .map(|step| waits && !spec.skips(step));
         Self {
-            schedule: Schedule::new(switches, failures, place, seed),
+            schedule: if lifecycle.is_on() {
+                Schedule::of_vms(lifecycle, place, seed)
+            } else {
+                Schedule::new(switches, failures, place, seed)
+            },
             units: vec![Unit::counting_from(warm_up); units as usize],
             active: Vec::new(),
             first_vf,
-            waiting: switches.waiting,
+            // A VM that comes or goes is not turned away.
+            waiting: if lifecycle.is_on() { u32::MAX } else { switches.waiting },
             refused: 0,
             closed_at: None,
             gap: Picoseconds::from_ns_f64(switches.gap_us * 1e3),
@@ -322,7 +369,11 @@ impl Switching {
             drains,
             quiesces,
             follows: !pauses && (drains || quiesces),
-            drain_timeout: Picoseconds::from_ns_f64(spec.drain_timeout_us * 1e3),
+            drain_timeout: if lifecycle.is_on() {
+                Picoseconds::MAX
+            } else {
+                Picoseconds::from_ns_f64(spec.drain_timeout_us * 1e3)
+            },
             ends: !(waits && spec.skips(ProtocolStep::End)),
             failure_times: FailureTimes::new(failures),
             shares_domain,
@@ -332,8 +383,10 @@ impl Switching {
             obeys: Vec::new(),
             gone: vec![None; place.vfs as usize],
             new_outage_from: Picoseconds::MAX,
-            loses: failures.are_on() || (waits && spec.skips(ProtocolStep::End)),
+            loses: lifecycle.is_on() || failures.are_on() || (waits && spec.skips(ProtocolStep::End)),
             lost: Vec::new(),
+            holds: if lifecycle.is_on() { vec![VecDeque::new(); place.vfs as usize] } else { Vec::new() },
+            vms: if lifecycle.is_on() { vms.collect() } else { Vec::new() },
             warm_up,
             spec: spec.clone(),
         }
@@ -389,6 +442,10 @@ impl Switching {
     pub fn draw_until(&mut self, time: Picoseconds) {
         while self.schedule.peek() <= time {
             let Some(due) = self.schedule.take() else { return };
+            if let Step::Hold { loses, attach_due } = due.step {
+                self.hold(due.vf, Hold::new(due.time, loses, attach_due));
+                continue;
+            }
             let unit = if self.units.len() == 1 { 0 } else { due.vf };
             self.units[unit as usize].due.push_back(due);
             if self.units[unit as usize].current.is_none() {
@@ -449,10 +506,25 @@ impl Switching {
         });
     }
 
-    /// The first pause that holds back a request of a VF which is eligible since `eligible` and would leave at `start`, or
-    /// later. Requests of a VF are asked about in the order in which they become eligible.
+    /// The first pause that holds back a request of a VF which was intended and is eligible since the times given and would
+    /// leave at `start`, or later. Requests of a VF are asked about in the order in which they become eligible.
     #[inline]
-    pub fn pause_before(&mut self, vf: u32, eligible: Picoseconds, start: Picoseconds) -> Option<Pause> {
+    pub fn pause_before(
+        &mut self,
+        vf: u32,
+        (intended, eligible): (Picoseconds, Picoseconds),
+        start: Picoseconds,
+    ) -> Option<Pause> {
+        let of_unit = self.pause_of_unit(vf, eligible, start);
+        if self.holds.is_empty() {
+            return of_unit;
+        }
+        self.or_held(vf, (intended, eligible), start, of_unit)
+    }
+
+    /// The same where VMs stay.
+    #[inline]
+    fn pause_of_unit(&mut self, vf: u32, eligible: Picoseconds, start: Picoseconds) -> Option<Pause> {
         if !self.pauses || !self.obeys(vf) {
             return None;
         }
@@ -462,11 +534,11 @@ impl Switching {
         let unit = &mut self.units[unit];
         while unit.pauses.pop_front_if(|(_, until)| *until <= eligible).is_some() {}
         if let Some(&(from, until)) = unit.pauses.front().filter(|(from, _)| *from <= start) {
-            return Some(Pause { from, until: Until::Known(until) });
+            return Some(Pause::of_unit(from, Until::Known(until)));
         }
         let current = unit.current.as_ref().filter(|current| current.from <= start)?;
         unit.holds = true;
-        Some(Pause { from: current.from, until: Until::NotBefore(unit.resumes_from) })
+        Some(Pause::of_unit(current.from, Until::NotBefore(unit.resumes_from)))
     }
 
     /// A request has left.
@@ -544,6 +616,13 @@ impl Switching {
             _ if !self.obeys(vf) => 0,
             _ => self.units[self.unit_of(vf)].unavailable_ps(end),
         }
+    }
+
+    /// Time from the end of the warm-up until `end` in which a VF, by its index within the world, had no VM, in picoseconds.
+    #[must_use]
+    pub fn down_ps(&self, vf: u32, end: Picoseconds) -> u64 {
+        let schedule = self.vms.get((vf - self.first_vf) as usize);
+        schedule.map_or(0, |schedule| schedule.clone().down_ps(self.warm_up, end))
     }
 
     /// A request was looked up, and is over at `over_from` or later.

@@ -7,6 +7,7 @@ use super::spec::{SwitchMode, TimedPhase};
 use super::under_way::Idle;
 use crate::crash::Hang;
 use crate::invalidation::Control;
+use crate::lifecycle::Step;
 use crate::request::Op;
 use crate::units::Picoseconds;
 
@@ -155,6 +156,7 @@ impl Switching {
                 resumes_from = resumes_from.min(of_unit);
             }
         }
+        let resumes_from = resumes_from.min(self.holds_last_until());
         self.resumes_from = if self.pauses { resumes_from } else { Picoseconds::MAX };
         (self.controls_from, self.resumes_from, self.device_invalidations_from, self.loses_from()) != before
     }
@@ -169,7 +171,6 @@ impl Switching {
         control: &mut Control,
     ) -> (Picoseconds, Picoseconds) {
         let mut switch = self.units[number].current.expect("an active unit has a switch");
-        let phase = |phase| switch.times.of_phase(phase);
         let vf = self.first_vf + switch.due.vf;
         if switch.silent.is_none() {
             let quiet = self.quiet(number, &switch, link);
@@ -188,14 +189,15 @@ impl Switching {
             }
             match quiet {
                 Quiet::Known { drained_at, quiet_at } if given_up.is_none() && switch.from <= evidence => {
-                    let detached_at = quiet_at + phase(TimedPhase::Detach);
+                    let changed_at = quiet_at + switch.first_change();
+                    let detached_at = if switch.attaches_only() { quiet_at } else { changed_at };
                     switch.silent = Some(Silent { drained_at, quiet_at, detached_at });
-                    self.begin(&switch, detached_at, control);
+                    self.begin(&switch, changed_at, control);
                     self.units[number].current = Some(switch);
                 }
                 Quiet::Known { drained_at, quiet_at } | Quiet::NotBefore { drained_at, quiet_at, .. } => {
                     self.windows_from = self.windows_from.min(drained_at);
-                    let detached_from = quiet_at + phase(TimedPhase::Detach);
+                    let detached_from = quiet_at + switch.first_change();
                     self.units[number].loses_from = given_up.map_or(detached_from, |given_up| given_up.at);
                     let bounds = (detached_from, detached_from + self.behind(&switch));
                     return self.or_given_up(bounds, &switch, given_up, is_drained);
@@ -236,11 +238,16 @@ impl Switching {
         }
     }
 
-    /// The domain of a switch is cleared at `detached_at`.
-    fn begin(&self, switch: &Switch, detached_at: Picoseconds, control: &mut Control) {
-        let attach = switch.times.of_phase(TimedPhase::Attach);
+    /// The first that is done to the domain of a switch is done at `changed_at`.
+    fn begin(&self, switch: &Switch, changed_at: Picoseconds, control: &mut Control) {
+        let vf = self.first_vf + switch.due.vf;
+        if switch.attaches_only() {
+            return control.attach(vf, changed_at);
+        }
+        let attaches = !matches!(switch.due.step, Step::Detach(_));
+        let attach = attaches.then(|| switch.times.of_phase(TimedPhase::Attach));
         let failure = switch.due.failure.map(|failure| (failure, self.failure_times.invalidation));
-        control.switch(self.first_vf + switch.due.vf, detached_at, (attach, failure));
+        control.switch(vf, changed_at, (attach, failure));
     }
 
     /// How a switch is given up before anything is done to the domain, where the device is drained at `drained_at` or later.
@@ -384,6 +391,9 @@ impl Switching {
             }
         }
         self.note_outage(switched);
+        if matches!(switched.due.step, Step::Attach(_)) {
+            self.end_hold(switched.vf, resumed_at);
+        }
         self.leave_to_next(number, from);
     }
 

@@ -14,8 +14,8 @@ use crate::units::Picoseconds;
 /// What a switch is to do, from the detachment on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// What attaching takes, once the invalidations are complete.
-    pub attach: Picoseconds,
+    /// What attaching takes, once the invalidations are complete; nothing is attached where there is none.
+    pub attach: Option<Picoseconds>,
     /// When it does something next, or later.
     pub not_before: Picoseconds,
     /// When the last invalidation was complete; when the entry was cleared, where none is.
@@ -242,7 +242,7 @@ impl DomainSwitches {
         &mut self,
         vf: u32,
         at: Picoseconds,
-        (attach, device): (Picoseconds, Picoseconds),
+        (attach, device): (Option<Picoseconds>, Picoseconds),
         failure: Option<Failure>,
     ) {
         let to_come = DeviceInvalidation::ToCome { carried_out_from: at, answers_from: at + device };
@@ -259,6 +259,25 @@ impl DomainSwitches {
         };
         let before = self.operations[vf as usize].replace(operation);
         debug_assert!(before.is_none(), "one switch of a domain at a time");
+    }
+
+    /// A domain will be attached at `at` to a VF that has none.
+    pub fn begin_attachment(&mut self, vf: u32, at: Picoseconds) {
+        self.begin(vf, at, (Some(Picoseconds::ZERO), Picoseconds::ZERO), None);
+        self.operation(vf).device = DeviceInvalidation::Over;
+    }
+
+    /// A VF has no domain at the beginning: its VM is to come.
+    pub fn start_without(&mut self, vf: u32) {
+        let images = &mut self.images[self.of_vf[vf as usize] as usize];
+        // The first of its domains is the next to be attached.
+        images.current = 1;
+        images.released_at = [Picoseconds::ZERO; 2];
+        if self.reuses_ids {
+            self.ids.release(images.id);
+        }
+        let state = &mut self.contexts[vf as usize];
+        (state.entry, state.used) = (None, None);
     }
 
     /// The switch of a VF's domain, which is under way.
@@ -346,12 +365,16 @@ impl DomainSwitches {
         if self.reuses_ids {
             self.ids.release(old);
         }
-        if self.is_atomic {
-            self.finish(vf, now);
-            return None;
+        match operation.attach.filter(|_| !self.is_atomic) {
+            Some(attach) => {
+                operation.not_before = now + attach;
+                Some(operation.not_before)
+            }
+            None => {
+                self.finish(vf, now);
+                None
+            }
         }
-        operation.not_before = now + operation.attach;
-        Some(operation.not_before)
     }
 
     /// The context entry of a VF's domain is there at `now`, if nothing fails.
@@ -359,7 +382,7 @@ impl DomainSwitches {
         let operation = self.operation(vf);
         let fails = matches!(operation.failure, Some(Failure::Attach | Failure::Reattach));
         if fails && !core::mem::replace(&mut operation.tried, true) {
-            operation.not_before = now + operation.attach;
+            operation.not_before = now + operation.attach.expect("something is attached");
             return Attachment::Again(operation.not_before);
         }
         let done = (operation.failure != Some(Failure::Reattach)).then(|| self.replace(vf, !fails));

@@ -3,6 +3,7 @@
 use super::failures::{Failure, FailuresSpec, ListedFailures};
 use super::spec::{PhaseDurations, SilenceSpec, SwitchSchedule, SwitchesSpec, TimedPhase};
 use crate::hash::{mix64, reduce};
+use crate::lifecycle::{LifecycleSpec, Step, Steps, VmSchedule};
 use crate::units::Picoseconds;
 
 /// A switch that is due.
@@ -16,6 +17,8 @@ pub struct Due {
     pub number: u64,
     /// What fails in it.
     pub failure: Option<Failure>,
+    /// What is done.
+    pub step: Step,
 }
 
 /// The place of an adapter in the fleet.
@@ -40,6 +43,8 @@ pub struct Schedule {
     listed: Vec<(Picoseconds, u32)>,
     failures: FailuresSpec,
     listed_failures: ListedFailures,
+    /// What its VMs ask for, where they come and go.
+    steps: Option<Steps>,
     /// The next; none after the last.
     next: Option<Due>,
 }
@@ -83,8 +88,19 @@ impl Schedule {
             listed: here.map(|listed| (Picoseconds::from_ns_f64(listed.at_us * 1e3), listed.vf)).collect(),
             failures: failures.clone(),
             listed_failures: ListedFailures::new(failures, place),
+            steps: None,
             next: None,
         };
+        schedule.go_on(None);
+        schedule
+    }
+
+    /// Of the adapter at `place`, whose VMs come and go.
+    #[must_use]
+    pub fn of_vms(spec: &LifecycleSpec, place: AdapterPlace, seed: u64) -> Self {
+        let mut schedule = Self::new(&SwitchesSpec::default(), &FailuresSpec::default(), place, seed);
+        let of_vf = |vf| VmSchedule::new(spec, (place.host, place.adapter), vf, seed);
+        schedule.steps = Some(Steps::new(spec, (0..place.vfs).map(of_vf)));
         schedule.go_on(None);
         schedule
     }
@@ -99,8 +115,12 @@ impl Schedule {
     }
 
     /// The one after `last`, or the first.
-    fn following(&self, last: Option<Due>) -> Option<Due> {
+    fn following(&mut self, last: Option<Due>) -> Option<Due> {
         let number = last.map_or(0, |last| last.number + 1);
+        if let Some(steps) = &mut self.steps {
+            let of_step = |(time, vf, step)| Due { time, vf, number, failure: None, step };
+            return steps.next().map(of_step);
+        }
         let before = last.map_or(Picoseconds::ZERO, |last| last.time);
         let (time, vf) = match self.kind {
             SwitchSchedule::None => return None,
@@ -116,7 +136,7 @@ impl Schedule {
             }
             SwitchSchedule::List => *self.listed.get(number as usize)?,
         };
-        Some(Due { time, vf, number, failure: None })
+        Some(Due { time, vf, number, failure: None, step: Step::Replace })
     }
 
     /// When the next is due; `Picoseconds::MAX` after the last.

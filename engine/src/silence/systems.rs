@@ -11,9 +11,10 @@ use crate::account::{Timeline, VfIncidents};
 use crate::crash::Crashes;
 use crate::device_tlb::DeviceTlb;
 use crate::escape::ExclusiveWindows;
-use crate::gate::{Candidates, Halt, Uplink, VfQueue};
+use crate::gate::{Candidates, Eligible, Halt, Uplink, VfQueue};
 use crate::interrupts::Interrupts;
 use crate::invalidation::{Control, ControlPlane};
+use crate::lifecycle::{Step, VfLifecycle, VmBooks, states_of};
 use crate::memory::{Completed, CompletedRows};
 use crate::request::{Intent, Sequence};
 use crate::schedule::Progress;
@@ -44,7 +45,7 @@ pub fn advance_switches(
     let mut windows = optional_columns_mut!(windows);
     let mut windows = windows.as_mut().map(ContiguousMut::bypass_change_detection);
     let links = (&mut *uplinks, &mut *silences, &mut *tlbs);
-    progress.moved += resume(control, links, windows.as_deref_mut(), (queues, sequence));
+    progress.moved += resume(control, links, windows.as_deref_mut(), (&mut *queues, (intents, sequence)));
     invalidate_device_tlbs(control, silences, tlbs);
     let last_over = last_over(silences);
     if batch.exhausted && uplinks.iter().zip(&*silences).all(|(uplink, silence)| is_idle(uplink, silence)) {
@@ -61,11 +62,12 @@ pub fn advance_switches(
             looked_up_from: uplink.looked_up_from,
         };
         progress.moved += u64::from(switching.advance(evidence, &link, control));
+        progress.moved += lose_aside(uplink, switching, queues, intents);
         let aborted = core::mem::take(&mut switching.aborted);
         for switched in &aborted {
             progress.moved += 1;
             note_window(windows.as_deref_mut(), at, switching, switched);
-            let_go(uplink, Some(&mut *switching), tlb, (queues, sequence), switched);
+            let_go(uplink, Some(&mut *switching), tlb, (&mut *queues, (intents, sequence)), switched);
         }
         if let Some(ats) = tlb.get() {
             ats.invalidations.unknown_from = switching.device_invalidations_from;
@@ -89,13 +91,14 @@ pub fn book_switches(
     iommu: Single<(&mut ControlPlane, &LookupBound)>,
     mut timeline: Single<&mut Timeline>,
     mut adapters: Query<(&AdapterVfs, &Silence, &mut SwitchTotals, &mut Interrupts)>,
-    mut vfs: Query<(&mut SilenceBooks, &mut ContextEntry)>,
+    mut vfs: Query<(&mut SilenceBooks, &mut ContextEntry, &mut VmBooks, &mut VfLifecycle)>,
 ) {
     let (mut control, bound) = iommu.into_inner();
     let Some(Control { switches: Some(switches), crashes, .. }) = control.get() else { return };
     let over = take_over(switches, crashes.as_ref(), bound);
-    let (mut books, mut contexts) = columns_mut!(vfs);
+    let (mut books, mut contexts, mut of_vms, mut lifecycles) = columns_mut!(vfs);
     let books = books.bypass_change_detection();
+    let (of_vms, lifecycles) = (of_vms.bypass_change_detection(), lifecycles.bypass_change_detection());
     for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
         context.0 = switches.entry(vf);
     }
@@ -104,6 +107,7 @@ pub fn book_switches(
     let interrupts = interrupts.bypass_change_detection();
     for switched in over {
         timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
+        timeline.lifecycle(switched.vf, &states_of(&mut lifecycles[switched.vf as usize], &switched));
         let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
         let at = of_adapters.iter().position(covers).expect("its adapter");
         let switching = silences[at].0.as_deref().expect("it has switches");
@@ -118,6 +122,7 @@ pub fn book_switches(
         }
         totals[at].add(&switched);
         books[switched.vf as usize].switches += 1;
+        of_vms[switched.vf as usize].add(&switched);
         if !switching.pauses {
             continue;
         }
@@ -216,7 +221,7 @@ fn resume(
     control: &mut Control,
     (uplinks, silences, tlbs): (&mut [Uplink], &mut [Silence], &mut [DeviceTlb]),
     mut windows: Option<&mut [ExclusiveWindows]>,
-    (queues, sequence): (&mut [VfQueue], &[Sequence]),
+    (queues, requests): (&mut [VfQueue], RequestColumns<'_>),
 ) -> u64 {
     let switches = control.switches.as_mut().expect("there are some");
     let attached = core::mem::take(&mut switches.attached);
@@ -228,7 +233,8 @@ fn resume(
         let switched = switching.finish(attached);
         switches.over.push(switched);
         note_window(windows.as_deref_mut(), at, switching, &switched);
-        let_go(&mut uplinks[at], silences[at].get(), &mut tlbs[at], (queues, sequence), &switched);
+        let queues = (&mut *queues, requests);
+        let_go(&mut uplinks[at], silences[at].get(), &mut tlbs[at], queues, &switched);
     }
     attached.len() as u64
 }
@@ -263,7 +269,7 @@ fn let_go(
     uplink: &mut Uplink,
     switching: Option<&mut Switching>,
     tlb: &mut DeviceTlb,
-    (queues, sequence): (&mut [VfQueue], &[Sequence]),
+    (queues, requests): (&mut [VfQueue], RequestColumns<'_>),
     switched: &Switched,
 ) {
     let Some(switching) = switching.filter(|switching| switching.pauses) else { return };
@@ -275,20 +281,81 @@ fn let_go(
     if switching.sets_aside() {
         // Those that are lost go through the gate once more, before those that are not.
         for vf in switching.silent_with(switched.vf) {
-            let lost_at = |time| switching.outage_ahead(vf, time).map(|outage| outage.from.max(time));
-            uplink.release_aside(&mut queues[vf as usize], resumed_at, lost_at, sequence);
+            release_aside(uplink, switching, vf, (&mut *queues, requests), resumed_at);
         }
     } else if let Some(ats) = ats {
         // What was taken up before goes on meanwhile.
         ats.takes_up_from = ats.takes_up_from.max(free_at);
     } else {
         uplink.free_at = uplink.free_at.max(free_at);
+        if matches!(switched.due.step, Step::Attach(_)) {
+            release_aside(uplink, switching, switched.vf, (queues, requests), resumed_at);
+        }
     }
     if through_tlb {
         // Nothing that it takes up now leaves before what was said it might.
         return;
     }
     uplink.halt = Halt::Until(uplink.frontier);
+}
+
+/// What is intended, and which of its VF's it is.
+type RequestColumns<'a> = (&'a [Intent], &'a [Sequence]);
+
+/// What stands aside of a VF goes on at `resumed_at`, or is lost.
+fn release_aside(
+    uplink: &mut Uplink,
+    switching: &mut Switching,
+    vf: u32,
+    (queues, (intents, sequence)): (&mut [VfQueue], RequestColumns<'_>),
+    resumed_at: Picoseconds,
+) {
+    if !queues[vf as usize].aside.is_empty() && switching.keeps_aside(vf, resumed_at) {
+        return;
+    }
+    let lost_at = |request: &Eligible| {
+        let outage = switching.outage_ahead(vf, request.time);
+        let of_outage = outage.map(|outage| outage.from.max(request.time));
+        let times = (intents[request.row as usize].time, request.time);
+        of_outage.or_else(|| switching.lost_before(vf, times, resumed_at))
+    };
+    uplink.release_aside(&mut queues[vf as usize], resumed_at, lost_at, sequence);
+}
+
+/// What stands aside of VFs whose VMs stop before it can leave goes through the gate once more, to be lost; how many requests
+/// that are.
+fn lose_aside(
+    uplink: &mut Uplink,
+    switching: &mut Switching,
+    queues: &mut [VfQueue],
+    intents: &[Intent],
+) -> u64 {
+    if switching.holds.is_empty() {
+        return 0;
+    }
+    let mut lost = 0;
+    for vf in switching.vfs() {
+        let aside = &mut queues[vf as usize].aside;
+        if aside.is_empty() {
+            continue;
+        }
+        let leaves_from = switching.leaves_aside_from(vf);
+        // They stand aside in the order in which they were intended: the first are lost.
+        while let Some(&request) = aside.front() {
+            let times = (intents[request.row as usize].time, request.time);
+            let Some(lost_at) = switching.lost_before(vf, times, leaves_from) else { break };
+            aside.pop_front();
+            uplink.make_ready(request, lost_at);
+            lost += 1;
+        }
+        if aside.is_empty() {
+            switching.let_nobody_aside(vf);
+        }
+    }
+    if lost > 0 && uplink.halt == Halt::Horizon {
+        uplink.halt = Halt::Until(uplink.frontier);
+    }
+    lost
 }
 
 /// When the last request was over, as far as that is known.

@@ -1,6 +1,7 @@
 //! Schedules and phases.
 
 use super::*;
+use crate::lifecycle::Step;
 use crate::units::Picoseconds;
 
 fn place(adapter: u32) -> AdapterPlace {
@@ -49,8 +50,8 @@ fn listed_switches_are_those_of_the_adapter() {
     assert_eq!(
         due,
         [
-            Due { time: at, vf: 3, number: 0, failure: None },
-            Due { time: at, vf: 2, number: 1, failure: None }
+            Due { time: at, vf: 3, number: 0, failure: None, step: Step::Replace },
+            Due { time: at, vf: 2, number: 1, failure: None, step: Step::Replace }
         ]
     );
 }

@@ -27,6 +27,7 @@ use crate::hash::mix64;
 use crate::ids::{DomainId, Iova, PhysAddr, RequesterId, VfIndex};
 use crate::interrupts::Interrupts;
 use crate::invalidation::{Control, ControlPlane, FramePool, Stream, StreamingPlan};
+use crate::lifecycle::{Living, Partitions, VfLifecycle, VfState, VmBooks, VmSchedule};
 use crate::link::{RateLimits, WireTimes};
 use crate::memory::{
     CompletedRows, Downlink, LastLevelCache, MemoryTimes, PostedWrites, Retirement, Watchers,
@@ -35,7 +36,7 @@ use crate::plan::{BufferPlan, FrameLayout, RunPlan, Sabotage, TenantPlan, VmPlan
 use crate::schedule::Progress;
 use crate::silence::{AdapterPlace, DomainSwitches, Silence, SilenceBooks, SwitchTotals, Switching};
 use crate::slices::Slices;
-use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, Silent, TrafficSource, spawn_rows};
+use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, Silent, Source, TrafficSource, spawn_rows};
 use crate::translation::replacement::with_iotlb;
 use crate::translation::{
     AnyIotlb, Arrivals, Context, ContextEntry, FaultQueue, IommuMode, IotlbState, LookedUp, LookupBound,
@@ -182,6 +183,18 @@ fn spawn_iommu(world: &mut World, plan: &RunPlan, place: &Place) {
 }
 
 /// The seed of all that an IOMMU draws.
+/// The seed of the switches of an adapter, by its index within the host, and of what happens to its VMs.
+fn seed_of_switches(plan: &RunPlan, place: &Place, adapter: u32) -> u64 {
+    mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(adapter)) ^ SWITCHES)
+}
+
+/// What happens to the VM of a VF, by its index within the host.
+fn vm_schedule(plan: &RunPlan, place: &Place, vf: u32) -> VmSchedule {
+    let (adapter, vf) = (vf / place.vfs_per_adapter, vf % place.vfs_per_adapter);
+    let seed = seed_of_switches(plan, place, adapter);
+    VmSchedule::new(&place.machine(plan).lifecycle, (place.host.0, adapter), vf, seed)
+}
+
 fn seed_of_iommu(plan: &RunPlan, place: &Place) -> u64 {
     let stream = u64::from(place.iommu.0) << 32 | (u64::from(place.host.0) + 1);
     mix64(plan.seed ^ mix64(stream))
@@ -225,22 +238,22 @@ fn spawn_adapters(
         let seed = mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | number) ^ DEVICE_TLB);
         let slot = Picoseconds::from_ns_f64(device.slot_ns);
         let of_vfs = tags[(adapter * vfs) as usize..((adapter + 1) * vfs) as usize].to_vec();
-        let invalidations = Invalidations::of_switches(machine.switches.are_on());
+        let invalidations = Invalidations::of_switches(machine.switches_domains());
         let made = || Box::new(Ats::new(&device.tlb, slot, adapter * vfs, of_vfs, invalidations, seed));
         DeviceTlb(device.tlb.is_on().then(made))
     };
     let silence = |adapter: u32| {
         let of_host = place.first_adapter + adapter;
-        let seed = mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(of_host)) ^ SWITCHES);
+        let seed = seed_of_switches(plan, place, of_host);
         let at = AdapterPlace { host: place.host.0, adapter: of_host, vfs };
-        let specs = (&machine.silence, &machine.switches, &machine.failures);
+        let specs = (&machine.silence, &machine.switches, &machine.failures, &machine.lifecycle);
         let shared = machine.topology.domain_scope == DomainScope::Adapter;
         let made = || {
             let mut switching = Switching::new(specs, at, (adapter * vfs, shared), seed, plan.warm_up);
             switching.note_obedience(&obeys[(adapter * vfs) as usize..((adapter + 1) * vfs) as usize]);
             Box::new(switching)
         };
-        Silence(machine.switches.are_on().then(made))
+        Silence(machine.switches_domains().then(made))
     };
     let present: Vec<_> = world.query::<&Vm>().iter(world).map(|vm| vm.admission.is_ok()).collect();
     let slices = |adapter: u32| {
@@ -256,6 +269,7 @@ fn spawn_adapters(
             (
                 Adapter(place.first_adapter + adapter),
                 AdapterVfs { first: adapter * vfs, end: (adapter + 1) * vfs },
+                Partitions::default().set(vfs, 0).expect("there are no virtual GPUs yet"),
                 Uplink {
                     queues_never_fill: kinds[adapter as usize].all_hold_back,
                     streams: kinds[adapter as usize].any_streams,
@@ -484,7 +498,7 @@ fn spawn_tenants(
             let seed =
                 mix64(plan.seed ^ mix64(u64::from(place.host.0) << 32 | u64::from(vf)) ^ number as u64);
             map_buffer(world, domain, buffer, part, seed, memory, vf);
-            if machine.switches.are_on() {
+            if machine.switches_domains() {
                 of_domain.buffers.push((buffer.clone(), part, seed, vf));
             }
             if machine.memory.llc.bytes > 0 {
@@ -495,6 +509,12 @@ fn spawn_tenants(
             }
         }
         of_domain.frames.end = memory.frames.next();
+        let lives = machine.lifecycle.is_on().then(|| vm_schedule(plan, place, vf));
+        let begins_up = lives.as_ref().is_none_or(VmSchedule::begins_up);
+        let source = match lives {
+            Some(schedule) => Box::new(Living::new(source, schedule.up_spans())) as Box<dyn Source>,
+            None => source,
+        };
         let feedback = source.feedback();
         let kinds = &mut kinds[(adapter - place.first_adapter) as usize];
         kinds.any_feeds_back |= feedback.is_some();
@@ -521,6 +541,7 @@ fn spawn_tenants(
                 ..VfQueue::new(queue_entries, machine.scheduler.vf_outstanding, feedback.is_some())
             },
             (VfBooks::default(), VfIncidents::default(), SilenceBooks::default()),
+            (VmBooks::default(), VfLifecycle::new(begins_up)),
             PostedWrites::default(),
         ));
         streams.push(streaming.map(|mut streaming| {
@@ -615,7 +636,7 @@ fn start_control(
     (streams, all_obey): (Vec<Option<Stream>>, bool),
     memory: &mut HostMemory,
 ) {
-    let switches = place.machine(plan).switches.are_on();
+    let switches = place.machine(plan).switches_domains();
     let crashes = place.machine(plan).may_crash(all_obey);
     if streams.iter().all(Option::is_none) && !switches && !crashes {
         return;
@@ -652,7 +673,7 @@ fn start_switches(
     memory: &mut HostMemory,
 ) {
     let machine = place.machine(plan);
-    if !machine.switches.are_on() {
+    if !machine.switches_domains() {
         return;
     }
     let ids = world.query::<&DidAllocator>().single(world).expect("one IOMMU").clone();
@@ -672,6 +693,11 @@ fn start_switches(
     }
     let contexts: Vec<_> = world.query::<&ContextEntry>().iter(world).map(|entry| entry.0).collect();
     contexts.into_iter().zip(0..).for_each(|(context, vf)| switches.start_with(vf, context));
+    for (lifecycle, vf) in world.query::<&VfLifecycle>().iter(world).zip(0..) {
+        if lifecycle.state == VfState::Destroyed {
+            switches.start_without(vf);
+        }
+    }
     let mut planes = world.query::<&mut ControlPlane>();
     let mut plane = planes.single_mut(world).expect("one IOMMU");
     plane.get().expect("it was set up").switches = Some(switches);

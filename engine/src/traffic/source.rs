@@ -67,4 +67,8 @@ pub trait Source: Send + Sync {
     fn retire(&mut self, _sequence: u64, _time: Picoseconds) -> Option<Picoseconds> {
         self.peek()
     }
+
+    /// Those whose requests these were are gone, and others like them begin at `time`: of a closed loop whatever retires after
+    /// it was emitted before is told no more, and all its clients think from `time` on. An open loop goes on as ever.
+    fn restart(&mut self, _time: Picoseconds) {}
 }

@@ -1,6 +1,8 @@
 //! Random machines and traffic, made so that exact ties, full queues and deep backlogs are common:
 //! every time is a multiple of a coarse grid, on a link of 4 ns a byte.
 
+use std::collections::BTreeMap;
+
 use portcullis_engine::crash::{HostSpec, OnFault};
 use portcullis_engine::device_tlb::{AtsPlan, DeviceTlbSpec, TlbSharing};
 use portcullis_engine::domain::{LeafSize, Permissions};
@@ -10,6 +12,7 @@ use portcullis_engine::interrupts::InterruptsSpec;
 use portcullis_engine::invalidation::{
     Granularity, InvalidationMode, InvalidationSpec, IovaReuse, StreamingPlan, WalkCacheInvalidation,
 };
+use portcullis_engine::lifecycle::{LifecycleSchedule, LifecycleSpec, ListedVmEvent, VmEventKind};
 use portcullis_engine::link::{DeviceSpec, LinkSpec, Retire, WriteOrder};
 use portcullis_engine::memory::{LlcSpec, MemorySpec};
 use portcullis_engine::plan::{BufferPlan, FrameLayout, MachineSpec, ReportSpec};
@@ -132,6 +135,47 @@ impl Case {
             next = run.end;
             run.contains(&frame)
         })
+    }
+
+    /// What does not go with VMs that come and go; what is listed of VFs becomes possible.
+    fn leave_out_what_does_not_go_with_vms(&mut self) {
+        let machine = &mut self.machine;
+        machine.failures = FailuresSpec::default();
+        machine.switches.schedule = SwitchSchedule::None;
+        machine.switches.list.clear();
+        machine.silence.mode = SwitchMode::Silence;
+        machine.silence.skip.clear();
+        machine.silence.drain_timeout_us = SilenceSpec::default().drain_timeout_us;
+        machine.topology.domain_scope = DomainScope::Vf;
+        machine.device.tlb = DeviceTlbSpec::default();
+        machine.device.slot_ns = 0.0;
+        machine.host = HostSpec::default();
+        self.attribution = false;
+        self.obeys.fill(true);
+        let (topology, mut last) = (&machine.topology, BTreeMap::new());
+        machine.lifecycle.list.retain_mut(|listed| {
+            listed.adapter %= topology.adapters_per_host;
+            listed.vf %= topology.vfs_per_adapter;
+            let before: Option<(f64, VmEventKind)> = last.get(&listed.vf()).copied();
+            if before.is_some_and(|(at_us, _)| at_us >= listed.at_us) {
+                return false;
+            }
+            listed.event = match (before.map(|(_, event)| event), listed.event) {
+                (Some(VmEventKind::Stop), _) => VmEventKind::Start,
+                (Some(_), VmEventKind::Start) => VmEventKind::Stop,
+                (_, wished) => wished,
+            };
+            last.insert(listed.vf(), (listed.at_us, listed.event));
+            true
+        });
+        let spec = &mut machine.lifecycle;
+        if spec.list.is_empty() && spec.schedule == LifecycleSchedule::List {
+            spec.schedule = LifecycleSchedule::Churn;
+        }
+        // As much as those who are silent together can do.
+        while machine.validate().is_err() && machine.lifecycle.up_us < 1e6 {
+            machine.lifecycle.up_us *= 2.0;
+        }
     }
 
     /// What does not go with switches of domains.
@@ -551,6 +595,45 @@ fn switches() -> impl Strategy<Value = SwitchesSpec> {
     prop_oneof![2 => Just(SwitchesSpec::default()), 1 => some]
 }
 
+/// VMs that come and go, mostly not: what cannot happen to a VF is made possible later.
+fn lifecycle() -> impl Strategy<Value = LifecycleSpec> {
+    let kinds = prop::sample::select(vec![
+        VmEventKind::Start,
+        VmEventKind::Stop,
+        VmEventKind::Stop,
+        VmEventKind::Migrate,
+        VmEventKind::Migrate,
+    ]);
+    let listed = (0u64..12, 0u32..3, 0u32..3, kinds);
+    let list = prop::collection::vec(listed, 1..9).prop_map(|steps| {
+        let mut at = 0;
+        let listed = |(gap, adapter, vf, event): (u64, u32, u32, VmEventKind)| {
+            at += gap * gap;
+            ListedVmEvent { at_us: (at * GRID_NS) as f64 / 1e3, event, host: 0, adapter, vf }
+        };
+        (LifecycleSchedule::List, steps.into_iter().map(listed).collect())
+    });
+    let some = prop_oneof![3 => list, 1 => Just((LifecycleSchedule::Churn, Vec::new()))];
+    let pause = || prop_oneof![1 => Just(0.0), 3 => grid_ns(0..60)];
+    let some = (some, grid_ns(8..300), grid_ns(1..100), pause(), pause()).prop_map(
+        |((schedule, list), up, down, reset, pause)| LifecycleSpec {
+            schedule,
+            up_us: up / 1e3,
+            down_us: down / 1e3,
+            reset_us: reset / 1e3,
+            migration_pause_us: pause / 1e3,
+            list,
+        },
+    );
+    let weight = if only_vms() { 1000 } else { 1 };
+    prop_oneof![4 => Just(LifecycleSpec::default()), weight => some]
+}
+
+/// Whether cases are asked for in which VMs come and go: with `PORTCULLIS_VMS`.
+fn only_vms() -> bool {
+    std::env::var_os("PORTCULLIS_VMS").is_some()
+}
+
 fn machine() -> impl Strategy<Value = MachineSpec> {
     let topology =
         (1u32..4, 1u32..4, 1u32..4, any::<bool>()).prop_map(|(adapters, iommus, vfs, shared)| TopologySpec {
@@ -625,7 +708,7 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
     let vsync_hz = prop_oneof![1 => Just(0.0), 1 => Just(1e6), 1 => Just(333_333.0)];
     let interrupts = (vsync_hz, 0u32..4)
         .prop_map(|(vsync_hz, completions_per_msi)| InterruptsSpec { vsync_hz, completions_per_msi });
-    let switching = (silence(), switches(), failures(), (host, interrupts));
+    let switching = (silence(), switches(), failures(), (host, interrupts), lifecycle());
     (topology, scheduler, link, device, iommu(), memory, switching).prop_map(
         |(
             topology,
@@ -634,7 +717,7 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             device,
             iommu,
             memory,
-            (silence, switches, failures, (host, interrupts)),
+            (silence, switches, failures, (host, interrupts), lifecycle),
         )| {
             leave_out_what_does_not_go_with_slices(MachineSpec {
                 host,
@@ -642,6 +725,7 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
                 silence,
                 switches,
                 failures,
+                lifecycle,
                 topology,
                 scheduler,
                 link,
@@ -681,7 +765,7 @@ fn leave_out_what_does_not_go_with_slices(mut machine: MachineSpec) -> MachineSp
     let vfs = machine.topology.vfs_per_adapter;
     let scheduler = &mut machine.scheduler;
     scheduler.partitions = scheduler.partitions.map(|more| vfs + more);
-    if machine.device.tlb.is_on() {
+    if machine.device.tlb.is_on() || machine.lifecycle.is_on() {
         scheduler.policy = SchedulerPolicy::Concurrent;
     }
     if scheduler.policy == SchedulerPolicy::BestEffort && machine.switches.are_on() {
@@ -869,7 +953,10 @@ pub fn case() -> impl Strategy<Value = Case> {
                     iommu: 0,
                     first_vf: 0,
                 };
-                if case.machine.switches.are_on() {
+                if case.machine.lifecycle.is_on() {
+                    case.leave_out_what_does_not_go_with_vms();
+                }
+                if case.machine.switches_domains() {
                     case.leave_out_what_does_not_go_with_switches();
                     case.ats.fill(AtsPlan::default());
                 } else {

@@ -85,6 +85,12 @@ impl Source for Listed {
         self.closed.as_ref().map(|clients| clients.closed.clients as u32)
     }
 
+    fn restart(&mut self, time: Picoseconds) {
+        if let Some(Clients { closed, thinking }) = &mut self.closed {
+            *thinking = (0..closed.clients).map(|client| (time.0 + closed.think(client), client)).collect();
+        }
+    }
+
     fn retire(&mut self, sequence: u64, time: Picoseconds) -> Option<Picoseconds> {
         let clients = self.closed.as_mut().expect("a closed loop");
         let thought = time.0 + clients.closed.think(sequence);

@@ -8,12 +8,14 @@ use proptest::prelude::*;
 use crate::case::{Case, case};
 use crate::causes::{Evictions, Missed, Split};
 use crate::engine::{Outcome, domains, numbers, run, tenant_sum};
+use crate::reference::vms::{down_ps, without_what_nobody_intends};
 use crate::reference::{Counters, Fate, Reference, Rule};
 
 /// What the reference says of a case, with one rule broken or none: an IOMMU at a time.
 pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters) {
     let (mut fates, mut counters) = (Vec::new(), Counters::default());
     for (of_iommu, domains) in case.iommus().iter().zip(domains(case)) {
+        let of_iommu = &without_what_nobody_intends(of_iommu, broken);
         let (more, mut counted) = Reference::new(of_iommu, domains, broken).run();
         // Availability is a matter of each IOMMU's own time.
         let end = more.iter().flatten().map(|fate| fate.completed).max().unwrap_or(0).max(case.warm_up_ps);
@@ -25,6 +27,7 @@ pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters
         let slices: Vec<_> = counted.slices_had.drain(..).filter(|(began, _)| *began < end).collect();
         counted.slices = slices.len() as u64;
         counted.slices_used = slices.iter().filter(|(_, used)| *used).count() as u64;
+        counted.vm_down_ps = down_ps(of_iommu, (case.warm_up_ps, end));
         fates.extend(more);
         counters.add(&counted);
     }
@@ -204,6 +207,13 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         slice_sent: expected_counters.slice_sent,
         slice_wait_ps: (summary.slice_wait_mean_ns * expected_counters.slice_sent as f64 * 1e3).round()
             as u64,
+        vm_starts: summary.vm_starts,
+        vm_start_ps: (summary.vm_start_mean_ns * summary.vm_starts as f64 * 1e3).round() as u64,
+        vm_stops: summary.vm_stops,
+        vm_migrations: summary.vm_migrations,
+        blackout_ps: (summary.blackout_mean_ns * summary.vm_migrations as f64 * 1e3).round() as u64,
+        blackout_max_ps: (summary.blackout_max_ns * 1e3).round() as u64,
+        vm_down_ps: (summary.vm_down_ns * 1e3).round() as u64,
         stops: Vec::new(),
         unavailable_ps: unavailable_ps(case, outcome, expected_fates),
         commands: Vec::new(),

@@ -33,9 +33,12 @@ mod failures;
 mod slices;
 #[path = "reference/switches.rs"]
 mod switches;
+#[path = "reference/vms.rs"]
+pub mod vms;
 use crashes::Crashes;
 use slices::Turns;
 use switches::{Invalidated, Switches};
+use vms::Vms;
 
 /// The rules of the model that can be broken one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,10 +188,18 @@ pub enum Rule {
     WorldSwitchesTakeTime,
     TheSameVfNeedsNoWorldSwitch,
     SlicesAreWaitedForInTheQueue,
+    VmsThatAreGoneIntendNothing,
+    ClientsAreGoneWithTheirVm,
+    ClientsBeginAnew,
+    StopsAbortWhatHasNotLeft,
+    MovesLoseNothing,
+    NothingLeavesUntilTheVmRuns,
+    StartsDetachNothing,
+    TheNextVmHasItsOwnMemory,
 }
 
 impl Rule {
-    pub const ALL: [Self; 145] = [
+    pub const ALL: [Self; 153] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -334,6 +345,14 @@ impl Rule {
         Self::WorldSwitchesTakeTime,
         Self::TheSameVfNeedsNoWorldSwitch,
         Self::SlicesAreWaitedForInTheQueue,
+        Self::VmsThatAreGoneIntendNothing,
+        Self::ClientsAreGoneWithTheirVm,
+        Self::ClientsBeginAnew,
+        Self::StopsAbortWhatHasNotLeft,
+        Self::MovesLoseNothing,
+        Self::NothingLeavesUntilTheVmRuns,
+        Self::StartsDetachNothing,
+        Self::TheNextVmHasItsOwnMemory,
     ];
 }
 
@@ -433,6 +452,14 @@ pub struct Counters {
     /// Requests of VFs that send in turn, and how long they waited for that.
     pub slice_sent: u64,
     pub slice_wait_ps: u64,
+    /// VMs that started, stopped and moved, and how long that took them.
+    pub vm_starts: u64,
+    pub vm_start_ps: u64,
+    pub vm_stops: u64,
+    pub vm_migrations: u64,
+    pub blackout_ps: u64,
+    pub blackout_max_ps: u64,
+    pub vm_down_ps: u64,
 }
 
 impl Counters {
@@ -493,6 +520,13 @@ impl Counters {
         self.slices_used += other.slices_used;
         self.slice_sent += other.slice_sent;
         self.slice_wait_ps += other.slice_wait_ps;
+        self.vm_starts += other.vm_starts;
+        self.vm_start_ps += other.vm_start_ps;
+        self.vm_stops += other.vm_stops;
+        self.vm_migrations += other.vm_migrations;
+        self.blackout_ps += other.blackout_ps;
+        self.blackout_max_ps = self.blackout_max_ps.max(other.blackout_max_ps);
+        self.vm_down_ps += other.vm_down_ps;
     }
 }
 
@@ -513,6 +547,8 @@ enum Event {
     DrainTimeout { adapter: usize, unit: usize, number: u64 },
     Reset { adapter: usize, unit: usize },
     Lose { id: Id },
+    Abort { id: Id },
+    VmComes { vf: usize, number: usize },
     Reboot,
     GivenUp { adapter: usize, unit: usize },
     Suspended { adapter: usize, unit: usize, number: u64 },
@@ -742,6 +778,7 @@ pub struct Reference<'a> {
     switches: Switches,
     crashes: Crashes,
     turns: Turns,
+    vms: Vms,
     pub counters: Counters,
 }
 
@@ -925,6 +962,7 @@ impl<'a> Reference<'a> {
             switches: Switches::default(),
             crashes: Crashes::default(),
             turns: Turns::new(case),
+            vms: Vms::new(case),
             counters: Counters::default(),
         };
         reference.book.hears_hits = reference.holds(Rule::TheFullCacheHearsHits);
@@ -1067,7 +1105,10 @@ impl<'a> Reference<'a> {
             | Event::DrainTimeout { .. }
             | Event::GivenUp { .. }
             | Event::InvalidateDeviceTlbs { .. } => 1,
-            Event::SwitchDue { .. } | Event::SliceEnds { .. } | Event::SliceBegins { .. } => 2,
+            Event::SwitchDue { .. }
+            | Event::SliceEnds { .. }
+            | Event::SliceBegins { .. }
+            | Event::VmComes { .. } => 2,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
                     3
@@ -1082,6 +1123,7 @@ impl<'a> Reference<'a> {
             Event::AccessEnd { .. }
             | Event::Reset { .. }
             | Event::Lose { .. }
+            | Event::Abort { .. }
             | Event::DeviceAnswers { .. } => 5,
             Event::CommandComplete { .. }
             | Event::Invalidate { .. }
@@ -1107,6 +1149,13 @@ impl<'a> Reference<'a> {
     /// Runs to the end and returns what became of every request of every VF.
     pub fn run(mut self) -> (Vec<Vec<Fate>>, Counters) {
         for vf in 0..self.case.traffic.len() {
+            if self.vms.are_on() && !self.vms.begins_up(vf) {
+                self.switches.begin_without_domain(vf, self.case.machine.silence.did_reuse);
+            }
+            if self.vms.are_on() && self.case.loops[vf].is_some() {
+                self.vm_comes(vf, 0);
+                continue;
+            }
             if let Some(closed) = &self.case.loops[vf] {
                 for client in 0..closed.clients {
                     self.at(closed.think(client), Event::Issue { vf, origin: client });
@@ -1140,6 +1189,13 @@ impl<'a> Reference<'a> {
         self.counters.aborted = self.switches.lost.aborted;
         self.counters.starved = self.switches.lost.starved;
         self.counters.lost_wait_ps = self.switches.lost.waited_ps;
+        let count = |what: &str| self.vms.counts.get(what).copied().unwrap_or_default();
+        self.counters.vm_starts = count("starts");
+        self.counters.vm_start_ps = count("starting");
+        self.counters.vm_stops = count("stops");
+        self.counters.vm_migrations = count("migrations");
+        self.counters.blackout_ps = count("blackout");
+        self.counters.blackout_max_ps = count("longest");
         let last = self.fates.iter().flatten().map(|fate| fate.completed).max().unwrap_or(0);
         let down = self.crashes.down.iter().filter(|(from, _)| *from <= last);
         self.counters.bug_checks = down.count() as u64;
@@ -1154,6 +1210,9 @@ impl<'a> Reference<'a> {
             for number in 0..self.fates[vf].len() {
                 if number >= self.intended[vf] {
                     self.fates[vf][number] = Fate { lost: true, never: true, ..Fate::default() };
+                }
+                if self.waits_for_good((vf, number)) {
+                    self.fates[vf][number].lost = true;
                 }
                 if self.fates[vf][number].lost {
                     continue;
@@ -1195,6 +1254,8 @@ impl<'a> Reference<'a> {
             Event::DrainTimeout { adapter, unit, number } => self.drain_timeout(adapter, unit, number),
             Event::Reboot => self.reboot(),
             Event::Lose { id } => self.lose_request(id),
+            Event::Abort { id } => self.abort_request(id),
+            Event::VmComes { vf, number } => self.vm_comes(vf, number),
             Event::Reset { adapter, unit } => self.reset(adapter, unit),
             Event::GivenUp { adapter, unit } => self.given_up(adapter, unit),
             Event::Suspended { adapter, unit, number } => self.suspended(adapter, unit, number),
@@ -1243,6 +1304,7 @@ impl<'a> Reference<'a> {
     }
 
     fn intend(&mut self, vf: usize) {
+        self.note_issue(vf);
         let number = self.intended[vf];
         if number == self.case.traffic[vf].len() {
             return;
@@ -1278,7 +1340,11 @@ impl<'a> Reference<'a> {
             self.note(id).eligible = self.now;
         }
         self.note_first_eligible(id);
-        if self.loses(id) || self.switches.sets_aside(adapter, id) {
+        if self.loses(id)
+            || self.was_stopped(id)
+            || self.switches.sets_aside(adapter, id)
+            || self.waits_for_vm(id)
+        {
             return;
         }
         self.adapters[adapter].eligible.insert((self.now, vacated, id));
@@ -1325,11 +1391,14 @@ impl<'a> Reference<'a> {
 
     /// The same from a time on.
     fn think_from(&mut self, (vf, number): Id, from: u64) {
-        if let Some(closed) = &self.case.loops[vf] {
+        let closed = self.case.loops[vf].clone();
+        if let Some(closed) = &closed {
             let think = if self.holds(Rule::ClientsThink) { closed.think(number as u64) } else { 0 };
             // What a control event makes a client send is sent later than at that instant.
             let later = u64::from(self.case.streams[vf].is_some());
-            self.at(from + think + later, Event::Issue { vf, origin: closed.clients + number as u64 });
+            if self.is_there_to_send((vf, number), from + think + later) {
+                self.at(from + think + later, Event::Issue { vf, origin: closed.clients + number as u64 });
+            }
         }
     }
 

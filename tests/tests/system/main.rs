@@ -16,6 +16,7 @@ mod forged;
 mod interrupts;
 mod invalidation;
 mod isolation;
+mod lifecycle;
 mod loops;
 mod replay;
 mod reports;

@@ -47,6 +47,7 @@ impl Scenario {
             let hosts = first_host..first_host + machine.topology.hosts;
             first_host = hosts.end;
             machine.switches.list.retain(|listed| hosts.contains(&listed.host));
+            machine.lifecycle.list.retain(|listed| hosts.contains(&listed.host));
             let counts = counts.unwrap_or_else(|| vec![0; self.tenants.len()]);
             let rates = self.tenants.iter().zip(counts);
             let rates = rates.map(|(class, count)| ClassRate::of_class(class, count, &machine)).collect();

@@ -52,7 +52,7 @@ impl Scenario {
                 // Of streaming mappings only the buffers are mapped, but every address is kept in a list.
                 let frames = pages << (memory.page_size.shift() - 12);
                 // A domain that can be switched has a second page table, to frames of its own.
-                let tables = 1 + u128::from(group.machine.switches.are_on());
+                let tables = 1 + u128::from(group.machine.switches_domains());
                 // The page table, and the owner map: a word of 4 bytes for 512 frames, in which each IOMMU of a host
                 // has room for the frames of those before it.
                 tables * (pages * (leaf_bytes + past_bytes) + frames * (iommus + 1) / 256)

@@ -8,6 +8,7 @@ use portcullis_engine::crash::HostSpec;
 use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::interrupts::InterruptsSpec;
+use portcullis_engine::lifecycle::LifecycleSpec;
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::MachineSpec;
@@ -69,6 +70,9 @@ pub struct HostClassSpec {
     /// What fails in that.
     #[serde(default)]
     pub failures: FailuresSpec,
+    /// When VMs start, stop and move.
+    #[serde(default)]
+    pub lifecycle: LifecycleSpec,
     /// What faults do to the hosts.
     #[serde(default)]
     pub host: HostSpec,
@@ -78,7 +82,7 @@ pub struct HostClassSpec {
 }
 
 /// The sections that a class of hosts takes over from the scenario.
-pub(super) const INHERITED: [&str; 13] = [
+pub(super) const INHERITED: [&str; 14] = [
     "topology",
     "scheduler",
     "link",
@@ -90,6 +94,7 @@ pub(super) const INHERITED: [&str; 13] = [
     "silence",
     "switches",
     "failures",
+    "lifecycle",
     "host",
     "interrupts",
 ];
@@ -118,6 +123,7 @@ impl HostClassSpec {
             silence: self.silence.clone(),
             switches: self.switches.clone(),
             failures: self.failures.clone(),
+            lifecycle: self.lifecycle.clone(),
             host: self.host.clone(),
             interrupts: self.interrupts.clone(),
         }
@@ -155,6 +161,7 @@ impl HostClassSpec {
             silence: SilenceSpec::default(),
             switches: SwitchesSpec::default(),
             failures: FailuresSpec::default(),
+            lifecycle: LifecycleSpec::default(),
             host: HostSpec { reboot_us: Some(1.0), ..HostSpec::default() },
             interrupts: InterruptsSpec::default(),
         }

@@ -7,6 +7,7 @@ use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::interrupts::InterruptsSpec;
 use portcullis_engine::invalidation::{Granularity, WalkCacheInvalidation};
+use portcullis_engine::lifecycle::{LifecycleSpec, ListedVmEvent, VmEventKind};
 use portcullis_engine::link::{DeviceSpec, LinkSpec};
 use portcullis_engine::memory::MemorySpec;
 use portcullis_engine::plan::{Audit, BatchSpec, MachineSpec, ReportSpec, Sabotage};
@@ -88,6 +89,9 @@ pub struct Scenario {
     /// What fails in switches of domains.
     #[serde(default)]
     pub failures: FailuresSpec,
+    /// When VMs start, stop and move.
+    #[serde(default)]
+    pub lifecycle: LifecycleSpec,
     /// What faults do to hosts.
     #[serde(default)]
     pub host: HostSpec,
@@ -141,6 +145,7 @@ impl Scenario {
             silence: self.silence.clone(),
             switches: self.switches.clone(),
             failures: self.failures.clone(),
+            lifecycle: self.lifecycle.clone(),
             host: self.host.clone(),
             interrupts: self.interrupts.clone(),
         }
@@ -237,6 +242,16 @@ impl Scenario {
             failures: FailuresSpec {
                 list: vec![ListedFailure { at_us: 1.0, failure: Failure::Begin, host: 0, adapter: 0 }],
                 ..FailuresSpec::default()
+            },
+            lifecycle: LifecycleSpec {
+                list: vec![ListedVmEvent {
+                    at_us: 1.0,
+                    event: VmEventKind::Stop,
+                    host: 0,
+                    adapter: 0,
+                    vf: 0,
+                }],
+                ..LifecycleSpec::default()
             },
             host: HostSpec { reboot_us: Some(1.0), ..HostSpec::default() },
             interrupts: InterruptsSpec::default(),

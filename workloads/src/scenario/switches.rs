@@ -1,6 +1,7 @@
 //! Whether switches of domains can be built, and go together with what else a scenario asks for.
 
 use portcullis_engine::error::SpecError;
+use portcullis_engine::lifecycle::LifecycleSchedule;
 use portcullis_engine::plan::MachineSpec;
 use portcullis_engine::silence::{ProtocolStep, SilenceScope, SwitchMode, SwitchSchedule, SwitchesSpec};
 
@@ -16,7 +17,10 @@ impl Scenario {
     pub(super) fn validate_machine_at(&self, path: &str, mut machine: MachineSpec) -> Result<(), SpecError> {
         let switches = machine.switches.clone();
         machine.switches.list.clear();
-        let valid = switches.validate().and_then(|()| machine.validate());
+        let lifecycle = machine.lifecycle.clone();
+        machine.lifecycle.list.clear();
+        let lists = switches.validate().and_then(|()| lifecycle.validate());
+        let valid = lists.and_then(|()| machine.validate());
         valid
             .and_then(|()| self.report.validate_on(&machine))
             .map_err(|error| SpecError::new(format!("{path}{}", error.key), error.problem))
@@ -89,7 +93,7 @@ impl Scenario {
         for (class, _) in carried().filter(|(class, _)| !class.obeys_silence) {
             self.validate_disobedience(path, &path_of(class), &group.machine)?;
         }
-        if !group.machine.switches.are_on() {
+        if !group.machine.switches_domains() {
             return Ok(());
         }
         let silence = &group.machine.silence;
@@ -138,13 +142,15 @@ impl Scenario {
 
     /// Where no domain ID is used twice, there are enough for a run of this length.
     pub(super) fn validate_domain_ids(path: &str, group: &HostGroup, us: f64) -> Result<(), SpecError> {
-        let MachineSpec { topology, silence, switches, .. } = &group.machine;
-        if silence.did_reuse || !switches.are_on() {
+        let MachineSpec { topology, silence, switches, lifecycle, .. } = &group.machine;
+        if silence.did_reuse || !group.machine.switches_domains() {
             return Ok(());
         }
         let adapters = topology.adapters_per_host.div_ceil(topology.iommus_per_host);
         let domains = f64::from(adapters) * f64::from(topology.vfs_per_adapter);
         let expected = match switches.schedule {
+            _ if lifecycle.schedule == LifecycleSchedule::List => lifecycle.list.len() as f64,
+            _ if lifecycle.is_on() => domains * us / (lifecycle.up_us + lifecycle.down_us),
             SwitchSchedule::List => switches.list.len() as f64,
             _ => f64::from(adapters) * us / switches.every_us,
         };

@@ -31,6 +31,7 @@ impl Template {
         document.apply(changes)?;
         document.take_machine()?;
         document.take_corpora()?;
+        document.take_event_files()?;
         document.inherit();
         let mut scenario: Scenario = deserialize(&document, &Scenario::known_keys)?;
         let whole = scenario.fill_in().and_then(|()| scenario.validate());

@@ -1338,3 +1338,157 @@ arrivals = { kind = "poisson", mops_per_vf = 1.0 }
         }
     }
 }
+
+/// VMs that come and go.
+mod vms {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use portcullis_engine::lifecycle::{LifecycleSchedule, ListedVmEvent, VmEventKind};
+    use portcullis_engine::silence::ListedSwitch;
+
+    use super::*;
+
+    fn small(changes: &[&str]) -> Result<Scenario, ScenarioError> {
+        parse(SMALL, changes)
+    }
+
+    const LISTED: &str =
+        "lifecycle.list=[{ at_us = 1, event = \"stop\", vf = 2 }, { at_us = 4, event = \"migrate\" }]";
+
+    fn listed(at_us: f64, event: VmEventKind, vf: u32) -> ListedVmEvent {
+        ListedVmEvent { at_us, event, host: 0, adapter: 0, vf }
+    }
+
+    #[test]
+    fn are_read_and_printed() {
+        let scenario = small(&["lifecycle.schedule=list", LISTED, "lifecycle.reset_us=7"]).expect("valid");
+        assert_eq!(
+            (scenario.lifecycle.schedule, scenario.machine().lifecycle.reset_us),
+            (LifecycleSchedule::List, 7.0)
+        );
+        let expected = [listed(1.0, VmEventKind::Stop, 2), listed(4.0, VmEventKind::Migrate, 0)];
+        assert_eq!(scenario.plan().host_classes[0].machine.lifecycle.list, expected);
+        let printed = scenario.to_toml();
+        assert_eq!(Scenario::parse("printed", &printed, &[]).expect(&printed).to_toml(), printed);
+        assert!(!small(&[]).expect("valid").machine().switches_domains());
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_by_its_key() {
+        let churn = "lifecycle.schedule=churn";
+        for (changes, key, word) in [
+            (&[churn, "switches.schedule=poisson"][..], "switches.schedule", "VMs that stay"),
+            (&[churn, "silence.mode=atomic_replace"], "silence.mode", "is not \"silence\""),
+            (&[churn, "silence.drain_timeout_us=5"], "silence.drain_timeout_us", "however long"),
+            (&[churn, "topology.domain_scope=adapter"], "topology.domain_scope", "is \"adapter\""),
+            (&[churn, "device.tlb.entries=64"], "device.tlb.entries", "is not 0"),
+            (&[churn, "host.on_fault=bugcheck"], "host.on_fault", "is \"bugcheck\""),
+            (&[churn, "iommu.mode=passthrough"], "iommu.mode", "`lifecycle.schedule`"),
+            (&[churn, "memory.llc.bytes=65536"], "memory.llc.bytes", "`lifecycle.schedule`"),
+            (&[churn, "report.attribution=true"], "report.attribution", "VMs come and go"),
+            (
+                &[churn, "tenants.rest.obeys_silence=false"],
+                "tenants.rest.obeys_silence",
+                "VMs that come and go",
+            ),
+            (
+                &[churn, "tenants.rest.escapes.packets_per_s=1000"],
+                "tenants.rest.escapes",
+                "VMs that come and go",
+            ),
+            (
+                &[churn, "lifecycle.up_us=100", "lifecycle.down_us=100"],
+                "lifecycle.up_us",
+                "4 VFs that are silent together",
+            ),
+            (&[churn, LISTED], "lifecycle.list", "only `lifecycle.schedule = \"list\"`"),
+            (&["lifecycle.schedule=list"], "lifecycle.list", "is empty"),
+            (&["lifecycle.schedule=list", LISTED, "lifecycle.list.0.vf=4"], "lifecycle.list.0.vf", "is 4"),
+            (
+                &["lifecycle.schedule=list", LISTED, "lifecycle.list.1.host=1"],
+                "lifecycle.list.1.host",
+                "is 1",
+            ),
+            (
+                &["lifecycle.schedule=list", LISTED, "lifecycle.list.1.vf=2"],
+                "lifecycle.list.1",
+                "moves a VM where there is none",
+            ),
+            (
+                &["lifecycle.schedule=list", LISTED, "lifecycle.list.0.event=halt"],
+                "lifecycle.list.0.event",
+                "halt",
+            ),
+        ] {
+            let error = small(changes).expect_err(key).to_string();
+            assert!(error.contains(&format!("`{key}`")) && error.contains(word), "{changes:?}: {error}");
+            assert!(!error.contains('\n'), "one sentence: {error}");
+        }
+        small(&[churn, "lifecycle.up_us=400", "lifecycle.down_us=400"]).expect("they can be done");
+        small(&[churn, "silence.scope=vf", "lifecycle.up_us=100", "lifecycle.down_us=100"])
+            .expect("each alone");
+    }
+
+    /// A file of this text, in a directory of its own.
+    fn file(name: &str, text: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("portcullis-events-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a directory");
+        let path = directory.join(name);
+        fs::write(&path, text).expect("a file");
+        path
+    }
+
+    #[test]
+    fn a_list_in_a_file_is_part_of_the_scenario() {
+        let path = file("vms.csv", "event,at_us,vf\r\nstop,1.5,3\r\n\r\nstart,2, 3\r\nmigrate,2,\r\n");
+        let from_file = format!("lifecycle.list={:?}", path.display().to_string());
+        let scenario = small(&["lifecycle.schedule=list", &from_file]).expect("valid");
+        let expected = [
+            listed(1.5, VmEventKind::Stop, 3),
+            listed(2.0, VmEventKind::Start, 3),
+            listed(2.0, VmEventKind::Migrate, 0),
+        ];
+        assert_eq!(scenario.lifecycle.list, expected);
+        fs::remove_file(&path).expect("it was there");
+        let printed = scenario.to_toml();
+        assert_eq!(Scenario::parse("printed", &printed, &[]).expect(&printed).lifecycle.list, expected);
+        // Beside the scenario, and of switches.
+        let path = file("switches.csv", "at_us,vf\n7,1\n");
+        let beside = path.with_file_name("scenario.toml").display().to_string();
+        let changes = set(&["switches.schedule=list", "switches.list=switches.csv"]);
+        let scenario = Scenario::parse(&beside, SMALL, &changes).expect("valid");
+        assert_eq!(scenario.switches.list, [ListedSwitch { at_us: 7.0, host: 0, adapter: 0, vf: 1 }]);
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_named_by_its_line() {
+        for (number, (text, problem)) in [
+            ("", "1: the header is missing"),
+            (
+                "at_us,event,name\n",
+                "1: there is no column \"name\"; there are `at_us`, `event`, `host`, `adapter`, `vf`",
+            ),
+            ("at_us,vf\n", "1: the column `event` is missing"),
+            ("at_us,event,at_us\n", "1: the column `at_us` is there twice"),
+            ("at_us,event\n1,stop\n2\n", "3: there are 1 cells, and 2 columns"),
+            (
+                "at_us,event\n1,stop\n2,halt\n",
+                "3: `event` is \"halt\"; it must be `start`, `stop` or `migrate`",
+            ),
+            ("at_us,event\n\n,stop\n", "3: `at_us` is \"\", which is no number"),
+            ("at_us,event,vf\n1,stop,-1\n", "2: `vf` is \"-1\", which is no index"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let path = file(&format!("wrong-{number}.csv"), text).display().to_string();
+            let change = format!("lifecycle.list={path:?}");
+            let error = small(&["lifecycle.schedule=list", &change]).expect_err(problem);
+            assert_eq!(error.key, "lifecycle.list");
+            assert!(error.problem.contains(&format!("{path}:{problem}")), "{error}, not {problem}");
+        }
+        let error = small(&["lifecycle.schedule=list", "lifecycle.list=no-such.csv"]).expect_err("no file");
+        assert!(error.problem.contains("`lifecycle.list`: cannot read \"no-such.csv\""), "{error}");
+    }
+}

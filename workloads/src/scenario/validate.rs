@@ -37,6 +37,7 @@ impl Scenario {
         self.validate_machine()?;
         self.validate_listed_switches()?;
         self.validate_listed_failures()?;
+        self.validate_listed_vm_events()?;
         self.engine.validate()?;
         self.report.validate()?;
         self.validate_classes()?;
@@ -56,6 +57,8 @@ impl Scenario {
             self.validate_ats(&path, group)?;
             self.validate_listed_switches_of(&path, group)?;
             self.validate_listed_failures_of(&path, group)?;
+            self.validate_listed_vm_events_of(&path, group)?;
+            self.validate_lifecycle(&path, group)?;
             self.validate_switches(&path, group)?;
             self.validate_crashes(&path, group)?;
         }
@@ -317,7 +320,7 @@ impl Scenario {
     /// What goes wrong on purpose can go wrong.
     fn validate_sabotage(&self, hosts: &HostGroup) -> Result<(), SpecError> {
         let Some(sabotage) = self.sabotage else { return Ok(()) };
-        let MachineSpec { topology, iommu, switches, .. } = &hosts.machine;
+        let MachineSpec { topology, iommu, .. } = &hosts.machine;
         let mut carried = self.tenants.iter().zip(&hosts.rates).filter(|(_, rate)| carries(rate));
         let problem = match sabotage {
             _ if iommu.mode != IommuMode::Translate => "needs `iommu.mode = \"translate\"`",
@@ -326,7 +329,8 @@ impl Scenario {
             }
             Sabotage::WrongDomainTag if topology.vfs_per_adapter < 2 => "needs two VFs an adapter",
             Sabotage::MissedInvalidation
-                if !switches.are_on() && carried.all(|(class, _)| class.streaming.is_none()) =>
+                if !hosts.machine.switches_domains()
+                    && carried.all(|(class, _)| class.streaming.is_none()) =>
             {
                 "needs a class with streaming mappings, or switches of domains: without them nothing is invalidated"
             }

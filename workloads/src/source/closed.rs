@@ -107,6 +107,19 @@ impl Clients {
         self.begin(u64::from(self.clients) + sequence, time);
     }
 
+    /// Others take their places, and all begin by thinking at `time`.
+    pub fn restart(&mut self, time: Picoseconds) {
+        match &mut self.thinking {
+            Thinkers::InTurn(ring) => ring.clear(),
+            Thinkers::AsDrawn(heap) => heap.clear(),
+        }
+        // How long they think is drawn from who they are and when they begin.
+        let first = time.0.wrapping_mul(u64::from(self.clients));
+        for client in 0..u64::from(self.clients) {
+            self.begin(1 << 63 | first.wrapping_add(client), time);
+        }
+    }
+
     /// Writes the times before `until` at which clients send through `write`, at most `room` of them;
     /// returns how many.
     pub fn fill(

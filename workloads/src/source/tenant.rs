@@ -202,6 +202,12 @@ impl Source for TenantSource {
         }
     }
 
+    fn restart(&mut self, time: Picoseconds) {
+        if let When::Closed(clients) = &mut self.when {
+            clients.restart(time);
+        }
+    }
+
     fn retire(&mut self, sequence: u64, time: Picoseconds) -> Option<Picoseconds> {
         if let When::Closed(clients) = &mut self.when {
             clients.retire(sequence, time);

@@ -223,8 +223,19 @@ impl Reference<'_> {
 
     /// A request is over and has never left: its place and its slot go to the next.
     pub(super) fn lose_request(&mut self, id: Id) {
+        let outage = self.switches.outages[id.0].expect("it is lost to something");
+        self.leave_without_being_sent(id, outage.starves);
+        if outage.until == u64::MAX && self.holds(Rule::WhoIsGoneIsNotTold) {
+            return self.lose_client(id.0);
+        }
+        let waits = self.holds(Rule::ClientsWaitForTheRecovery) && outage.until < u64::MAX;
+        let told_at = if waits { self.switches.told_at[id.0] } else { self.now };
+        self.think_from(id, told_at);
+    }
+
+    /// The same, whatever its client hears of it.
+    pub(super) fn leave_without_being_sent(&mut self, id: Id, starves: bool) {
         let (vf, number) = id;
-        let outage = self.switches.outages[vf].expect("it is lost to something");
         let intended = self.fates[vf][number].intended;
         self.fates[vf][number].lost = true;
         self.switches.note_end_of_request(self.now);
@@ -232,8 +243,8 @@ impl Reference<'_> {
         if intended < self.case.warm_up_ps {
             counts.in_warm_up += 1;
         } else {
-            counts.aborted += u64::from(!outage.starves);
-            counts.starved += u64::from(outage.starves);
+            counts.aborted += u64::from(!starves);
+            counts.starved += u64::from(starves);
             counts.waited_ps += self.now - intended;
         }
         self.queued[vf] -= 1;
@@ -244,12 +255,6 @@ impl Reference<'_> {
             Some(next) => self.make_eligible(next, false),
             None => self.slots[vf] += 1,
         }
-        if outage.until == u64::MAX && self.holds(Rule::WhoIsGoneIsNotTold) {
-            return self.lose_client(vf);
-        }
-        let waits = self.holds(Rule::ClientsWaitForTheRecovery) && outage.until < u64::MAX;
-        let told_at = if waits { self.switches.told_at[vf] } else { self.now };
-        self.think_from(id, told_at);
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use portcullis_engine::domain::{Leaf, LeafSize, Permissions};
 use portcullis_engine::hash::mix64;
 use portcullis_engine::ids::{Iova, PhysAddr};
+use portcullis_engine::lifecycle::Step;
 use portcullis_engine::request::Op;
 use portcullis_engine::silence::{
     AdapterPlace, Due, Failure, PhaseTimes, ProtocolStep, Schedule, SilenceScope, SwitchMode, TimedPhase,
@@ -160,7 +161,7 @@ impl Switches {
     /// Of a case whose domains are these, the second ones behind the first.
     pub fn new(case: &Case, domains: &[(u32, Vec<Leaf>)]) -> Self {
         let machine = &case.machine;
-        if !machine.switches.are_on() {
+        if !machine.switches_domains() {
             return Self::default();
         }
         let vfs = machine.topology.vfs_per_adapter as usize;
@@ -170,7 +171,11 @@ impl Switches {
             let seed = mix64(case.seed ^ mix64(u64::from(number)) ^ 1 << 61);
             let alone = machine.silence.scope == SilenceScope::Vf;
             OfAdapter {
-                schedule: Schedule::new(&machine.switches, &machine.failures, place, seed),
+                schedule: if machine.lifecycle.is_on() {
+                    Schedule::of_vms(&machine.lifecycle, place, seed)
+                } else {
+                    Schedule::new(&machine.switches, &machine.failures, place, seed)
+                },
                 units: vec![Unit::default(); if alone { vfs } else { 1 }],
             }
         };
@@ -204,6 +209,20 @@ impl Switches {
             remaining: case.traffic.iter().map(Vec::len).sum(),
             ..Self::default()
         }
+    }
+
+    /// A VF has no domain yet.
+    pub fn begin_without_domain(&mut self, vf: usize, reuses_ids: bool) {
+        let domain = &mut self.domains[vf];
+        (domain.current, domain.released) = (1, [true, true]);
+        if reuses_ids {
+            self.free.insert(domain.id);
+        }
+        (self.contexts[vf].entry, self.contexts[vf].used) = (None, None);
+    }
+
+    pub fn requests_not_over(&self) -> usize {
+        self.remaining
     }
 
     fn are_on(&self) -> bool {
@@ -383,8 +402,10 @@ impl Reference<'_> {
     }
 
     /// Whether a transaction is over now or later.
-    fn goes_on(&self) -> bool {
-        self.switches.remaining > 0 || self.switches.last_over >= self.now
+    fn goes_on(&mut self) -> bool {
+        let to_come =
+            if self.vms.are_on() { self.anything_is_to_come() } else { self.switches.remaining > 0 };
+        to_come || self.switches.last_over >= self.now
     }
 
     pub(super) fn switch_due(&mut self, adapter: usize) {
@@ -394,10 +415,15 @@ impl Reference<'_> {
         let due = self.switches.adapters[adapter].schedule.take().expect("it is due");
         let units = self.switches.adapters[adapter].units.len();
         let unit = if units == 1 { 0 } else { due.vf as usize };
+        if let Step::Hold { loses, .. } = due.step {
+            self.hold_vf(adapter, adapter * self.switches.vfs_per_adapter + due.vf as usize, loses);
+            return self.expect_switch(adapter);
+        }
         let (now, waiting) = (self.now, self.case.machine.switches.waiting as usize);
         let bounded = self.holds(Rule::WaitingSwitchesAreBounded);
         let of_unit = self.unit(adapter, unit);
-        if of_unit.due.len() >= waiting && bounded {
+        let is_of_vm = due.step != Step::Replace;
+        if of_unit.due.len() >= waiting && bounded && !is_of_vm {
             self.switches.refused += self.counted(now);
         } else {
             of_unit.due.push_back(due);
@@ -408,9 +434,9 @@ impl Reference<'_> {
 
     /// A unit that is free begins its next switch.
     pub(super) fn switch_next(&mut self, adapter: usize, unit: usize) {
-        let now = self.now;
+        let (now, goes_on) = (self.now, self.goes_on());
         let of_unit = self.unit(adapter, unit);
-        if of_unit.current.is_none() && now >= of_unit.free_at && self.goes_on() {
+        if of_unit.current.is_none() && now >= of_unit.free_at && goes_on {
             self.begin_switch(adapter, unit);
         }
     }
@@ -458,7 +484,7 @@ impl Reference<'_> {
         }
         let suspend = if pauses { self.phase(&times, TimedPhase::Suspend) } else { 0 };
         self.at(self.now + suspend, Event::Suspended { adapter, unit, number: due.number });
-        if !self.skips(ProtocolStep::Drain) && self.holds(Rule::DrainsTimeOut) {
+        if !self.skips(ProtocolStep::Drain) && self.holds(Rule::DrainsTimeOut) && !self.vms.are_on() {
             let timeout = (self.case.machine.silence.drain_timeout_us * 1e6).round() as u64;
             self.at(self.now + timeout, Event::DrainTimeout { adapter, unit, number: due.number });
         }
@@ -525,6 +551,10 @@ impl Reference<'_> {
         let (due, times) = self.unit(adapter, unit).current.expect("a switch");
         self.unit(adapter, unit).stage = Stage::Switching;
         let vf = adapter * self.switches.vfs_per_adapter + due.vf as usize;
+        if matches!(due.step, Step::Attach(_)) && self.holds(Rule::StartsDetachNothing) {
+            let attach = self.phase(&times, TimedPhase::Attach).max(1);
+            return self.at(self.now + attach, Event::Attach { vf });
+        }
         self.at(self.now + self.phase(&times, TimedPhase::Detach), Event::Detach { vf });
     }
 
@@ -789,7 +819,11 @@ impl Reference<'_> {
             return self.at(self.now, Event::SwitchResume { adapter, unit });
         }
         let unit = self.unit_number(vf);
-        let (_, times) = self.unit(adapter, unit).current.expect("a switch");
+        let (due, times) = self.unit(adapter, unit).current.expect("a switch");
+        if matches!(due.step, Step::Detach(_)) {
+            let rest = self.phase(&times, TimedPhase::End) + self.phase(&times, TimedPhase::Resume);
+            return self.at(self.now + rest, Event::SwitchResume { adapter, unit });
+        }
         self.at(self.now + self.phase(&times, TimedPhase::Attach), Event::Attach { vf });
     }
 
@@ -804,7 +838,10 @@ impl Reference<'_> {
         }
         let domain = self.switches.domain_of(vf);
         match self.fails_to_attach(vf) {
-            None => self.switches.replace(domain, true),
+            None => {
+                let is_new = !self.vms.are_on() || self.holds(Rule::TheNextVmHasItsOwnMemory);
+                self.switches.replace(domain, is_new);
+            }
             Some(true) => self.switches.replace(domain, !self.holds(Rule::OldDomainsAreReattached)),
             Some(false) => {}
         }
@@ -822,7 +859,7 @@ impl Reference<'_> {
         let (now, pauses) = (self.now, !self.skips(ProtocolStep::Suspend));
         let of_unit = self.unit(adapter, unit);
         let began_at = of_unit.began_at;
-        of_unit.current = None;
+        let due = of_unit.current.take().map(|(due, _)| due);
         of_unit.stage = Stage::Idle;
         of_unit.paused = false;
         if pauses {
@@ -830,7 +867,11 @@ impl Reference<'_> {
         }
         let aside: Vec<Id> = of_unit.aside.drain(..).collect();
         self.note_switch(adapter, unit);
-        for id in aside {
+        let of_vm = due.filter(|due| due.step != Step::Replace).map(|due| {
+            let vf = adapter * self.switches.vfs_per_adapter + due.vf as usize;
+            self.vm_step_over(vf, due.step, began_at)
+        });
+        for id in of_vm.into_iter().flatten().chain(aside) {
             self.make_eligible(id, false);
         }
         self.at(now, Event::Send { adapter });
