@@ -774,6 +774,11 @@ fn leave_out_what_does_not_go_with_slices(mut machine: MachineSpec) -> MachineSp
     if scheduler.policy.has_slices() {
         machine.failures = FailuresSpec::default();
         machine.silence.skip.retain(|step| *step != ProtocolStep::End);
+        // A VF whose slices all come in pauses would starve.
+        let slots = scheduler.partitions.unwrap_or(vfs).max(vfs);
+        let slice_us = scheduler.slice_us.expect("just given");
+        let round_us = f64::from(slots) * (slice_us + scheduler.switch_us);
+        machine.switches.gap_us = machine.switches.gap_us.max(2.0 * round_us);
     }
     machine
 }
