@@ -319,6 +319,8 @@ pub struct Switching {
     pub lost: Vec<Lost>,
     /// For each VF, when nothing of it leaves since its VM comes or goes; empty where VMs stay.
     pub holds: Vec<VecDeque<Hold>>,
+    /// For each VF, when VMs stopped whose requests may still be there.
+    pub stops: Vec<VecDeque<Picoseconds>>,
     /// When the VMs of each VF come and go; empty where they stay.
     pub vms: Vec<VmSchedule>,
     /// Counting starts.
@@ -385,6 +387,7 @@ impl Switching {
             new_outage_from: Picoseconds::MAX,
             loses: lifecycle.is_on() || failures.are_on() || (waits && spec.skips(ProtocolStep::End)),
             lost: Vec::new(),
+            stops: if lifecycle.is_on() { vec![VecDeque::new(); place.vfs as usize] } else { Vec::new() },
             holds: if lifecycle.is_on() { vec![VecDeque::new(); place.vfs as usize] } else { Vec::new() },
             vms: if lifecycle.is_on() { vms.collect() } else { Vec::new() },
             warm_up,

@@ -34,7 +34,23 @@ impl Hold {
 impl Switching {
     /// Nothing of a VF, by its index within the adapter, leaves from now on.
     pub(super) fn hold(&mut self, vf: u32, hold: Hold) {
+        if hold.loses {
+            self.stops[vf as usize].push_back(hold.from);
+        }
         self.holds[vf as usize].push_back(hold);
+    }
+
+    /// Every request that is eligible before `processed` has left, is lost, or stands aside: what is over by then is forgotten.
+    /// `waits` tells whether a VF, by its index within the world, has requests that wait and were intended before a time.
+    pub(super) fn forget_holds(
+        &mut self,
+        processed: Picoseconds,
+        mut waits: impl FnMut(u32, Picoseconds) -> bool,
+    ) {
+        for (vf, (holds, stops)) in (self.first_vf..).zip(self.holds.iter_mut().zip(&mut self.stops)) {
+            while holds.pop_front_if(|hold| hold.until.is_some_and(|until| until <= processed)).is_some() {}
+            while stops.pop_front_if(|at| *at <= processed && !waits(vf, *at)).is_some() {}
+        }
     }
 
     /// The VM that comes runs, on a VF by its index within the world.
@@ -100,10 +116,13 @@ impl Switching {
         let mut number = 0;
         loop {
             self.draw_until(leaves_from);
-            let hold = *self.holds[vf].get(number).filter(|hold| hold.from <= leaves_from)?;
-            if hold.loses && intended < hold.from {
-                return Some(hold.from);
+            // A request that waits for a slot may be asked about long after the stop of its VM.
+            let stops = &mut self.stops[vf];
+            while stops.pop_front_if(|stopped_at| *stopped_at <= intended).is_some() {}
+            if let Some(stopped_at) = stops.front().copied().filter(|stopped_at| *stopped_at <= leaves_from) {
+                return Some(stopped_at);
             }
+            let hold = *self.holds[vf].get(number).filter(|hold| hold.from <= leaves_from)?;
             leaves_from = match hold.until {
                 Some(until) => leaves_from.max(until),
                 None => leaves_from.max(self.hold_lasts_until(vf, &hold)),

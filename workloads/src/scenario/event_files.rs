@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use super::ScenarioError;
 use super::document::{Document, Node, Value};
 
+/// The cells of a row, each by the name of its column.
+type Row = Vec<(String, Value)>;
+
 /// A list that may stand in a file.
 struct Listing {
     /// Its section; its key is `list`.
@@ -63,7 +66,7 @@ impl Document {
             let key = self.dotted(path);
             ScenarioError::at(self, place, &key, format!("`{key}`: {problem}"))
         })?;
-        let table = |row: Vec<(String, Value)>| {
+        let table = |row: Row| {
             let cells = row.into_iter().map(|(name, value)| (name, Node { place, value }));
             Node { place, value: Value::Table(cells.collect()) }
         };
@@ -77,7 +80,7 @@ impl Document {
     }
 
     /// The rows of a CSV file, which is beside the scenario, or else where it is said to be.
-    fn read_events(&self, name: &str, listing: &Listing) -> Result<Vec<Vec<(String, Value)>>, String> {
+    fn read_events(&self, name: &str, listing: &Listing) -> Result<Vec<Row>, String> {
         let beside: PathBuf = Path::new(&self.origin).parent().unwrap_or(Path::new("")).join(name);
         let path = if beside.exists() { &*beside } else { Path::new(name) };
         let told = |error: std::io::Error| format!("cannot read {:?}: {error}", path.display().to_string());
@@ -90,7 +93,7 @@ impl Document {
 }
 
 /// The rows of a text with a header, each cell by the name of its column; or the line that is wrong, and why.
-fn rows_of(text: &str, listing: &Listing) -> Result<Vec<Vec<(String, Value)>>, (usize, String)> {
+fn rows_of(text: &str, listing: &Listing) -> Result<Vec<Row>, (usize, String)> {
     let mut lines = text.lines().zip(1..);
     let (header, _) = lines.next().ok_or((1, "the header is missing".to_owned()))?;
     let columns: Vec<&str> = header.trim_end_matches('\r').split(',').map(str::trim).collect();
@@ -116,7 +119,7 @@ fn rows_of(text: &str, listing: &Listing) -> Result<Vec<Vec<(String, Value)>>, (
         .collect()
 }
 
-fn row_of(line: &str, columns: &[&str]) -> Result<Vec<(String, Value)>, String> {
+fn row_of(line: &str, columns: &[&str]) -> Result<Row, String> {
     let cells: Vec<&str> = line.split(',').map(str::trim).collect();
     if cells.len() != columns.len() {
         return Err(format!("there are {} cells, and {} columns", cells.len(), columns.len()));
