@@ -156,6 +156,38 @@ impl MachineSpec {
         Ok(())
     }
 
+    /// What does not go together with escapes that may touch hardware: their adapter stalls for them. Whether all devices obey
+    /// silence matters.
+    ///
+    /// # Errors
+    /// The first key that does not.
+    pub fn validate_stalls(&self, all_obey: bool) -> Result<(), SpecError> {
+        let silence = &self.silence;
+        let switches = self.switches.are_on();
+        let skips = |step| switches && silence.skips(step);
+        let skips_any =
+            skips(ProtocolStep::Suspend) || skips(ProtocolStep::Drain) || skips(ProtocolStep::End);
+        let refused = [
+            (switches && silence.scope == SilenceScope::Vf, "silence.scope", "is \"vf\""),
+            (
+                switches && silence.mode == SwitchMode::AtomicReplace,
+                "silence.mode",
+                "is \"atomic_replace\", where nobody pauses",
+            ),
+            (skips_any, "silence.skip", "leaves out \"suspend\", \"drain\" or \"end\""),
+            (self.host.on_fault == OnFault::Bugcheck, "host.on_fault", "is \"bugcheck\""),
+            (self.may_crash(all_obey), "host.on_switch_fault", "is \"bugcheck\""),
+        ];
+        for (is_refused, key, problem) in refused {
+            if is_refused {
+                let beside =
+                    "does not go together with escapes that may touch hardware and stall a whole adapter";
+                return Err(SpecError::new(key, format!("{problem}, which {beside}")));
+            }
+        }
+        Ok(())
+    }
+
     /// What failures are of.
     fn validate_failures(&self) -> Result<(), SpecError> {
         if !self.failures.are_on() {

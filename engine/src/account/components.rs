@@ -332,6 +332,9 @@ pub struct Timeline {
     pub place: Place,
 }
 
+/// More phases than a switch has.
+const PHASES_MAX: usize = 64;
+
 impl Timeline {
     /// An empty timeline with room for `room` rows.
     #[must_use]
@@ -363,12 +366,25 @@ impl Timeline {
     /// The phases of a switch of a VF's domain, each with its beginning and its end.
     pub fn switch(&mut self, vf: u32, phases: &[(&'static str, Picoseconds, Picoseconds)]) {
         for (number, &(phase, begin, end)) in phases.iter().enumerate() {
-            self.phase((begin.0, vf, number), phase, end);
+            self.phase((begin.0, vf, number), ("switch", phase), end);
         }
     }
 
-    fn phase(&mut self, (time_ps, vf, number): (u64, u32, usize), phase: &'static str, end: Picoseconds) {
-        let row = TimelineRow { time_ps, kind: "switch", detail: phase, ..TimelineRow::default() };
+    /// The phases of a stall by an escape of a VF's tenant, each with its beginning and its end.
+    pub fn stall(&mut self, vf: u32, phases: &[(&'static str, Picoseconds, Picoseconds)]) {
+        for (number, &(phase, begin, end)) in phases.iter().enumerate() {
+            // At one instant, behind the phases of switches.
+            self.phase((begin.0, vf, PHASES_MAX + number), ("escape_stall", phase), end);
+        }
+    }
+
+    fn phase(
+        &mut self,
+        (time_ps, vf, number): (u64, u32, usize),
+        (kind, detail): (&'static str, &'static str),
+        end: Picoseconds,
+    ) {
+        let row = TimelineRow { time_ps, kind, detail, ..TimelineRow::default() };
         let end_ps = (end < Picoseconds::MAX).then_some(end.0);
         let row = self.about(vf, TimelineRow { end_ps, ..row });
         self.switches.insert((time_ps, vf, number), row);

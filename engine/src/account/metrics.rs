@@ -170,6 +170,7 @@ impl Totals {
         self.add_hardware(world);
         let channels = self.add_escapes(world);
         let availabilities = self.availabilities(world);
+        let stalled_ps = Self::stalled_ps(world);
         let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
         self.summary.hosts += u32::from(iommu == 0);
         self.summary.iommus += 1;
@@ -230,6 +231,10 @@ impl Totals {
                 escapes_total: channel.packets,
                 escapes_denied: channel.denied,
                 kmd_exposed: channel.exposed,
+                escape_stalls: channel.stalls.total,
+                escape_stall_ns: channel.stalls.total_ps as f64 / 1e3,
+                escape_stalled_ns: stalled_ps[number as usize].saturating_sub(channel.stalls.total_ps) as f64
+                    / 1e3,
                 switches: silence.switches,
                 silence_ns: silence.silence_ps as f64 / 1e3,
                 dma_held: silence.held,
@@ -274,7 +279,7 @@ impl Totals {
         world.query::<&EscapeBooks>().iter(world).for_each(|books| self.escapes.add(books));
         for stalls in world.query::<&Stalls>().iter(world) {
             self.summary.escape_stalls += stalls.total;
-            self.stalls_ps += stalls.total_ps;
+            self.stalls_ps += u128::from(stalls.total_ps);
         }
         let mut channels = world.query::<(&EscapeChannel, &ChannelBooks)>();
         channels.iter(world).map(|(channel, books)| (channel.vf, *books)).collect()
@@ -284,6 +289,18 @@ impl Totals {
     #[must_use]
     pub fn escapes(&self, classes: &[String]) -> Vec<EscapeRow> {
         self.escapes.rows(classes).collect()
+    }
+
+    /// How long each VF of a world could send nothing because of escapes, its own among them.
+    fn stalled_ps(world: &mut World) -> Vec<u64> {
+        let mut adapters = world.query::<(&AdapterVfs, &Silence, Option<&Stalls>)>();
+        let of_adapter = |(vfs, silence, stalls): (&AdapterVfs, &Silence, Option<&Stalls>)| {
+            let stalled_ps = stalls.map_or(0, |stalls| stalls.total_ps);
+            let obeys = |vf| silence.0.as_deref().is_none_or(|switching| switching.obeys(vf));
+            let of_vf = |vf| if obeys(vf) { stalled_ps } else { 0 };
+            (vfs.first..vfs.end).map(of_vf).collect::<Vec<_>>()
+        };
+        adapters.iter(world).flat_map(of_adapter).collect()
     }
 
     /// The time that counts.

@@ -259,7 +259,7 @@ row! {
         kmd_exposed: u64,
         /// Escapes that stalled their adapter.
         escape_stalls: u64,
-        /// Time adapters were stalled by escapes, summed over them, ns.
+        /// Time in which nothing could leave an adapter because of an escape, summed over them, ns.
         escape_stall_ns: f64,
         /// Jain's index of the tenants' throughput relative to what each intended: 1 is fair.
         fairness_jain: f64,
@@ -413,6 +413,12 @@ row! {
         escapes_denied: u64,
         /// Of these, those that reached the driver with a private payload it does not know.
         kmd_exposed: u64,
+        /// Of these, those that stalled the adapter.
+        escape_stalls: u64,
+        /// Time in which nothing could leave the adapter because of them, ns.
+        escape_stall_ns: f64,
+        /// Time in which it could send nothing because of the escapes of others, ns.
+        escape_stalled_ns: f64,
     }
 }
 

@@ -92,6 +92,11 @@ impl Gate<'_> {
             }
             let earliest = self.earliest_start(next.time, columns.intents[next.row as usize].transfer.op);
             if PAUSES && let Some(paused) = self.pause_before(next, earliest, columns.intents) {
+                if paused.until == Until::NotKnown {
+                    // It leaves then or later, whatever comes.
+                    self.uplink.next = Some(next);
+                    break earliest.map_or_else(|halt| halt, Halt::Until);
+                }
                 if self.is_paused_alone() {
                     self.set_aside(next, paused);
                     continue;
@@ -474,7 +479,9 @@ impl Gate<'_> {
     pub(super) fn put_aside(&mut self, request: Eligible, pause: Pause) {
         match pause.until {
             Until::Known(until) => self.uplink.make_ready(request, until),
-            Until::NotBefore(_) => self.queues[request.vf as usize].aside.push_back(request),
+            Until::NotBefore(_) | Until::NotKnown => {
+                self.queues[request.vf as usize].aside.push_back(request);
+            }
         }
         self.note_resumption(pause);
     }

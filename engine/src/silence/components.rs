@@ -10,6 +10,7 @@ use super::in_device::{InDevice, TakenUps};
 use super::lost::{Gone, Lost, Outage, Passing};
 use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
 use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec};
+use super::stalls::{Escapes, Stall, StallUnderWay};
 use super::under_way::UnderWay;
 use crate::request::Op;
 use crate::units::Picoseconds;
@@ -79,6 +80,8 @@ pub struct Switch {
 pub struct Silent {
     /// The last read is back.
     pub drained_at: Picoseconds,
+    /// No escape is in the driver any more: the host tells it.
+    pub begins_at: Picoseconds,
     /// The last write is in memory, and the driver has silenced the device.
     pub quiet_at: Picoseconds,
     /// The context entry is cleared.
@@ -114,6 +117,8 @@ pub struct Unit {
     pub loses_from: Picoseconds,
     /// Whether it holds anything back, as far as requests have been asked about.
     pub holds: bool,
+    /// The stall by an escape that is under way or to begin, where no switch is.
+    pub stall: Option<StallUnderWay>,
 }
 
 impl Unit {
@@ -145,6 +150,8 @@ pub enum Until {
     Known(Picoseconds),
     /// Then or later.
     NotBefore(Picoseconds),
+    /// It is not known whether there is one.
+    NotKnown,
 }
 
 /// A switch that is over.
@@ -283,6 +290,10 @@ pub struct Switching {
     pub lost: Vec<Lost>,
     /// Counting starts.
     pub warm_up: Picoseconds,
+    /// The adapter's escapes, where its silence hangs on them.
+    pub escapes: Option<Escapes>,
+    /// Stalls that are over and whose adapter has not gone on.
+    pub stalled: Vec<Stall>,
 }
 
 impl Switching {
@@ -336,6 +347,8 @@ impl Switching {
             lost: Vec::new(),
             warm_up,
             spec: spec.clone(),
+            escapes: None,
+            stalled: Vec::new(),
         }
     }
 
@@ -399,12 +412,18 @@ impl Switching {
 
     /// The next switch of a unit without a current one becomes that, if it takes place.
     pub fn take_next(&mut self, unit: u32) {
+        if self.units[unit as usize].stall.is_some()
+            || (self.escapes.is_some() && self.gives_way_to_escapes())
+        {
+            return;
+        }
         let of_unit = &mut self.units[unit as usize];
         let Some(due) = of_unit.due.front().copied() else { return };
         let from = due.time.max(of_unit.free_at);
         if self.closed_at.is_some_and(|closed_at| from > closed_at) {
             self.refuse(unit as usize, Picoseconds::MAX, self.waiting);
-            return self.units[unit as usize].due.clear();
+            self.units[unit as usize].due.clear();
+            return self.take_next_if_idle();
         }
         of_unit.due.pop_front();
         let times = PhaseTimes::of(&self.spec, self.schedule.seed(), due.number);
@@ -464,9 +483,14 @@ impl Switching {
         if let Some(&(from, until)) = unit.pauses.front().filter(|(from, _)| *from <= start) {
             return Some(Pause { from, until: Until::Known(until) });
         }
-        let current = unit.current.as_ref().filter(|current| current.from <= start)?;
-        unit.holds = true;
-        Some(Pause { from: current.from, until: Until::NotBefore(unit.resumes_from) })
+        let current = unit.current.as_ref().map(|current| current.from);
+        let current = current.or(unit.stall.as_ref().map(|stall| stall.from));
+        if let Some(from) = current.filter(|from| *from <= start) {
+            unit.holds = true;
+            return Some(Pause { from, until: Until::NotBefore(unit.resumes_from) });
+        }
+        let from = start;
+        (!self.no_escape_comes_before(start)).then_some(Pause { from, until: Until::NotKnown })
     }
 
     /// A request has left.

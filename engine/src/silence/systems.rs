@@ -32,19 +32,24 @@ pub fn advance_switches(
     batch: Res<Batch>,
     mut progress: ResMut<Progress>,
 ) {
-    let Some(control) = control.get().filter(|control| control.switches.is_some()) else { return };
+    let mut control = control.get().filter(|control| control.switches.is_some());
     let (mut uplinks, candidates, mut silences, mut tlbs) = columns_mut!(adapters);
     let tlbs = tlbs.bypass_change_detection();
     let (uplinks, silences) = (uplinks.bypass_change_detection(), silences.bypass_change_detection());
     let mut queues = columns_mut!(vfs);
     let intents = columns!(requests);
     let queues = queues.bypass_change_detection();
+    if silences.iter().all(|silence| silence.0.is_none()) {
+        return;
+    }
     progress.waits = true;
     let mut windows = optional_columns_mut!(windows);
     let mut windows = windows.as_mut().map(ContiguousMut::bypass_change_detection);
     let links = (&mut *uplinks, &mut *silences, &mut *tlbs);
-    progress.moved += resume(control, links, windows.as_deref_mut(), queues);
-    invalidate_device_tlbs(control, silences, tlbs);
+    if let Some(control) = &mut control {
+        progress.moved += resume(control, links, windows.as_deref_mut(), queues);
+        invalidate_device_tlbs(control, silences, tlbs);
+    }
     let last_over = last_over(silences);
     if batch.exhausted && uplinks.iter().zip(&*silences).all(|(uplink, silence)| is_idle(uplink, silence)) {
         silences.iter_mut().filter_map(Silence::get).for_each(|switching| switching.close(last_over));
@@ -59,18 +64,24 @@ pub fn advance_switches(
             looked_up: uplink.sent - in_flight,
             looked_up_from: uplink.looked_up_from,
         };
-        progress.moved += u64::from(switching.advance(evidence, &link, control));
+        progress.moved += u64::from(switching.advance(evidence, &link, control.as_deref_mut()));
         let aborted = core::mem::take(&mut switching.aborted);
         for switched in &aborted {
             progress.moved += 1;
             note_window(windows.as_deref_mut(), at, switching, switched);
             let_go(uplink, Some(&mut *switching), tlb, queues, switched);
         }
+        for stall in core::mem::take(&mut switching.stalled) {
+            progress.moved += 1;
+            let all = switching.vfs();
+            go_on(uplink, switching, tlb, queues, (stall.resumed_at, stall.resumed_at, all));
+        }
         if let Some(ats) = tlb.get() {
             ats.invalidations.unknown_from = switching.device_invalidations_from;
         }
-        let switches = control.switches.as_mut().expect("there are some");
-        switches.over.extend(aborted);
+        if let Some(switches) = control.as_deref_mut().and_then(|control| control.switches.as_mut()) {
+            switches.over.extend(aborted);
+        }
         if uplink.halt == Halt::Horizon && switching.resumes_from > uplink.resumes_from {
             // Requests behind the horizon that was have not been looked at.
             uplink.halt = Halt::Until(uplink.frontier);
@@ -91,35 +102,25 @@ pub fn book_switches(
     mut vfs: Query<(&mut SilenceBooks, &mut ContextEntry)>,
 ) {
     let (mut control, bound) = iommu.into_inner();
-    let Some(Control { switches: Some(switches), crashes, .. }) = control.get() else { return };
-    let over = take_over(switches, crashes.as_ref(), bound);
+    let (of_adapters, silences, mut totals) = columns_mut!(adapters);
+    if silences.iter().all(|silence| silence.0.is_none()) {
+        return;
+    }
+    let totals = totals.bypass_change_detection();
     let (mut books, mut contexts) = columns_mut!(vfs);
     let books = books.bypass_change_detection();
-    for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
-        context.0 = switches.entry(vf);
-    }
-    let (of_adapters, silences, mut totals) = columns_mut!(adapters);
-    let totals = totals.bypass_change_detection();
-    for switched in over {
-        timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
-        let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
-        let at = of_adapters.iter().position(covers).expect("its adapter");
-        let switching = silences[at].0.as_deref().expect("it has switches");
-        if switched.from < switching.warm_up {
-            continue;
+    if let Some(Control { switches: Some(switches), crashes, .. }) = control.get() {
+        let over = take_over(switches, crashes.as_ref(), bound);
+        for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
+            context.0 = switches.entry(vf);
         }
-        totals[at].add(&switched);
-        books[switched.vf as usize].switches += 1;
-        if !switching.pauses {
-            continue;
+        for switched in over {
+            timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
+            book_switch(&switched, (of_adapters, silences), totals, books);
         }
-        let silent = switching.silent_with(switched.vf);
-        for vf in silent.filter(|vf| switching.obeys(*vf)) {
-            books[vf as usize].silence_ps += (switched.last() - switched.from).0;
+        for (books, of_vf) in books.iter_mut().zip(&switches.books) {
+            (books.faults, books.stale, books.breaches) = (of_vf.faults, of_vf.stale, of_vf.breaches);
         }
-    }
-    for (books, of_vf) in books.iter_mut().zip(&switches.books) {
-        (books.faults, books.stale, books.breaches) = (of_vf.faults, of_vf.stale, of_vf.breaches);
     }
     for ((vfs, silence), totals) in of_adapters.iter().zip(silences).zip(totals) {
         let Some(switching) = silence.0.as_deref() else { continue };
@@ -128,6 +129,30 @@ pub fn book_switches(
         for (books, held) in of_adapter.iter_mut().zip(&switching.held) {
             (books.held, books.held_ps) = (held.requests, held.held_ps);
         }
+    }
+}
+
+/// Books a switch that is over, of one of these adapters.
+fn book_switch(
+    switched: &Switched,
+    (of_adapters, silences): (&[AdapterVfs], &[Silence]),
+    totals: &mut [SwitchTotals],
+    books: &mut [SilenceBooks],
+) {
+    let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
+    let at = of_adapters.iter().position(covers).expect("its adapter");
+    let switching = silences[at].0.as_deref().expect("it has switches");
+    if switched.from < switching.warm_up {
+        return;
+    }
+    totals[at].add(switched);
+    books[switched.vf as usize].switches += 1;
+    if !switching.pauses {
+        return;
+    }
+    let silent = switching.silent_with(switched.vf);
+    for vf in silent.filter(|vf| switching.obeys(*vf)) {
+        books[vf as usize].silence_ps += (switched.last() - switched.from).0;
     }
 }
 
@@ -259,14 +284,25 @@ fn let_go(
     switched: &Switched,
 ) {
     let Some(switching) = switching.filter(|switching| switching.pauses) else { return };
-    let ats = tlb.get();
-    let through_tlb = ats.is_some();
     let resumed_at = switched.resumed_at;
     // Where nobody goes on all is lost, whenever the link is free.
     let free_at = if resumed_at < Picoseconds::MAX { resumed_at } else { switched.from };
+    go_on(uplink, switching, tlb, queues, (resumed_at, free_at, switching.silent_with(switched.vf)));
+}
+
+/// What was held back of some VFs goes on at `resumed_at`, or is lost; others of them at `free_at` or later.
+fn go_on(
+    uplink: &mut Uplink,
+    switching: &Switching,
+    tlb: &mut DeviceTlb,
+    queues: &mut [VfQueue],
+    (resumed_at, free_at, vfs): (Picoseconds, Picoseconds, core::ops::Range<u32>),
+) {
+    let ats = tlb.get();
+    let through_tlb = ats.is_some();
     if switching.sets_aside() {
         // Those that are lost go through the gate once more, before those that are not.
-        for vf in switching.silent_with(switched.vf) {
+        for vf in vfs {
             let lost_at = |time| switching.outage_ahead(vf, time).map(|outage| outage.from.max(time));
             uplink.release_aside(&mut queues[vf as usize], resumed_at, lost_at);
         }

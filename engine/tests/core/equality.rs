@@ -5,10 +5,10 @@ use portcullis_engine::request::Fault;
 use portcullis_engine::table::Column;
 use proptest::prelude::*;
 
-use crate::case::{Case, case};
+use crate::case::{Case, EscapeKind, case};
 use crate::causes::{Evictions, Missed, Split};
-use crate::engine::{Outcome, domains, numbers, run, tenant_sum};
-use crate::reference::{Counters, Fate, Reference, Rule};
+use crate::engine::{Outcome, domains, numbers, picoseconds, run, tenant_sum};
+use crate::reference::{Counters, Decided, EscapeCounts, Fate, Reference, Rule};
 
 /// What the reference says of a case, with one rule broken or none: an IOMMU at a time.
 pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters) {
@@ -195,6 +195,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         recoveries: expected_counters.recoveries,
         recovery_ps: (summary.recovery_mean_ns * expected_counters.recoveries as f64 * 1e3).round() as u64,
         recovery_max_ps: (summary.recovery_max_ns * 1e3).round() as u64,
+        escapes: escapes(case, outcome),
         stops: Vec::new(),
         unavailable_ps: unavailable_ps(case, outcome, expected_fates),
         commands: Vec::new(),
@@ -219,6 +220,38 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         return Some("misses joined differ".to_owned());
     }
     difference_of_causes(case, outcome, expected_fates)
+}
+
+/// What escapes came to, as the engine tells.
+fn escapes(case: &Case, outcome: &Outcome) -> EscapeCounts {
+    let decided = outcome.escapes.iter().map(|row| {
+        let class = case.class_names().iter().position(|name| *name == row.class).expect("a class");
+        let kind = match (row.decision, row.escape_class) {
+            ("deny", _) => EscapeKind::Denied,
+            (_, "common") => EscapeKind::Allowed,
+            _ => EscapeKind::Hardware,
+        };
+        let decided = Decided {
+            packets: row.packets,
+            deferred: row.deferred,
+            latency_ps: (row.latency_mean_ns * row.packets as f64 * 1e3).round() as u64,
+            latency_max_ps: (row.latency_max_ns * 1e3).round() as u64,
+        };
+        ((class, kind), decided)
+    });
+    let stalls = numbers(&outcome.tenants, "escape_stalls");
+    let [own, others] =
+        ["escape_stall_ns", "escape_stalled_ns"].map(|name| picoseconds(&outcome.tenants, name));
+    assert_eq!(outcome.summary.escape_stalls, stalls.iter().sum::<u64>());
+    EscapeCounts {
+        decided: decided.collect(),
+        stalls: stalls
+            .into_iter()
+            .zip(own)
+            .zip(others)
+            .map(|((count, own), others)| (count, own, others))
+            .collect(),
+    }
 }
 
 /// The lines in which two things differ.

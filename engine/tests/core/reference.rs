@@ -27,11 +27,15 @@ use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 
 #[path = "reference/crashes.rs"]
 mod crashes;
+#[path = "reference/escapes.rs"]
+mod escapes;
 #[path = "reference/failures.rs"]
 mod failures;
 #[path = "reference/switches.rs"]
 mod switches;
 use crashes::Crashes;
+use escapes::EscapesOfAdapter;
+pub use escapes::{Decided, EscapeCounts};
 use switches::{Invalidated, Switches};
 
 /// The rules of the model that can be broken one by one.
@@ -172,10 +176,18 @@ pub enum Rule {
     BlockedMarksTakeALookUp,
     ForgersLookNothingUp,
     WithoutAtsNothingIsAsked,
+    StallsPauseTheAdapter,
+    StallsWaitForTheDrain,
+    StallsWaitForTheDriver,
+    StallsTakeTheirTurn,
+    BeginsWaitForEscapes,
+    EscapesWaitForWindows,
+    EscapesWaitForStalls,
+    EscapesWaitForRoom,
 }
 
 impl Rule {
-    pub const ALL: [Self; 135] = [
+    pub const ALL: [Self; 143] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -311,6 +323,14 @@ impl Rule {
         Self::BlockedMarksTakeALookUp,
         Self::ForgersLookNothingUp,
         Self::WithoutAtsNothingIsAsked,
+        Self::StallsPauseTheAdapter,
+        Self::StallsWaitForTheDrain,
+        Self::StallsWaitForTheDriver,
+        Self::StallsTakeTheirTurn,
+        Self::BeginsWaitForEscapes,
+        Self::EscapesWaitForWindows,
+        Self::EscapesWaitForStalls,
+        Self::EscapesWaitForRoom,
     ];
 }
 
@@ -403,6 +423,8 @@ pub struct Counters {
     pub unavailable_ps: u64,
     /// Forged DMAs that reached a frame of another.
     pub forged_foreign: u64,
+    /// What escapes came to.
+    pub escapes: EscapeCounts,
 }
 
 impl Counters {
@@ -459,6 +481,7 @@ impl Counters {
         self.stops.extend_from_slice(&other.stops);
         self.unavailable_ps += other.unavailable_ps;
         self.forged_foreign += other.forged_foreign;
+        self.escapes.add(&other.escapes);
     }
 }
 
@@ -474,6 +497,11 @@ enum Event {
     SwitchResume { adapter: usize, unit: usize },
     SwitchNext { adapter: usize, unit: usize },
     SwitchDue { adapter: usize },
+    Escapes { adapter: usize },
+    EscapeLeaves { adapter: usize },
+    WindowEnds { adapter: usize },
+    StallSuspended { adapter: usize },
+    StallLeaves { adapter: usize },
     DrainTimeout { adapter: usize, unit: usize, number: u64 },
     Reset { adapter: usize, unit: usize },
     Lose { id: Id },
@@ -704,6 +732,8 @@ pub struct Reference<'a> {
     notes: BTreeMap<Id, Note>,
     book: Book,
     switches: Switches,
+    /// By adapter; nothing where nobody sends any.
+    escapes: Vec<EscapesOfAdapter>,
     crashes: Crashes,
     pub counters: Counters,
 }
@@ -886,6 +916,7 @@ impl<'a> Reference<'a> {
             notes: BTreeMap::new(),
             book: Book::new(&machine.iommu.iotlb, iommu_seed),
             switches: Switches::default(),
+            escapes: if case.escapes.iter().all(Vec::is_empty) { Vec::new() } else { escapes::of_case(case) },
             crashes: Crashes::default(),
             counters: Counters::default(),
         };
@@ -1023,13 +1054,18 @@ impl<'a> Reference<'a> {
             | Event::WriteOver { .. }
             | Event::Suspended { .. }
             | Event::Quiesced { .. }
+            | Event::StallSuspended { .. }
             | Event::Credit { .. } => 0,
             Event::SwitchResume { .. }
             | Event::SwitchNext { .. }
             | Event::DrainTimeout { .. }
             | Event::GivenUp { .. }
+            | Event::EscapeLeaves { .. }
+            | Event::WindowEnds { .. }
+            | Event::StallLeaves { .. }
             | Event::InvalidateDeviceTlbs { .. } => 1,
-            Event::SwitchDue { .. } => 2,
+            // Where both are due at one instant the switch is first.
+            Event::SwitchDue { .. } | Event::Escapes { .. } => 2,
             Event::Issue { .. } => {
                 if self.holds(Rule::IssueBeforeSend) {
                     3
@@ -1082,6 +1118,7 @@ impl<'a> Reference<'a> {
         for adapter in 0..self.switches.adapters.len() {
             self.expect_switch(adapter);
         }
+        self.expect_escapes();
         let mut before = None;
         while let Some(((time, _, event), ())) = self.events.pop_first() {
             assert!(time >= self.now, "time went back");
@@ -1147,6 +1184,11 @@ impl<'a> Reference<'a> {
             Event::Left { adapter, id } => self.done(adapter, id),
             Event::WriteOver { id } => self.note_over(id),
             Event::SwitchDue { adapter } => self.switch_due(adapter),
+            Event::Escapes { adapter } => self.move_escapes(adapter),
+            Event::EscapeLeaves { adapter } => self.escape_leaves(adapter),
+            Event::WindowEnds { adapter } => self.window_ends(adapter),
+            Event::StallSuspended { adapter } => self.stall_suspended(adapter),
+            Event::StallLeaves { adapter } => self.stall_leaves(adapter),
             Event::SwitchNext { adapter, unit } => self.switch_next(adapter, unit),
             Event::DrainTimeout { adapter, unit, number } => self.drain_timeout(adapter, unit, number),
             Event::Reboot => self.reboot(),
