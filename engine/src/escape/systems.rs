@@ -129,7 +129,7 @@ pub fn dispatch(
                 Dispatch::Over(times) => dispatched[row] = times,
                 Dispatch::Due(due) => {
                     let switching = silence.get().expect("an adapter that stalls has a silence");
-                    switching.note_due_escape(due);
+                    switching.note_due_escape(due, queue.busy_until());
                     run.moved = true;
                     break;
                 }

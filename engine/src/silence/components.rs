@@ -476,6 +476,10 @@ impl Switching {
             return None;
         }
         self.draw_until(start);
+        if self.escapes.is_some() {
+            // More of them may be known by now.
+            self.take_next_if_idle();
+        }
         let unit = self.unit_of(vf);
         self.skip_refused(unit, start);
         let unit = &mut self.units[unit];

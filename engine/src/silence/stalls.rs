@@ -164,18 +164,18 @@ impl Switching {
         self.escapes = Some(escapes);
     }
 
-    /// An escape that touches hardware is due.
+    /// An escape that touches hardware is due; those before it have left the driver by `busy_until`.
     ///
     /// # Panics
     /// If another is, or none may be.
-    pub fn note_due_escape(&mut self, due: Picoseconds) {
+    pub fn note_due_escape(&mut self, due: Picoseconds, busy_until: Picoseconds) {
         let escapes = self.escapes.as_mut().expect("its silence hangs on them");
         assert!(
             escapes.may_touch_hardware,
             "a source that was said to send none that touches hardware sent one"
         );
         assert!(escapes.due.is_none(), "one after the other");
-        escapes.due = Some(due);
+        (escapes.due, escapes.busy_until) = (Some(due), busy_until);
         self.take_next_if_idle();
     }
 

@@ -193,11 +193,13 @@ impl Case {
     /// What does not go with escapes, of those that touch hardware above all.
     fn leave_out_what_does_not_go_with_escapes(&mut self) {
         let machine = &self.machine;
-        if machine.switches.are_on() && machine.silence.skips(ProtocolStep::End) {
-            // Those that wait for the end would wait for ever.
+        let all_obey = self.obeys.iter().all(|obeys| *obeys);
+        let never_ends = machine.switches.are_on() && machine.silence.skips(ProtocolStep::End);
+        if never_ends || machine.may_crash(all_obey) {
+            // Those that wait for the end would wait for ever; what becomes of them where hosts go down is not modelled.
             return self.escapes.iter_mut().for_each(Vec::clear);
         }
-        if machine.validate_stalls(self.obeys.iter().all(|obeys| *obeys)).is_err() {
+        if machine.validate_stalls(all_obey).is_err() {
             for (_, kind) in
                 self.escapes.iter_mut().flatten().filter(|(_, kind)| *kind == EscapeKind::Hardware)
             {

@@ -1119,9 +1119,11 @@ impl<'a> Reference<'a> {
             self.expect_switch(adapter);
         }
         self.expect_escapes();
-        let mut before = None;
+        let (mut before, mut handled) = (None, 0);
         while let Some(((time, _, event), ())) = self.events.pop_first() {
             assert!(time >= self.now, "time went back");
+            handled += 1;
+            assert!(handled < 10_000_000, "it comes to no end");
             self.now = time;
             if self.counted(time) == 1 {
                 before.get_or_insert((self.iotlb.evictions, self.iotlb.invalidated));

@@ -50,10 +50,10 @@ pub struct EscapesOfAdapter {
     next: usize,
     /// The one in the filter, and when that is done.
     in_filter: Option<(usize, u64)>,
-    /// Those that wait for the driver, and whether each waited through a window.
-    waiting: VecDeque<(usize, bool)>,
-    /// Those in the driver that do not have it for themselves.
-    in_driver: usize,
+    /// Those that wait for the driver: since when, and whether each waited in a window.
+    waiting: VecDeque<(usize, u64, bool)>,
+    /// When those leave the driver that are in it and do not have it for themselves.
+    in_driver: Vec<u64>,
     /// Whether the first that waits is due, or in the driver, with the adapter for itself.
     stalling: bool,
     stall_runs: bool,
@@ -105,7 +105,7 @@ impl Reference<'_> {
         }
         let of = &mut self.escapes[adapter];
         (of.in_window, of.window_began_at) = (true, self.now);
-        of.in_driver > 0 && self.holds(Rule::BeginsWaitForEscapes)
+        !of.in_driver.is_empty() && self.holds(Rule::BeginsWaitForEscapes)
     }
 
     /// The switch of an adapter will be over for its driver at `time`.
@@ -118,7 +118,7 @@ impl Reference<'_> {
     pub(super) fn window_ends(&mut self, adapter: usize) {
         let (now, of) = (self.now, &mut self.escapes[adapter]);
         if of.in_window && of.window_began_at < now {
-            of.waiting.iter_mut().for_each(|(_, deferred)| *deferred = true);
+            of.waiting.iter_mut().for_each(|(_, since, deferred)| *deferred |= *since < now);
         }
         of.in_window = false;
         self.at(now, Event::Escapes { adapter });
@@ -155,7 +155,7 @@ impl Reference<'_> {
         if of.packets[packet].2 == EscapeKind::Denied {
             self.decide(adapter, packet, false);
         } else {
-            of.waiting.push_back((packet, false));
+            of.waiting.push_back((packet, now, false));
         }
         true
     }
@@ -168,7 +168,7 @@ impl Reference<'_> {
         let of = &mut self.escapes[adapter];
         // One that is due still waits itself, until it is in the driver.
         let first = usize::from(of.stalling && !of.stall_runs);
-        let Some(&(packet, deferred)) = of.waiting.get(first) else { return false };
+        let Some(&(packet, _, deferred)) = of.waiting.get(first) else { return false };
         let is_hardware = of.packets[packet].2 == EscapeKind::Hardware;
         if of.stalling && (waits_for_stalls || is_hardware) {
             return false;
@@ -183,16 +183,17 @@ impl Reference<'_> {
             return false;
         }
         of.waiting.remove(first);
-        of.in_driver += 1;
         let leaves = now + ps(self.case.machine.escape.driver_us);
+        of.in_driver.push(leaves);
         self.decide(adapter, packet, deferred);
         self.at(leaves, Event::EscapeLeaves { adapter });
         true
     }
 
     pub(super) fn escape_leaves(&mut self, adapter: usize) {
-        self.escapes[adapter].in_driver -= 1;
-        if self.escapes[adapter].in_driver == 0 && !self.switches.adapters.is_empty() {
+        let now = self.now;
+        self.escapes[adapter].in_driver.retain(|leaves| *leaves > now);
+        if !self.is_busy(adapter) && !self.switches.adapters.is_empty() {
             self.go_on_waiting(adapter, 0);
         }
     }
@@ -233,19 +234,19 @@ impl Reference<'_> {
 
     /// Whether escapes are in the driver of an adapter.
     pub(super) fn is_busy(&self, adapter: usize) -> bool {
-        self.escapes.get(adapter).is_some_and(|of| of.in_driver > 0)
+        self.escapes.get(adapter).is_some_and(|of| !of.in_driver.is_empty())
     }
 
     /// Whether those in the driver are in the way of one that touches hardware.
     pub(super) fn driver_is_in_the_way(&self, adapter: usize) -> bool {
-        self.escapes[adapter].in_driver > 0 && self.holds(Rule::StallsWaitForTheDriver)
+        self.is_busy(adapter) && self.holds(Rule::StallsWaitForTheDriver)
     }
 
     /// The GPU is idle, and nobody else in the driver: the escape gets there.
     pub(super) fn run_stall(&mut self, adapter: usize) {
         let times = self.unit(adapter, 0).stall.expect("a stall");
         self.unit(adapter, 0).stage = Stage::Switching;
-        let (packet, deferred) = self.escapes[adapter].waiting.pop_front().expect("it waits");
+        let (packet, _, deferred) = self.escapes[adapter].waiting.pop_front().expect("it waits");
         self.escapes[adapter].stall_runs = true;
         self.decide(adapter, packet, deferred);
         let end = self.now + ps(self.case.machine.escape.hardware_access_us);
