@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admission::AdmissionSpec;
+use crate::admission::{AdmissionSpec, AttachError};
 use crate::crash::{HostSpec, OnFault};
 use crate::device_tlb::AtsPlan;
 use crate::domain::{LeafSize, Permissions};
@@ -432,8 +432,8 @@ pub struct TenantPlan {
     pub class: u32,
     /// What it is.
     pub vm: VmPlan,
-    /// Whether its VF is attached to a domain; the DMAs of one that is not are blocked.
-    pub attached: bool,
+    /// Whether its VF is attached to a domain, or why not; the DMAs of one that is not are blocked.
+    pub attached: Result<(), AttachError>,
     /// Whether its VF sends nothing while a switch of a domain has it silent. What does not obey is nothing that anybody waits
     /// for either.
     pub obeys_silence: bool,

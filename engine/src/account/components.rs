@@ -7,7 +7,7 @@ use bevy_ecs::component::Component;
 use super::breach::Breach;
 use super::latencies::Latencies;
 use super::rows::TimelineRow;
-use crate::admission::{Refusal, outcome_name};
+use crate::admission::{AttachError, Refusal, outcome_name};
 use crate::plan::Audit;
 use crate::prefetch::prefetch;
 use crate::request::Op;
@@ -361,6 +361,11 @@ impl Timeline {
     pub fn admission(&mut self, vf: u32, outcome: Result<(), Refusal>) {
         let detail = outcome_name(outcome);
         self.note(vf, TimelineRow { kind: "admission", detail, ..TimelineRow::default() });
+    }
+
+    /// A VF could not be attached to a domain before the run begins.
+    pub fn attachment(&mut self, vf: u32, error: AttachError) {
+        self.note(vf, TimelineRow { kind: "attach", detail: error.name(), ..TimelineRow::default() });
     }
 
     /// The phases of a switch of a VF's domain, each with its beginning and its end.

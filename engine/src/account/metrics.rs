@@ -10,7 +10,7 @@ use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, V
 use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{EscapeRow, LatencyRow, SummaryRow, TenantRow};
-use crate::admission::outcome_name;
+use crate::admission::{AttachError, outcome_name};
 use crate::attribution::{Attributed, Attribution, AttributionTotals, Watch};
 use crate::crash::Crashes;
 use crate::device_tlb::TlbLookup;
@@ -214,7 +214,7 @@ impl Totals {
                 latencies.0.add_to(histogram, &used, total);
                 latencies.0.add_to(histogram, &used, &mut of_vf);
             }
-            let Vm { class, kind, admission } = vms[number as usize];
+            let Vm { class, kind, admission, attached } = vms[number as usize];
             self.summary.vms_refused += u64::from(admission.is_err());
             let channel = channels.get(&number).copied().unwrap_or_default();
             let mut identity = TenantRow {
@@ -251,6 +251,7 @@ impl Totals {
                 dma_starved: silence.starved,
                 lost_wait_mean_ns: ratio(silence.lost_ps as f64 / 1e3, lost as f64),
                 stale: silence.stale,
+                attach_error: attached.err().map(AttachError::name),
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;

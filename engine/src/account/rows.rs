@@ -419,6 +419,8 @@ row! {
         escape_stall_ns: f64,
         /// Time in which it could send nothing because of the escapes of others, ns.
         escape_stalled_ns: f64,
+        /// Why its VF could not be attached to a domain; absent where it was.
+        attach_error: Option<&'static str>,
     }
 }
 

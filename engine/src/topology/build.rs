@@ -12,7 +12,7 @@ use crate::account::{
     AuditPolicy, Audited, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
     VfLatencies, WarmUp, Windows,
 };
-use crate::admission::{AttachError, Refusal};
+use crate::admission::Refusal;
 use crate::attribution::{Attribution, DeviceWaits, LinkWaits, Watch};
 use crate::crash::{Crashes, HeldBack};
 use crate::device_tlb::{Ats, AtsPlan, DeviceTlb, Function, Invalidations};
@@ -393,7 +393,6 @@ struct DomainPlan {
 /// set aside, so that those of the others are where they would be.
 fn admitted(mut tenant: TenantPlan, admission: Result<(), Refusal>) -> TenantPlan {
     if admission.is_err() {
-        tenant.attached = false;
         tenant.streaming = None;
         tenant.source = Box::new(Silent);
         tenant.escapes = None;
@@ -422,15 +421,17 @@ fn spawn_tenants(
     for vf in place.first_vf()..place.first_vf() + place.vfs() {
         let (adapter, vf_of_adapter) = (vf / place.vfs_per_adapter, vf % place.vfs_per_adapter);
         let tenant = (plan.tenants)(place.host, VfIndex(vf));
-        let attach = if tenant.attached { Ok(()) } else { Err(AttachError::NotAttached) };
-        let admission = machine.admission.admit(tenant.vm.kind, machine.iommu.mode, attach);
+        let attached = tenant.attached;
+        let admission = machine.admission.admit(tenant.vm.kind, machine.iommu.mode, attached);
         if machine.admission.examines(tenant.vm.kind) {
             timeline.admission(vf - place.first_vf(), admission);
+        } else if let Err(error) = attached {
+            timeline.attachment(vf - place.first_vf(), error);
         }
         let TenantPlan {
             class,
             vm,
-            attached,
+            attached: _,
             obeys_silence,
             buffers,
             streaming,
@@ -471,7 +472,7 @@ fn spawn_tenants(
         let part_of = |vf: u32| if shared { u64::from(vf - first_vf) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
         let part = part_of(vf);
         let iova_offset = aims_at.map_or(part, |VfIndex(vf)| part_of(vf));
-        world.spawn(Vm { class, kind: vm.kind, admission });
+        world.spawn(Vm { class, kind: vm.kind, admission, attached });
         if let Some(escapes) = escapes {
             channels.push((channel(place, vf, class, vm), escapes));
         }
@@ -510,7 +511,7 @@ fn spawn_tenants(
                 sharing_end: sharing.end,
                 streams: streaming.is_some(),
             },
-            ContextEntry(attached.then_some(context)),
+            ContextEntry((attached.is_ok() && admission.is_ok()).then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             Feedback::new(feedback),
             TrafficSource { source, emitted: 0, intended: None, iova_offset },

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portcullis_engine::account::{EscapeRow, SummaryRow, TenantRow};
+use portcullis_engine::admission::AttachError;
 use portcullis_engine::domain::{Domain, Leaf, PageTable};
 use portcullis_engine::escape::{EscapeFlags, EscapeSource, Header, adapter_handle};
 use portcullis_engine::ids::HostIndex;
@@ -156,7 +157,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         tenants: Box::new(move |_, vf| TenantPlan {
             class: vf.0 % classes,
             vm: VmPlan::default(),
-            attached: attached[vf.0 as usize],
+            attached: attached[vf.0 as usize].then_some(()).ok_or(AttachError::NotAttached),
             obeys_silence: obeys[vf.0 as usize],
             buffers: buffers.clone(),
             streaming: streams[vf.0 as usize].clone(),
