@@ -413,7 +413,7 @@ row! {
         escapes_denied: u64,
         /// Of these, those that reached the driver with a private payload it does not know.
         kmd_exposed: u64,
-        /// Of these, those that stalled the adapter.
+        /// Escapes of the tenant that stalled the adapter.
         escape_stalls: u64,
         /// Time in which nothing could leave the adapter because of them, ns.
         escape_stall_ns: f64,
@@ -558,10 +558,10 @@ row! {
         adapter: u32,
         /// VF within the adapter.
         vf: u32,
-        /// What: `fault`; `admission` of a tenant of which something is asked; `switch`, a phase of a switch of the VF's
-        /// domain.
+        /// What: `fault`; `admission` of a tenant of which something is asked; `attach`, where that failed for another; `switch`, a
+        /// phase of a switch of the VF's domain; `escape_stall`, a phase of a stall by an escape of the VF's tenant.
         kind: &'static str,
-        /// The fault's name; `admitted`, or why not; the phase.
+        /// The fault's name; `admitted`, or why not; why the VF could not be attached; the phase.
         detail: &'static str,
         /// Address concerned.
         iova: Option<u64>,

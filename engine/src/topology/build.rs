@@ -12,7 +12,7 @@ use crate::account::{
     AuditPolicy, Audited, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
     VfLatencies, WarmUp, Windows,
 };
-use crate::admission::Refusal;
+use crate::admission::{AttachError, Refusal};
 use crate::attribution::{Attribution, DeviceWaits, LinkWaits, Watch};
 use crate::crash::{Crashes, HeldBack};
 use crate::device_tlb::{Ats, AtsPlan, DeviceTlb, Function, Invalidations};
@@ -425,7 +425,9 @@ fn spawn_tenants(
         let admission = machine.admission.admit(tenant.vm.kind, machine.iommu.mode, attached);
         if machine.admission.examines(tenant.vm.kind) {
             timeline.admission(vf - place.first_vf(), admission);
-        } else if let Err(error) = attached {
+        } else if let Err(error) = attached
+            && error != AttachError::NotAttached
+        {
             timeline.attachment(vf - place.first_vf(), error);
         }
         let TenantPlan {
