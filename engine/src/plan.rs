@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admission::AdmissionSpec;
+use crate::admission::{AdmissionSpec, AttachError};
 use crate::crash::{HostSpec, OnFault};
 use crate::device_tlb::AtsPlan;
 use crate::domain::{LeafSize, Permissions};
@@ -288,6 +288,40 @@ impl MachineSpec {
         Err(SpecError::new("lifecycle.up_us", problem))
     }
 
+    /// What does not go together with escapes that may touch hardware: their adapter stalls for them. Whether all devices obey
+    /// silence matters.
+    ///
+    /// # Errors
+    /// The first key that does not.
+    pub fn validate_stalls(&self, all_obey: bool) -> Result<(), SpecError> {
+        let silence = &self.silence;
+        let switches = self.switches.are_on();
+        let skips = |step| switches && silence.skips(step);
+        let skips_any =
+            skips(ProtocolStep::Suspend) || skips(ProtocolStep::Drain) || skips(ProtocolStep::End);
+        let refused = [
+            (self.scheduler.policy.has_slices(), "scheduler.policy", "is not \"concurrent\""),
+            (self.lifecycle.is_on(), "lifecycle.schedule", "is not \"none\""),
+            (switches && silence.scope == SilenceScope::Vf, "silence.scope", "is \"vf\""),
+            (
+                switches && silence.mode == SwitchMode::AtomicReplace,
+                "silence.mode",
+                "is \"atomic_replace\", where nobody pauses",
+            ),
+            (skips_any, "silence.skip", "leaves out \"suspend\", \"drain\" or \"end\""),
+            (self.host.on_fault == OnFault::Bugcheck, "host.on_fault", "is \"bugcheck\""),
+            (self.may_crash(all_obey), "host.on_switch_fault", "is \"bugcheck\""),
+        ];
+        for (is_refused, key, problem) in refused {
+            if is_refused {
+                let beside =
+                    "does not go together with escapes that may touch hardware and stall a whole adapter";
+                return Err(SpecError::new(key, format!("{problem}, which {beside}")));
+            }
+        }
+        Ok(())
+    }
+
     /// What failures are of.
     fn validate_failures(&self) -> Result<(), SpecError> {
         if !self.failures.are_on() {
@@ -545,8 +579,8 @@ pub struct TenantPlan {
     pub class: u32,
     /// What it is.
     pub vm: VmPlan,
-    /// Whether its VF is attached to a domain; the DMAs of one that is not are blocked.
-    pub attached: bool,
+    /// Whether its VF is attached to a domain, or why not; the DMAs of one that is not are blocked.
+    pub attached: Result<(), AttachError>,
     /// Whether its VF sends nothing while a switch of a domain has it silent. What does not obey is nothing that anybody waits
     /// for either.
     pub obeys_silence: bool,

@@ -3,7 +3,9 @@
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor};
 
-use crate::escape::EscapeBatch;
+use crate::escape::{EscapeBatch, EscapeRun};
+use crate::silence::Silence;
+use crate::traffic::Batch;
 use crate::units::Picoseconds;
 use crate::{
     account, attribution, crash, escape, gate, interrupts, invalidation, memory, replay, silence, traffic,
@@ -75,6 +77,8 @@ pub struct Stages {
     pub end: Schedule,
     /// `escape`: a batch of packets; none where nobody sends any.
     pub escapes: Option<Schedule>,
+    /// Whether the silence of adapters hangs on escapes.
+    pub escapes_hold_dmas: bool,
 }
 
 impl Default for Stages {
@@ -121,46 +125,65 @@ impl Stages {
                 .in_set(Stage::Account),
             account::log_requests.in_set(Stage::Log),
         ));
-        Self { begin, flow, end, escapes: None }
+        Self { begin, flow, end, escapes: None, escapes_hold_dmas: false }
     }
 
     /// The same, with those that `world` needs beside them.
     #[must_use]
-    pub fn for_world(world: &World) -> Self {
-        let escapes = world.contains_resource::<EscapeBatch>().then(|| {
+    pub fn for_world(world: &mut World) -> Self {
+        let mut silences = world.query::<&Silence>();
+        let hangs = |silence: &Silence| silence.0.as_deref().is_some_and(|of| of.escapes.is_some());
+        let escapes_hold_dmas = silences.iter(world).any(hangs);
+        let escapes = world.contains_resource::<EscapeRun>().then(|| {
             let mut batch = schedule(EscapeBatchRun);
             batch.add_systems((escape::receive, escape::judge, escape::dispatch, escape::book).chain());
             batch
         });
-        Self { escapes, ..Self::new() }
+        Self { escapes, escapes_hold_dmas, ..Self::new() }
     }
 
-    /// Runs batches of escapes until every one sent before `until` is over, as far as their adapters' windows are known; whether
-    /// all of them are.
+    /// Runs batches of escapes until every one sent before `until` is over, as far as their adapters' windows and stalls are
+    /// known; whether all of them are.
     ///
-    /// Escapes wait for no DMA, so they may be ahead of it by a batch.
+    /// Where no silence hangs on them escapes wait for no DMA, so they may be ahead of it by a batch.
     pub fn run_escapes(&mut self, world: &mut World, until: Picoseconds) -> bool {
-        let Some(escapes) = &mut self.escapes else { return true };
+        self.move_escapes(world, until);
+        let is_over = |batch: &EscapeBatch| batch.is_over_until(until);
+        self.escapes.is_none() || world.query::<&EscapeBatch>().iter(world).all(is_over)
+    }
+
+    /// The same; whether anything was done.
+    fn move_escapes(&mut self, world: &mut World, until: Picoseconds) -> bool {
+        let Some(escapes) = &mut self.escapes else { return false };
+        world.resource_mut::<EscapeRun>().until = until;
+        let mut moved = false;
         loop {
-            let before = *world.resource::<EscapeBatch>();
-            if before.is_over_until(until) {
-                return true;
-            }
             escapes.run(world);
-            if *world.resource::<EscapeBatch>() == before {
-                return false;
+            if !world.resource::<EscapeRun>().moved {
+                return moved;
             }
+            moved = true;
         }
+    }
+
+    /// Goes on with the escapes that the silence of adapters hangs on; whether anything was done.
+    fn move_escapes_that_hold_dmas(&mut self, world: &mut World) -> bool {
+        let until = world.resource::<Batch>().horizon;
+        self.escapes_hold_dmas && self.move_escapes(world, until)
     }
 
     /// Runs one batch.
     pub fn run(&mut self, world: &mut World) {
         self.begin.run(world);
+        self.move_escapes_that_hold_dmas(world);
         loop {
             *world.resource_mut::<Progress>() = Progress::default();
             self.flow.run(world);
             let Progress { moved, waits } = *world.resource::<Progress>();
             if moved == 0 {
+                if self.move_escapes_that_hold_dmas(world) {
+                    continue;
+                }
                 break;
             }
             if !waits {

@@ -46,7 +46,7 @@ impl IommuSimulation {
         Self {
             place: *place,
             class_of_vf: world.query::<&Vm>().iter(&world).map(|vm| vm.class).collect(),
-            stages: Stages::for_world(&world),
+            stages: Stages::for_world(&mut world),
             world,
             finished: false,
             over: 0,

@@ -7,7 +7,7 @@ use bevy_ecs::component::Component;
 use super::breach::Breach;
 use super::latencies::Latencies;
 use super::rows::TimelineRow;
-use crate::admission::{Refusal, outcome_name};
+use crate::admission::{AttachError, Refusal, outcome_name};
 use crate::crash::BugCheck;
 use crate::lifecycle::VfState;
 use crate::plan::Audit;
@@ -334,8 +334,11 @@ pub struct Timeline {
     pub place: Place,
 }
 
-/// More than a switch has phases.
-const STATES_FROM: usize = 64;
+/// More phases than a switch has.
+const PHASES_MAX: usize = 64;
+
+/// More than a switch and a stall have phases.
+const STATES_FROM: usize = 2 * PHASES_MAX;
 
 impl Timeline {
     /// An empty timeline with room for `room` rows.
@@ -365,10 +368,15 @@ impl Timeline {
         self.note(vf, TimelineRow { kind: "admission", detail, ..TimelineRow::default() });
     }
 
+    /// A VF could not be attached to a domain before the run begins.
+    pub fn attachment(&mut self, vf: u32, error: AttachError) {
+        self.note(vf, TimelineRow { kind: "attach", detail: error.name(), ..TimelineRow::default() });
+    }
+
     /// The phases of a switch of a VF's domain, each with its beginning and its end.
     pub fn switch(&mut self, vf: u32, phases: &[(&'static str, Picoseconds, Picoseconds)]) {
         for (number, &(phase, begin, end)) in phases.iter().enumerate() {
-            self.phase((begin.0, vf, number), phase, end);
+            self.phase((begin.0, vf, number), ("switch", phase), end);
         }
     }
 
@@ -391,8 +399,21 @@ impl Timeline {
         }
     }
 
-    fn phase(&mut self, (time_ps, vf, number): (u64, u32, usize), phase: &'static str, end: Picoseconds) {
-        let row = TimelineRow { time_ps, kind: "switch", detail: phase, ..TimelineRow::default() };
+    /// The phases of a stall by an escape of a VF's tenant, each with its beginning and its end.
+    pub fn stall(&mut self, vf: u32, phases: &[(&'static str, Picoseconds, Picoseconds)]) {
+        for (number, &(phase, begin, end)) in phases.iter().enumerate() {
+            // At one instant, behind the phases of switches.
+            self.phase((begin.0, vf, PHASES_MAX + number), ("escape_stall", phase), end);
+        }
+    }
+
+    fn phase(
+        &mut self,
+        (time_ps, vf, number): (u64, u32, usize),
+        (kind, detail): (&'static str, &'static str),
+        end: Picoseconds,
+    ) {
+        let row = TimelineRow { time_ps, kind, detail, ..TimelineRow::default() };
         let end_ps = (end < Picoseconds::MAX).then_some(end.0);
         self.insert((time_ps, vf, number), TimelineRow { end_ps, ..row });
     }

@@ -10,7 +10,7 @@ use super::components::{Audited, ServiceTimes, Timeline, VfBooks, VfIncidents, V
 use super::figures::{ClassTotals, Figures};
 use super::latencies::{new_histogram, quantile_ns};
 use super::rows::{EscapeRow, LatencyRow, SummaryRow, TenantRow};
-use crate::admission::outcome_name;
+use crate::admission::{AttachError, outcome_name};
 use crate::attribution::{Attributed, Attribution, AttributionTotals, Watch};
 use crate::device_tlb::TlbLookup;
 use crate::escape::{ChannelBooks, EscapeBooks, EscapeChannel, Span, Stalls};
@@ -181,6 +181,7 @@ impl Totals {
         let slices = slices(world);
         self.add_interrupts(world);
         let downs = self.downs(world);
+        let stalled_ps = Self::stalled_ps(world);
         let iommu = world.query::<&Iommu>().single(world).expect("one IOMMU").0.0;
         self.summary.hosts += u32::from(iommu == 0);
         self.summary.iommus += 1;
@@ -225,7 +226,7 @@ impl Totals {
                 latencies.0.add_to(histogram, &used, total);
                 latencies.0.add_to(histogram, &used, &mut of_vf);
             }
-            let Vm { class, kind, admission } = vms[number as usize];
+            let Vm { class, kind, admission, attached } = vms[number as usize];
             self.summary.vms_refused += u64::from(admission.is_err());
             let channel = channels.get(&number).copied().unwrap_or_default();
             let mut identity = TenantRow {
@@ -242,6 +243,10 @@ impl Totals {
                 escapes_total: channel.packets,
                 escapes_denied: channel.denied,
                 kmd_exposed: channel.exposed,
+                escape_stalls: channel.stalls.total,
+                escape_stall_ns: channel.stalls.total_ps as f64 / 1e3,
+                escape_stalled_ns: stalled_ps[number as usize].saturating_sub(channel.stalls.total_ps) as f64
+                    / 1e3,
                 switches: silence.switches,
                 silence_ns: silence.silence_ps as f64 / 1e3,
                 dma_held: silence.held,
@@ -268,6 +273,7 @@ impl Totals {
                 slices: of_slices.slices,
                 slices_used: of_slices.used,
                 slice_wait_mean_ns: ratio(of_slices.wait_ps as f64 / 1e3, of_slices.sent as f64),
+                attach_error: attached.err().map(AttachError::name),
                 ..TenantRow::default()
             };
             vf_of_adapter += 1;
@@ -311,7 +317,7 @@ impl Totals {
         world.query::<&EscapeBooks>().iter(world).for_each(|books| self.escapes.add(books));
         for stalls in world.query::<&Stalls>().iter(world) {
             self.summary.escape_stalls += stalls.total;
-            self.stalls_ps += stalls.total_ps;
+            self.stalls_ps += u128::from(stalls.total_ps);
         }
         let mut channels = world.query::<(&EscapeChannel, &ChannelBooks)>();
         channels.iter(world).map(|(channel, books)| (channel.vf, *books)).collect()
@@ -321,6 +327,18 @@ impl Totals {
     #[must_use]
     pub fn escapes(&self, classes: &[String]) -> Vec<EscapeRow> {
         self.escapes.rows(classes).collect()
+    }
+
+    /// How long each VF of a world could send nothing because of escapes, its own among them.
+    fn stalled_ps(world: &mut World) -> Vec<u64> {
+        let mut adapters = world.query::<(&AdapterVfs, &Silence, Option<&Stalls>)>();
+        let of_adapter = |(vfs, silence, stalls): (&AdapterVfs, &Silence, Option<&Stalls>)| {
+            let stalled_ps = stalls.map_or(0, |stalls| stalls.total_ps);
+            let obeys = |vf| silence.0.as_deref().is_none_or(|switching| switching.obeys(vf));
+            let of_vf = |vf| if obeys(vf) { stalled_ps } else { 0 };
+            (vfs.first..vfs.end).map(of_vf).collect::<Vec<_>>()
+        };
+        adapters.iter(world).flat_map(of_adapter).collect()
     }
 
     /// The time that counts.

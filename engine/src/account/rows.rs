@@ -273,7 +273,7 @@ row! {
         kmd_exposed: u64,
         /// Escapes that stalled their adapter.
         escape_stalls: u64,
-        /// Time adapters were stalled by escapes, summed over them, ns.
+        /// Time in which nothing could leave an adapter because of an escape, summed over them, ns.
         escape_stall_ns: f64,
         /// Slices of VFs that began (`scheduler.policy`).
         slices: u64,
@@ -460,6 +460,14 @@ row! {
         slices_used: u64,
         /// Mean time for which a DMA that left was in the VF's queue, with one of its slots, outside slices of the VF, ns.
         slice_wait_mean_ns: f64,
+        /// Escapes of the tenant that stalled the adapter.
+        escape_stalls: u64,
+        /// Time in which nothing could leave the adapter because of them, ns.
+        escape_stall_ns: f64,
+        /// Time in which it could send nothing because of the escapes of others, ns.
+        escape_stalled_ns: f64,
+        /// Why its VF could not be attached to a domain; absent where it was.
+        attach_error: Option<&'static str>,
     }
 }
 
@@ -597,11 +605,12 @@ row! {
         adapter: u32,
         /// VF within the adapter.
         vf: u32,
-        /// What: `fault`; `admission` of a tenant of which something is asked; `switch`, a phase of a switch of the VF's
-        /// domain; `lifecycle`, a state that the VF entered (`[lifecycle]`); `bug_check`, the host is down because of the VF.
+        /// What: `fault`; `admission` of a tenant of which something is asked; `attach`, where that failed for another; `switch`, a
+        /// phase of a switch of the VF's domain; `escape_stall`, a phase of a stall by an escape of the VF's tenant; `lifecycle`, a
+        /// state that the VF entered (`[lifecycle]`); `bug_check`, the host is down because of the VF.
         kind: &'static str,
-        /// The fault's name; `admitted`, or why not; the phase; the state; what ended the host: `fault`, `switch_fault`, `hangs`,
-        /// `stuck_driver`.
+        /// The fault's name; `admitted`, or why not; why the VF could not be attached; the phase; the state; what ended the host:
+        /// `fault`, `switch_fault`, `hangs`, `stuck_driver`.
         detail: &'static str,
         /// Address concerned.
         iova: Option<u64>,

@@ -1,11 +1,14 @@
 //! The decision on a tenant.
 
+use serde::{Deserialize, Serialize};
+
 use super::spec::AdmissionSpec;
 use crate::topology::VmKind;
 use crate::translation::IommuMode;
 
 /// Why a VF could not be attached to a domain: the errors of the call that does it (Microsoft, `IommuDomainAttachDevice`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AttachError {
     /// It is attached already: `STATUS_INVALID_PARAMETER`.
     AlreadyAttached,
@@ -13,8 +16,22 @@ pub enum AttachError {
     TypeNotAllowed,
     /// Something has run out: `STATUS_INSUFFICIENT_RESOURCES`.
     OutOfResources,
-    /// Nobody attaches it: `attached = false` in a scenario.
+    /// Nobody attaches it: no call fails.
+    #[default]
     NotAttached,
+}
+
+impl AttachError {
+    /// Its name in scenarios and results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AlreadyAttached => "already_attached",
+            Self::TypeNotAllowed => "type_not_allowed",
+            Self::OutOfResources => "out_of_resources",
+            Self::NotAttached => "not_attached",
+        }
+    }
 }
 
 /// Why a tenant does not get its VF.
@@ -41,10 +58,7 @@ impl Refusal {
             Self::CapabilitiesDisagree => "capabilities_disagree",
             Self::NoIommu => "no_iommu",
             Self::Passthrough => "passthrough",
-            Self::Attach(AttachError::AlreadyAttached) => "already_attached",
-            Self::Attach(AttachError::TypeNotAllowed) => "type_not_allowed",
-            Self::Attach(AttachError::OutOfResources) => "out_of_resources",
-            Self::Attach(AttachError::NotAttached) => "not_attached",
+            Self::Attach(error) => error.name(),
         }
     }
 }

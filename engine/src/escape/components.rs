@@ -10,7 +10,6 @@ use bevy_ecs::resource::Resource;
 use super::decision::{FilterPolicy, Ruling, Sender};
 use super::kernel::EscapeTimes;
 use super::source::EscapeSource;
-use super::windows::Span;
 use crate::units::Picoseconds;
 
 /// The channel of a VM that sends escapes.
@@ -39,6 +38,8 @@ pub struct ChannelBooks {
     pub denied: u64,
     /// Of these, handed to the driver with a payload it does not know.
     pub exposed: u64,
+    /// The stalls that they made.
+    pub stalls: Stalls,
 }
 
 impl ChannelBooks {
@@ -98,9 +99,9 @@ pub struct EscapePacket {
     pub dispatched: Dispatched,
 }
 
-/// Packets of a batch. Results do not depend on it.
+/// Packets of a batch, of all adapters together. Results do not depend on it.
 pub const BATCH_PACKETS: usize = 4_096;
-/// Bytes of guests' memory that a batch fills before it takes no more packets. Results do not depend on it.
+/// Bytes of guests' memory that the batches of all adapters fill before they take no more packets. Results do not depend on it.
 pub const BATCH_BYTES: usize = 4 << 20;
 
 /// The filter of a host, in the world of an IOMMU.
@@ -114,42 +115,44 @@ pub struct EscapeFilter {
     pub warm_up: Picoseconds,
 }
 
-/// The memory of the guests that holds the packets of a batch.
+/// The memory of the guests of an adapter that holds the packets of its batch.
 #[derive(Component, Clone, Debug, Default)]
 pub struct GuestArena(pub Vec<u8>);
 
-/// The channels by the time of their next packet, ties by their index.
+/// The channels of an adapter by the time of their next packet, ties by their index.
 #[derive(Component, Clone, Debug, Default)]
 pub struct ChannelOrder(pub BinaryHeap<Reverse<(Picoseconds, u32)>>);
 
-/// The stalls that the last batch of packets made at an adapter, in order.
-#[derive(Component, Clone, Debug, Default)]
+/// The stalls that escapes made at an adapter, but for those of the warm-up.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stalls {
-    /// Those of the batch.
-    pub spans: Vec<Span>,
-    /// How many there were since the run began, but for the warm-up.
+    /// How many there were.
     pub total: u64,
-    /// How long they took.
-    pub total_ps: u128,
+    /// How long nothing could leave because of them.
+    pub total_ps: u64,
 }
 
 impl Stalls {
-    /// A packet was dispatched, which counts or not, and may have stalled the adapter.
-    pub fn note(&mut self, stall: Option<Span>, counts: bool) {
-        let Some(stall) = stall else { return };
-        self.spans.push(stall);
-        if counts {
-            self.total += 1;
-            self.total_ps += u128::from((stall.end - stall.begin).0);
-        }
+    /// One took so long.
+    pub fn count(&mut self, length: Picoseconds) {
+        self.total += 1;
+        self.total_ps += length.0;
     }
 }
 
-/// The batch of packets at hand.
-#[derive(Resource, Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The packets of an adapter that are worked on.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EscapeBatch {
-    /// Packets in the pool.
+    /// The first row of the pool that is the adapter's.
+    pub first_row: usize,
+    /// How many are.
+    pub room: usize,
+    /// Bytes of guests' memory that it fills before it takes no more packets.
+    pub bytes_max: usize,
+    /// Packets that have come in.
     pub rows: usize,
+    /// Of these, those that are judged.
+    pub judged: usize,
     /// Of these, those that have their times.
     pub dispatched: usize,
     /// Of these, those that are booked.
@@ -159,9 +162,31 @@ pub struct EscapeBatch {
 }
 
 impl EscapeBatch {
+    /// An empty batch of the `number`th of `adapters`.
+    #[must_use]
+    pub fn of_adapter(number: usize, adapters: usize) -> Self {
+        let room = (BATCH_PACKETS / adapters).max(1);
+        Self { first_row: number * room, room, bytes_max: BATCH_BYTES / adapters, ..Self::default() }
+    }
+
+    /// Rows of the pool, by their numbers within the batch.
+    #[must_use]
+    pub fn places(&self, rows: core::ops::Range<usize>) -> core::ops::Range<usize> {
+        self.first_row + rows.start..self.first_row + rows.end
+    }
+
     /// Whether every packet sent before `time` is over.
     #[must_use]
     pub fn is_over_until(&self, time: Picoseconds) -> bool {
         self.booked == self.rows && self.received_until >= time
     }
+}
+
+/// How far the packets of a world are to go.
+#[derive(Resource, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EscapeRun {
+    /// What is sent before it is to come in.
+    pub until: Picoseconds,
+    /// Whether the last run of the stage did anything.
+    pub moved: bool,
 }

@@ -57,10 +57,24 @@ pub fn judge_packet(
 pub struct EscapeTimes {
     /// What the host takes to copy a packet and to judge it.
     pub filter: Picoseconds,
-    /// What an escape that touches hardware stalls the adapter for.
+    /// What an escape takes in the driver that does not touch hardware. Any number may be in it at a time.
+    pub driver: Picoseconds,
+    /// What one takes that touches hardware, and has the adapter for itself.
     pub hardware_access: Picoseconds,
     /// Allowed packets that may wait for the driver of an adapter.
     pub waiting_max: usize,
+}
+
+/// What becomes of a packet, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dispatch {
+    /// It was denied, or handed to the driver.
+    Over(Dispatched),
+    /// It touches hardware, and waits for the adapter from this time on: until that is told by [`DriverQueue::stalled`],
+    /// nothing is known of those behind it.
+    Due(Picoseconds),
+    /// Nothing happens: it hangs on windows that are not known, and gets to the driver at this time or later.
+    NotKnown(Picoseconds),
 }
 
 /// The way from the filter of an adapter into its driver.
@@ -75,19 +89,35 @@ pub struct DriverQueue {
     waiting: VecDeque<Picoseconds>,
     filter_free_at: Picoseconds,
     last_dispatched: Picoseconds,
+    /// When the one was judged that waits for the adapter.
+    due: Option<Picoseconds>,
     stalled_until: Picoseconds,
+    busy_until: Picoseconds,
 }
 
 impl DriverQueue {
-    /// The end of the last stall: no thread that touches hardware is in the driver from then on, as far as
-    /// packets were dispatched.
+    /// Those that have got to the driver, and did not have it for themselves, have left it by then.
     #[must_use]
-    pub fn free_at(&self) -> Picoseconds {
-        self.stalled_until
+    pub fn busy_until(&self) -> Picoseconds {
+        self.busy_until
     }
 
-    /// The times of a packet that arrives at `arrived`, behind all others so far; with the stall it makes.
-    /// `None`, and nothing happens, while it hangs on windows that are not known.
+    /// When a packet is judged that arrives at `arrived`, behind all others so far.
+    fn judged_at(&self, arrived: Picoseconds, times: &EscapeTimes) -> Picoseconds {
+        let mut taken = arrived.max(self.filter_free_at);
+        if self.waiting.len() >= times.waiting_max {
+            taken = taken.max(self.waiting[self.waiting.len() - times.waiting_max]);
+        }
+        taken.saturating_add(times.filter)
+    }
+
+    /// A packet that arrives at `arrived` or later, behind all others so far, does not get to the driver before this time.
+    #[must_use]
+    pub fn ready_from(&self, arrived: Picoseconds, times: &EscapeTimes) -> Picoseconds {
+        self.judged_at(arrived, times).max(self.last_dispatched).max(self.stalled_until)
+    }
+
+    /// What becomes of a packet that arrives at `arrived`, behind all others so far, of which none may wait for the adapter.
     #[inline]
     pub fn dispatch(
         &mut self,
@@ -95,32 +125,47 @@ impl DriverQueue {
         ruling: &Ruling,
         windows: &ExclusiveWindows,
         times: &EscapeTimes,
-    ) -> Option<(Dispatched, Option<Span>)> {
-        let mut taken = arrived.max(self.filter_free_at);
-        if self.waiting.len() >= times.waiting_max {
-            taken = taken.max(self.waiting[self.waiting.len() - times.waiting_max]);
-        }
-        let judged = taken.saturating_add(times.filter);
+    ) -> Dispatch {
+        debug_assert!(self.due.is_none(), "one behind the other");
+        let judged = self.judged_at(arrived, times);
         if !ruling.is_allowed() {
             self.filter_free_at = judged;
-            return Some((Dispatched { decided: judged, deferred: false }, None));
+            return Dispatch::Over(Dispatched { decided: judged, deferred: false });
         }
         let ready = judged.max(self.last_dispatched).max(self.stalled_until);
-        let start = windows.next_outside(ready)?;
-        // In a window, or behind one that is.
-        let deferred = start > ready || windows.next_outside(judged) != Some(judged);
+        if ruling.stalls_the_adapter() {
+            self.due = Some(judged);
+            return Dispatch::Due(ready);
+        }
+        let Some(start) = windows.next_outside(ready) else { return Dispatch::NotKnown(ready) };
+        self.busy_until = self.busy_until.max(start.saturating_add(times.driver));
+        Dispatch::Over(self.hand_over(judged, start, windows))
+    }
+
+    /// The packet that waited for the adapter had it, and was in the driver during `in_driver`.
+    ///
+    /// # Panics
+    /// If none waited.
+    pub fn stalled(&mut self, in_driver: Span, windows: &ExclusiveWindows) -> Dispatched {
+        let judged = self.due.take().expect("one waits");
+        self.stalled_until = in_driver.end;
+        self.hand_over(judged, in_driver.begin, windows)
+    }
+
+    /// A packet that was judged at a time gets to the driver at `start`.
+    #[inline]
+    fn hand_over(
+        &mut self,
+        judged: Picoseconds,
+        start: Picoseconds,
+        windows: &ExclusiveWindows,
+    ) -> Dispatched {
         self.filter_free_at = judged;
         self.last_dispatched = start;
         while self.waiting.front().is_some_and(|leaves| *leaves <= judged) {
             self.waiting.pop_front();
         }
         self.waiting.push_back(start);
-        let stall = ruling
-            .stalls_the_adapter()
-            .then(|| Span { begin: start, end: start.saturating_add(times.hardware_access) });
-        if let Some(stall) = stall {
-            self.stalled_until = stall.end;
-        }
-        Some((Dispatched { decided: start, deferred }, stall))
+        Dispatched { decided: start, deferred: windows.are_open_between(judged, start) }
     }
 }

@@ -4,10 +4,10 @@
 //! A packet is real bytes in a guest's memory ([`Header`] gives the layout). The host copies it once
 //! ([`CaptureBuffer`]), parses the copy with bounds checked ([`parse`]), decides ([`decide`]: a table, the
 //! first row that matches), and hands the very copy to the driver. What is allowed waits for the end of an
-//! exclusive window ([`ExclusiveWindows`]) and of a stall by an escape that touches hardware
-//! ([`DriverQueue`]); a denial needs no driver and waits for neither.
+//! exclusive window ([`ExclusiveWindows`]) and of a stall by an escape that touches hardware, which has the whole
+//! adapter for itself ([`DriverQueue`], [`Stall`](crate::silence::Stall)); a denial needs no driver and waits for neither.
 //!
-//! Batches of packets are rows of a pool, worked on as columns: `receive` writes them, `judge` rules over
+//! Batches of packets, one an adapter, are rows of a pool, worked on as columns: `receive` writes them, `judge` rules over
 //! chunks in parallel, `dispatch` gives them their times in order, `book` counts. A world whose VMs send no
 //! escapes has neither rows nor systems.
 //!

@@ -11,4 +11,9 @@ pub trait EscapeSource: Send + Sync {
 
     /// Sends it: appends its bytes to the memory of the guest, and does nothing else to that.
     fn emit(&mut self, memory: &mut Vec<u8>);
+
+    /// Whether any of its packets may be allowed to touch hardware: no only where none ever is, whatever the filter says.
+    fn may_touch_hardware(&self) -> bool {
+        true
+    }
 }

@@ -26,9 +26,12 @@ pub struct EscapeSpec {
     /// What the host takes to copy a packet and to judge it, one after another for each adapter, in
     /// nanoseconds. Default 1,000 (modelled).
     pub filter_ns: f64,
-    /// How long an allowed escape that touches hardware stalls its adapter, in microseconds. Default 100
-    /// (modelled).
+    /// How long an allowed escape that touches hardware is in the driver, in microseconds: with an idle GPU and alone,
+    /// so that its adapter stalls for it. Default 100 (modelled).
     pub hardware_access_us: f64,
+    /// How long any other allowed escape is in the driver, in microseconds; any number may be at a time. An exclusive
+    /// window's Begin waits for them, and one that touches hardware. Default 5 (modelled).
+    pub driver_us: f64,
     /// Allowed packets that may wait for the driver of an adapter; beyond that they wait with their senders.
     /// Default 256 (modelled).
     pub waiting_packets: u32,
@@ -43,6 +46,7 @@ impl Default for EscapeSpec {
             allow_test_types: false,
             filter_ns: 1_000.0,
             hardware_access_us: 100.0,
+            driver_us: 5.0,
             waiting_packets: 256,
         }
     }
@@ -57,6 +61,7 @@ impl EscapeSpec {
         SpecError::in_range("escape.max_payload_bytes", self.max_payload_bytes, 0, PAYLOAD_BYTES_MAX)?;
         SpecError::in_range("escape.filter_ns", self.filter_ns, 0.0, 1e9)?;
         SpecError::in_range("escape.hardware_access_us", self.hardware_access_us, 0.0, 1e9)?;
+        SpecError::in_range("escape.driver_us", self.driver_us, 0.0, 1e9)?;
         SpecError::in_range("escape.waiting_packets", self.waiting_packets, 1, 1 << 20)?;
         let Some(bytes) = self.build_test_command_buffer_bytes else { return Ok(()) };
         let key = "escape.build_test_command_buffer_bytes";
@@ -91,6 +96,7 @@ impl EscapeSpec {
     pub fn times(&self) -> EscapeTimes {
         EscapeTimes {
             filter: Picoseconds::from_ns_f64(self.filter_ns),
+            driver: Picoseconds::from_ns_f64(self.driver_us * 1e3),
             hardware_access: Picoseconds::from_ns_f64(self.hardware_access_us * 1e3),
             waiting_max: self.waiting_packets as usize,
         }

@@ -18,8 +18,8 @@ pub struct Span {
 /// The exclusive windows of an adapter (WDDM: from `DxgkDdiBeginExclusiveAccess` to
 /// `DxgkDdiEndExclusiveAccess`), as far as they are known: sorted, apart from one another.
 ///
-/// Whoever makes them begins none before [`DriverQueue::free_at`](super::DriverQueue::free_at), since a thread is in the driver until
-/// then, and says how far they are known.
+/// Whoever makes them says how far they are known. A window begins when the host keeps escapes out; it calls the driver once those
+/// have left that are in it ([`DriverQueue::busy_until`](super::DriverQueue::busy_until)).
 #[derive(Component, Clone, Debug, PartialEq, Eq)]
 pub struct ExclusiveWindows {
     known: VecDeque<Span>,
@@ -82,6 +82,12 @@ impl ExclusiveWindows {
             time = time.max(window.end);
         }
         (time < self.known_until || time == Picoseconds::MAX).then_some(time)
+    }
+
+    /// Whether one of those that are known was open at some time from `from` on and before `until`.
+    #[must_use]
+    pub fn are_open_between(&self, from: Picoseconds, until: Picoseconds) -> bool {
+        self.known.iter().any(|window| window.begin < until && from < window.end)
     }
 
     /// Forgets the windows that end at or before `time`.

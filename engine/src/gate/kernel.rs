@@ -105,6 +105,11 @@ impl Gate<'_> {
                     self.lose(next, (at, LostTo::Reset, Picoseconds::MAX), columns);
                     continue;
                 }
+                if paused.until == Until::NotKnown {
+                    // It leaves then or later, whatever comes.
+                    self.uplink.next = Some(next);
+                    break earliest.map_or_else(|halt| halt, Halt::Until);
+                }
                 if paused.of_vm || self.is_paused_alone() {
                     self.set_aside::<TURNS>(next, paused, columns.sequence);
                     continue;
@@ -529,7 +534,9 @@ impl Gate<'_> {
     pub(super) fn put_aside(&mut self, request: Eligible, pause: Pause) {
         match pause.until {
             Until::Known(until) => self.uplink.make_ready(request, until),
-            Until::NotBefore(_) => self.queues[request.vf as usize].aside.push_back(request),
+            Until::NotBefore(_) | Until::NotKnown => {
+                self.queues[request.vf as usize].aside.push_back(request);
+            }
         }
         self.note_resumption(pause);
     }

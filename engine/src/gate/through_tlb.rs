@@ -156,9 +156,12 @@ impl Gate<'_> {
             let time = time.min(answer);
             let time = if time == Picoseconds::MAX { next.time } else { time.max(next.time) };
             let Some(pause) = self.pause_of(next, time) else { return earliest };
+            let (Until::Known(until) | Until::NotBefore(until)) = pause.until else {
+                // It is taken up then or later, whatever comes.
+                return Err(time);
+            };
             if !self.is_paused_alone() {
                 self.note_resumption(pause);
-                let (Until::Known(until) | Until::NotBefore(until)) = pause.until;
                 return Err(time.max(until));
             }
             self.set_aside_before_look_up(next, pause, ats);
@@ -226,6 +229,7 @@ impl Gate<'_> {
             }
             // Those who are paused stand aside, and are not in the way of the rest.
             let Some(request) = next.filter(|next| next.time <= time && next.vf != vf) else { break next };
+            // Whether there is a pause is known: the packet is being taken up.
             let Some(pause) = self.pause_of(request, time) else { break next };
             self.set_aside_before_look_up(request, pause, ats);
         };

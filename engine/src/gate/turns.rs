@@ -61,7 +61,7 @@ impl Gate<'_> {
     pub(super) fn put_aside_in_order(&mut self, request: Eligible, pause: Pause, sequence: &[Sequence]) {
         match pause.until {
             Until::Known(until) => self.uplink.make_ready_in_order(request, until, sequence),
-            Until::NotBefore(_) => {
+            Until::NotBefore(_) | Until::NotKnown => {
                 let aside = &mut self.queues[request.vf as usize].aside;
                 let Sequence(number) = sequence[request.row as usize];
                 let is_later = |there: &&Eligible| sequence[there.row as usize].0 > number;

@@ -159,6 +159,7 @@ pub fn complete(
         let op = intent.transfer.op;
         (op, translation.known_at + memory.latency(op, translation.fault.is_some()))
     };
+    let data_may_take_longer = llc.is_some();
     let mut beyond = Waits::new(&memory, llc.map(Mut::into_inner), posted, contexts);
     if beyond.is_none() && !with_answers && noted.is_none() {
         sort(sorting, looked_up, |_, intent, translation| in_memory(intent, translation));
@@ -214,6 +215,12 @@ pub fn complete(
         }
         let reads = sorted.reads();
         let served = reads.partition_point(|pending| pending.ready < overtaken_from);
+        if data_may_take_longer && let Some(switching) = silence.get() {
+            for &Return { ready, row } in &reads[served..] {
+                let name = (intents[row as usize].vf, sequence[row as usize].0);
+                switching.note_looked_up(name, Op::Read, ready);
+            }
+        }
         let mut returning = Returning {
             uplink,
             downlink,

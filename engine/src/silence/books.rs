@@ -89,7 +89,8 @@ impl Switched {
     #[must_use]
     pub fn exclusive_window(&self) -> Option<Span> {
         let window = Span { begin: self.silent.drained_at, end: self.ended_at };
-        (window.begin < window.end && self.end != SwitchEnd::DrainedTooLong).then_some(window)
+        let is_told = !matches!(self.end, SwitchEnd::DrainedTooLong | SwitchEnd::Failed(Failure::Preempt, _));
+        (window.begin < window.end && is_told).then_some(window)
     }
 
     /// The phases by the names of the protocol's states, with their beginnings and ends; those without an end last until
@@ -114,9 +115,23 @@ impl Switched {
         phases
     }
 
+    /// The escapes leave that are in the driver, if there are any.
+    fn empty_driver(&self, until: &mut impl FnMut(&'static str, Picoseconds)) {
+        let super::Silent { drained_at, begins_at, .. } = self.silent;
+        if begins_at > drained_at {
+            until("driver_emptying", begins_at);
+        }
+    }
+
+    /// The driver is told, once it is empty.
+    fn begin(&self, until: &mut impl FnMut(&'static str, Picoseconds)) {
+        self.empty_driver(until);
+        until("begin_exclusive", self.begun_at);
+    }
+
     /// The steps of the protocol, as far as it went, and what came instead.
     fn steps(&self, mut until: impl FnMut(&'static str, Picoseconds)) {
-        let super::Silent { drained_at, quiet_at, detached_at } = self.silent;
+        let super::Silent { drained_at, quiet_at, detached_at, .. } = self.silent;
         let failure = match self.end {
             SwitchEnd::Failed(failure, _) => Some(failure),
             _ => None,
@@ -128,6 +143,7 @@ impl Switched {
             }
             (_, Some(Failure::Begin)) => {
                 until("draining", drained_at);
+                self.empty_driver(&mut until);
                 until("beginning_in_vain", quiet_at);
             }
             (_, Some(Failure::Stuck)) => {
@@ -136,12 +152,12 @@ impl Switched {
             }
             (_, Some(Failure::Quiesce)) => {
                 until("draining", drained_at);
-                until("begin_exclusive", self.begun_at);
+                self.begin(&mut until);
                 until("quiescing_in_vain", quiet_at);
             }
             _ => {
                 until("draining", drained_at);
-                until("begin_exclusive", self.begun_at);
+                self.begin(&mut until);
                 until("quiescing", quiet_at);
                 let in_vain = failure == Some(Failure::Invalidation);
                 if !matches!(self.due.step, Step::Attach(_)) {

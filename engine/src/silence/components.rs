@@ -11,6 +11,7 @@ use super::in_device::{InDevice, TakenUps};
 use super::lost::{Gone, Lost, Outage, Passing};
 use super::schedule::{AdapterPlace, Due, PhaseTimes, Schedule};
 use super::spec::{ProtocolStep, SilenceScope, SilenceSpec, SwitchMode, SwitchesSpec, TimedPhase};
+use super::stalls::{Escapes, Stall, StallUnderWay};
 use super::under_way::UnderWay;
 use crate::lifecycle::{LifecycleSpec, Step, VmSchedule};
 use crate::request::Op;
@@ -98,6 +99,8 @@ impl Switch {
 pub struct Silent {
     /// The last read is back.
     pub drained_at: Picoseconds,
+    /// No escape is in the driver any more: the host tells it.
+    pub begins_at: Picoseconds,
     /// The last write is in memory, and the driver has silenced the device.
     pub quiet_at: Picoseconds,
     /// The context entry is cleared.
@@ -133,6 +136,8 @@ pub struct Unit {
     pub loses_from: Picoseconds,
     /// Whether it holds anything back, as far as requests have been asked about.
     pub holds: bool,
+    /// The stall by an escape that is under way or to begin, where no switch is.
+    pub stall: Option<StallUnderWay>,
 }
 
 impl Unit {
@@ -169,7 +174,10 @@ impl Pause {
 
     /// Whether it began before a time and is not known to last until then.
     pub(super) fn ends_before(&self, time: Picoseconds) -> bool {
-        let (Until::Known(until) | Until::NotBefore(until)) = self.until;
+        let until = match self.until {
+            Until::Known(until) | Until::NotBefore(until) => until,
+            Until::NotKnown => self.from,
+        };
         self.from < time && until < time
     }
 }
@@ -181,6 +189,8 @@ pub enum Until {
     Known(Picoseconds),
     /// Then or later.
     NotBefore(Picoseconds),
+    /// It is not known whether there is one.
+    NotKnown,
 }
 
 /// A switch that is over.
@@ -325,6 +335,10 @@ pub struct Switching {
     pub vms: Vec<VmSchedule>,
     /// Counting starts.
     pub warm_up: Picoseconds,
+    /// The adapter's escapes, where its silence hangs on them.
+    pub escapes: Option<Escapes>,
+    /// Stalls that are over and whose adapter has not gone on.
+    pub stalled: Vec<Stall>,
 }
 
 impl Switching {
@@ -392,6 +406,8 @@ impl Switching {
             vms: if lifecycle.is_on() { vms.collect() } else { Vec::new() },
             warm_up,
             spec: spec.clone(),
+            escapes: None,
+            stalled: Vec::new(),
         }
     }
 
@@ -459,12 +475,18 @@ impl Switching {
 
     /// The next switch of a unit without a current one becomes that, if it takes place.
     pub fn take_next(&mut self, unit: u32) {
+        if self.units[unit as usize].stall.is_some()
+            || (self.escapes.is_some() && self.gives_way_to_escapes())
+        {
+            return;
+        }
         let of_unit = &mut self.units[unit as usize];
         let Some(due) = of_unit.due.front().copied() else { return };
         let from = due.time.max(of_unit.free_at);
         if self.closed_at.is_some_and(|closed_at| from > closed_at) {
             self.refuse(unit as usize, Picoseconds::MAX, self.waiting);
-            return self.units[unit as usize].due.clear();
+            self.units[unit as usize].due.clear();
+            return self.take_next_if_idle();
         }
         of_unit.due.pop_front();
         let times = PhaseTimes::of(&self.spec, self.schedule.seed(), due.number);
@@ -532,6 +554,10 @@ impl Switching {
             return None;
         }
         self.draw_until(start);
+        if self.escapes.is_some() {
+            // More of them may be known by now.
+            self.take_next_if_idle();
+        }
         let unit = self.unit_of(vf);
         self.skip_refused(unit, start);
         let unit = &mut self.units[unit];
@@ -539,9 +565,13 @@ impl Switching {
         if let Some(&(from, until)) = unit.pauses.front().filter(|(from, _)| *from <= start) {
             return Some(Pause::of_unit(from, Until::Known(until)));
         }
-        let current = unit.current.as_ref().filter(|current| current.from <= start)?;
-        unit.holds = true;
-        Some(Pause::of_unit(current.from, Until::NotBefore(unit.resumes_from)))
+        let current = unit.current.as_ref().map(|current| current.from);
+        let current = current.or(unit.stall.as_ref().map(|stall| stall.from));
+        if let Some(from) = current.filter(|from| *from <= start) {
+            unit.holds = true;
+            return Some(Pause::of_unit(from, Until::NotBefore(unit.resumes_from)));
+        }
+        (!self.no_escape_comes_before(start)).then_some(Pause::of_unit(start, Until::NotKnown))
     }
 
     /// A request has left.

@@ -73,7 +73,7 @@ impl Switching {
         while self.holds[at].pop_front_if(|hold| !hold.lasts(eligible)).is_some() {}
         let leaves_from = match of_unit.map(|pause| pause.until) {
             Some(Until::Known(until) | Until::NotBefore(until)) => start.max(until),
-            None => start,
+            Some(Until::NotKnown) | None => start,
         };
         let lost_in = self.lost_in(at, intended, leaves_from);
         let of_vm = self.held_by(at, eligible, start);

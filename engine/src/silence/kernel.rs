@@ -1,6 +1,6 @@
 //! How far the switches of an adapter are known.
 
-use super::components::{Flow, Silent, Switch, SwitchEnd, Switched, Switching};
+use super::components::{Flow, Silent, Switch, SwitchEnd, Switched, Switching, Unit};
 use super::failures::Failure;
 use super::operations::Attached;
 use super::spec::{SwitchMode, TimedPhase};
@@ -37,19 +37,18 @@ impl Flow {
     }
 }
 
-/// What a unit waits for, or when it is surely silent at the earliest.
+/// When a unit is silent, or at the earliest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quiet {
-    Known {
-        drained_at: Picoseconds,
-        quiet_at: Picoseconds,
-    },
-    /// Not before these times; the first is it where `is_drained`.
-    NotBefore {
-        drained_at: Picoseconds,
-        quiet_at: Picoseconds,
-        is_drained: bool,
-    },
+struct Quiet {
+    /// Nothing is under way; then, or not before, where it is not `is_drained`.
+    drained_at: Picoseconds,
+    is_drained: bool,
+    /// The driver is told: no escape is in it; then, or not before, where it is not `is_begun`.
+    begins_at: Picoseconds,
+    is_begun: bool,
+    /// The device is silent; then, or not before, where that is not known.
+    quiet_at: Picoseconds,
+    is_known: bool,
 }
 
 /// How a switch is given up.
@@ -57,6 +56,8 @@ enum Quiet {
 struct GivenUp {
     /// When the device was drained, if it ever was.
     drained_at: Picoseconds,
+    /// When the driver was told, if it ever was.
+    begins_at: Picoseconds,
     /// When.
     at: Picoseconds,
     end: SwitchEnd,
@@ -86,56 +87,85 @@ impl GivenUp {
 impl Switching {
     /// When a unit is silent for its switch, as far as that is known.
     fn quiet(&mut self, number: usize, switch: &Switch, link: &LinkState) -> Quiet {
+        let from = switch.from;
         if self.spec.mode == SwitchMode::AtomicReplace {
-            return Quiet::Known { drained_at: switch.from, quiet_at: switch.from };
+            let [drained_at, begins_at, quiet_at] = [from; 3];
+            let [is_drained, is_begun, is_known] = [true; 3];
+            return Quiet { drained_at, is_drained, begins_at, is_begun, quiet_at, is_known };
         }
-        let to_begin = switch.times.of_phase(TimedPhase::Begin) + switch.times.of_phase(TimedPhase::Quiesce);
-        let quiet_at = |drained_at: Picoseconds, written: Picoseconds| {
-            if self.quiesces { (drained_at + to_begin).max(written) } else { drained_at }
-        };
-        let (pauses, drains, quiesces) = (self.pauses, self.drains, self.quiesces);
-        let unit = &mut self.units[number];
         if self.follows {
-            return match unit.under_way.idle_from(switch.from, self.drains, self.quiesces, link) {
+            let unit = &mut self.units[number];
+            return match unit.under_way.idle_from(from, self.drains, self.quiesces, link) {
                 Idle::At(drained_at, written) => {
-                    Quiet::Known { drained_at, quiet_at: quiet_at(drained_at, written) }
+                    self.quiet_once_drained(switch, (drained_at, true), (written, true))
                 }
-                Idle::NotBefore { idle: drained_at, written, is_drained } => {
-                    let quiet_at = quiet_at(drained_at, written);
-                    Quiet::NotBefore { drained_at, quiet_at, is_drained }
+                Idle::NotBefore { idle, written, is_drained } => {
+                    self.quiet_once_drained(switch, (idle, is_drained), (written, false))
                 }
             };
         }
-        let [reads, writes] = [&unit.flows[Op::Read as usize], &unit.flows[Op::Write as usize]];
-        let suspend = if pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
-        let mut drained_at = switch.from + suspend;
+        let suspend =
+            if self.pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
+        let drained = self.drained(number, from, from + suspend, link);
+        let unit = &self.units[number];
+        let writes = &unit.flows[Op::Write as usize];
+        let written = writes.over_from(link).max(unit.leaves_from(Op::Write, link));
+        let is_written = writes.is_known();
+        self.quiet_once_drained(switch, drained, (written, is_written))
+    }
+
+    /// When nothing of a unit is under way for what began at `from`, and whether that is known; else it is not before. The
+    /// scheduler has stopped at `suspended_at`.
+    pub(super) fn drained(
+        &self,
+        number: usize,
+        from: Picoseconds,
+        suspended_at: Picoseconds,
+        link: &LinkState,
+    ) -> (Picoseconds, bool) {
+        let unit = &self.units[number];
         // What may still leave before the pause is to be waited for, or goes on before it.
-        let mut known = link.frontier >= switch.from || !pauses;
+        let mut is_drained = link.frontier >= from || !self.pauses;
+        if !self.drains {
+            return (suspended_at, is_drained);
+        }
+        let [reads, writes] = [&unit.flows[Op::Read as usize], &unit.flows[Op::Write as usize]];
         let [reads_leave, writes_leave] = [Op::Read, Op::Write].map(|op| unit.leaves_from(op, link));
-        if drains {
-            known &= reads.is_known() && unit.device_is_empty();
-            drained_at = drained_at.max(reads.over_from(link)).max(writes.last_left);
-            drained_at = drained_at.max(reads_leave).max(writes_leave);
-        }
-        let is_drained = known;
-        known &= !quiesces || writes.is_known();
-        let quiet_at = quiet_at(drained_at, writes.over_from(link).max(writes_leave));
-        if known {
-            Quiet::Known { drained_at, quiet_at }
-        } else {
-            Quiet::NotBefore { drained_at, quiet_at, is_drained }
-        }
+        is_drained &= reads.is_known() && unit.device_is_empty();
+        let drained_at = suspended_at.max(reads.over_from(link)).max(writes.last_left);
+        (drained_at.max(reads_leave).max(writes_leave), is_drained)
+    }
+
+    /// When a unit is silent that is drained at a time, or not before, and whose writes are in memory at another.
+    fn quiet_once_drained(
+        &mut self,
+        switch: &Switch,
+        (drained_at, is_drained): (Picoseconds, bool),
+        (written, is_written): (Picoseconds, bool),
+    ) -> Quiet {
+        let begins_at = self.driver_is_empty_from(drained_at);
+        let is_begun = is_drained && self.knows_driver_until(drained_at);
+        let to_begin = switch.times.of_phase(TimedPhase::Begin) + switch.times.of_phase(TimedPhase::Quiesce);
+        let quiet_at = if self.quiesces { (begins_at + to_begin).max(written) } else { drained_at };
+        let is_known = is_begun && (is_written || !self.quiesces);
+        Quiet { drained_at, is_drained, begins_at, is_begun, quiet_at, is_known }
     }
 
     /// Goes on with every current switch that takes place, where a request of the IOMMU is over at `evidence` or later. Whether
     /// more is known than before.
-    pub fn advance(&mut self, evidence: Picoseconds, link: &LinkState, control: &mut Control) -> bool {
+    pub fn advance(
+        &mut self,
+        evidence: Picoseconds,
+        link: &LinkState,
+        mut control: Option<&mut Control>,
+    ) -> bool {
         let before =
             (self.controls_from, self.resumes_from, self.device_invalidations_from, self.loses_from());
         // What was sure to be over then still is, or was.
         self.evidence = self.evidence.max(evidence);
         let evidence = self.evidence;
         self.draw_until(evidence);
+        self.go_on_with_escapes(link);
         // What is not drawn yet changes nothing at its very instant.
         self.controls_from = self.schedule.peek().saturating_add(Picoseconds(1));
         self.device_invalidations_from = self.controls_from;
@@ -147,6 +177,7 @@ impl Switching {
             if self.units[number].current.is_none() {
                 continue;
             }
+            let control = control.as_deref_mut().expect("domains are switched");
             let (from, of_unit) = self.advance_unit(number, evidence, link, control);
             self.units[number].resumes_from = of_unit;
             self.controls_from = self.controls_from.min(from);
@@ -156,9 +187,45 @@ impl Switching {
                 resumes_from = resumes_from.min(of_unit);
             }
         }
-        let resumes_from = resumes_from.min(self.holds_last_until());
+        resumes_from = resumes_from.min(self.bound_what_waits()).min(self.holds_last_until());
         self.resumes_from = if self.pauses { resumes_from } else { Picoseconds::MAX };
         (self.controls_from, self.resumes_from, self.device_invalidations_from, self.loses_from()) != before
+    }
+
+    /// The stall that is under way, if there is one, goes on; else what is next begins, if that is known.
+    fn go_on_with_escapes(&mut self, link: &LinkState) {
+        if self.escapes.is_none() {
+            return;
+        }
+        self.take_next_if_idle();
+        let stalled = self.advance_stall(link);
+        self.stalled.extend(stalled);
+    }
+
+    /// Bounds what comes of switches that wait for escapes, and of a stall: nothing that it holds back leaves before the time
+    /// that is returned.
+    fn bound_what_waits(&mut self) -> Picoseconds {
+        if self.escapes.is_none() || self.units.len() > 1 {
+            return Picoseconds::MAX;
+        }
+        let unit = &self.units[0];
+        let due = unit.due.front().map_or(self.schedule.peek(), |due| due.time);
+        if unit.current.is_some() || due == Picoseconds::MAX {
+            return self.resumption_of_stall();
+        }
+        let stalled_until =
+            unit.stall.as_ref().map_or(Picoseconds::ZERO, |_| unit.resumes_from.saturating_add(self.gap));
+        let begins_from = due.max(unit.free_at).max(stalled_until);
+        let controls_from = begins_from.saturating_add(Picoseconds(1));
+        self.windows_from = begins_from;
+        (self.controls_from, self.device_invalidations_from) = (controls_from, controls_from);
+        self.resumption_of_stall()
+    }
+
+    /// What a stall holds back does not leave before this time.
+    fn resumption_of_stall(&self) -> Picoseconds {
+        let Unit { stall, holds, resumes_from, .. } = &self.units[0];
+        if stall.is_some() && *holds { *resumes_from } else { Picoseconds::MAX }
     }
 
     /// The same for one unit: no control event of its switches comes before the first time, and nothing resumes before the
@@ -174,34 +241,31 @@ impl Switching {
         let vf = self.first_vf + switch.due.vf;
         if switch.silent.is_none() {
             let quiet = self.quiet(number, &switch, link);
-            let (Quiet::Known { drained_at, .. } | Quiet::NotBefore { drained_at, .. }) = quiet;
-            let is_drained = !matches!(quiet, Quiet::NotBefore { is_drained: false, .. });
+            let Quiet { drained_at, begins_at, quiet_at, .. } = quiet;
             let takes_place = switch.from <= evidence && (link.frontier >= switch.from || !self.pauses);
-            let given_up = self.given_up(&switch, drained_at);
+            let given_up = self.given_up(&switch, (drained_at, begins_at));
             if takes_place
-                && let Some(given_up) = given_up.filter(|given_up| is_drained || given_up.is_certain)
+                && let Some(given_up) = given_up.filter(|given_up| quiet.is_begun || given_up.is_certain)
             {
                 if let Some(hang) = given_up.hang() {
                     control.hang(vf, given_up.at, hang);
                 }
                 let resumed_at = self.give_up(number, &given_up);
+                self.windows_from = self.windows_from.min(resumed_at);
                 return (resumed_at.saturating_add(Picoseconds(1)), resumed_at);
             }
-            match quiet {
-                Quiet::Known { drained_at, quiet_at } if given_up.is_none() && switch.from <= evidence => {
-                    let changed_at = quiet_at + switch.first_change();
-                    let detached_at = if switch.attaches_only() { quiet_at } else { changed_at };
-                    switch.silent = Some(Silent { drained_at, quiet_at, detached_at });
-                    self.begin(&switch, changed_at, control);
-                    self.units[number].current = Some(switch);
-                }
-                Quiet::Known { drained_at, quiet_at } | Quiet::NotBefore { drained_at, quiet_at, .. } => {
-                    self.windows_from = self.windows_from.min(drained_at);
-                    let detached_from = quiet_at + switch.first_change();
-                    self.units[number].loses_from = given_up.map_or(detached_from, |given_up| given_up.at);
-                    let bounds = (detached_from, detached_from + self.behind(&switch));
-                    return self.or_given_up(bounds, &switch, given_up, is_drained);
-                }
+            let changed_at = quiet_at + switch.first_change();
+            if quiet.is_known && given_up.is_none() && switch.from <= evidence {
+                let detached_at = if switch.attaches_only() { quiet_at } else { changed_at };
+                switch.silent = Some(Silent { drained_at, begins_at, quiet_at, detached_at });
+                self.begin(&switch, changed_at, control);
+                self.units[number].current = Some(switch);
+            } else {
+                let given_up_at = given_up.map_or(Picoseconds::MAX, |given_up| given_up.at);
+                self.windows_from = self.windows_from.min(drained_at).min(given_up_at);
+                self.units[number].loses_from = given_up.map_or(changed_at, |given_up| given_up.at);
+                let bounds = (changed_at, changed_at + self.behind(&switch));
+                return self.or_given_up(bounds, &switch, given_up, quiet.is_drained);
             }
         }
         let silent = switch.silent.expect("its domain is being switched");
@@ -250,12 +314,17 @@ impl Switching {
         control.switch(vf, changed_at, (attach, failure));
     }
 
-    /// How a switch is given up before anything is done to the domain, where the device is drained at `drained_at` or later.
-    fn given_up(&self, switch: &Switch, drained_at: Picoseconds) -> Option<GivenUp> {
+    /// How a switch is given up before anything is done to the domain, where the device is drained and the driver is told at
+    /// these times or later.
+    fn given_up(
+        &self,
+        switch: &Switch,
+        (drained_at, begins_at): (Picoseconds, Picoseconds),
+    ) -> Option<GivenUp> {
         let times = &self.failure_times;
         let too_late = switch.from.saturating_add(self.drain_timeout);
         let reset = |from: Picoseconds| Some((from, from.saturating_add(times.reset)));
-        let begun_at = drained_at + switch.times.of_phase(TimedPhase::Begin);
+        let begun_at = begins_at + switch.times.of_phase(TimedPhase::Begin);
         let failure = switch.due.failure.filter(|failure| failure.gives_up());
         let (at, end, is_certain) = match failure {
             Some(Failure::Preempt) => {
@@ -273,12 +342,13 @@ impl Switching {
             }
             _ => return None,
         };
-        let drained_at = if end == SwitchEnd::DrainedTooLong || failure == Some(Failure::Preempt) {
-            at
+        let (drained_at, begins_at) = if end == SwitchEnd::DrainedTooLong || failure == Some(Failure::Preempt)
+        {
+            (at, at)
         } else {
-            drained_at
+            (drained_at, begins_at)
         };
-        Some(GivenUp { drained_at, at, end, is_certain })
+        Some(GivenUp { drained_at, begins_at, at, end, is_certain })
     }
 
     /// The bounds of [`Self::advance_unit`], where the switch may be given up before.
@@ -334,7 +404,7 @@ impl Switching {
             Some(failure) => (SwitchEnd::Failed(failure, None), ended_at),
         };
         let begun_at =
-            if self.quiesces { after(silent.drained_at, TimedPhase::Begin) } else { silent.drained_at };
+            if self.quiesces { after(silent.begins_at, TimedPhase::Begin) } else { silent.drained_at };
         let suspended_at = if self.pauses { after(switch.from, TimedPhase::Suspend) } else { switch.from };
         let resumed_at = if waits { ended_at.saturating_add(phase(TimedPhase::Resume)) } else { ended_at };
         let switched = Switched {
@@ -357,17 +427,17 @@ impl Switching {
     /// The switch of a unit is given up; when its requests leave again.
     fn give_up(&mut self, number: usize, given_up: &GivenUp) -> Picoseconds {
         let switch = self.units[number].current.take().expect("a switch is under way");
-        let GivenUp { drained_at, at, end, .. } = *given_up;
+        let GivenUp { drained_at, begins_at, at, end, .. } = *given_up;
         let suspend =
             if self.pauses { switch.times.of_phase(TimedPhase::Suspend) } else { Picoseconds::ZERO };
-        let begun_at = (drained_at + switch.times.of_phase(TimedPhase::Begin)).min(at);
+        let begun_at = (begins_at + switch.times.of_phase(TimedPhase::Begin)).min(at);
         let resumed_at = given_up.last().saturating_add(switch.times.of_phase(TimedPhase::Resume));
         let switched = Switched {
             vf: self.first_vf + switch.due.vf,
             due: switch.due,
             from: switch.from,
             suspended_at: (switch.from + suspend).min(drained_at),
-            silent: Silent { drained_at, quiet_at: at, detached_at: at },
+            silent: Silent { drained_at, begins_at, quiet_at: at, detached_at: at },
             begun_at,
             invalidated_at: at,
             attached_at: at,
@@ -407,9 +477,9 @@ impl Switching {
         self.closed_at = Some(last_over);
         (0..self.units.len()).for_each(|unit| self.skip_refused(unit, last_over));
         let takes_place = |switch: &Switch| switch.silent.is_some() || switch.from <= last_over;
+        self.units.iter_mut().for_each(|unit| unit.due.retain(|due| due.time <= last_over));
         for number in core::mem::take(&mut self.active) {
             let unit = &mut self.units[number as usize];
-            unit.due.retain(|due| due.time <= last_over);
             if unit.current.as_ref().is_some_and(takes_place) {
                 self.active.push(number);
                 continue;
@@ -418,5 +488,6 @@ impl Switching {
             self.refuse(number as usize, Picoseconds::MAX, self.waiting - u32::from(waits));
             self.units[number as usize].due.clear();
         }
+        self.take_next_if_idle();
     }
 }

@@ -19,6 +19,7 @@ mod lost;
 mod operations;
 mod schedule;
 mod spec;
+mod stalls;
 mod systems;
 #[cfg(test)]
 mod tests;
@@ -34,5 +35,6 @@ pub use lost::*;
 pub use operations::*;
 pub use schedule::*;
 pub use spec::*;
+pub use stalls::*;
 pub use systems::*;
 pub use under_way::*;

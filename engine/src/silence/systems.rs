@@ -34,19 +34,24 @@ pub fn advance_switches(
     batch: Res<Batch>,
     mut progress: ResMut<Progress>,
 ) {
-    let Some(control) = control.get().filter(|control| control.switches.is_some()) else { return };
+    let mut control = control.get().filter(|control| control.switches.is_some());
     let (mut uplinks, candidates, mut silences, mut tlbs) = columns_mut!(adapters);
     let tlbs = tlbs.bypass_change_detection();
     let (uplinks, silences) = (uplinks.bypass_change_detection(), silences.bypass_change_detection());
     let mut queues = columns_mut!(vfs);
     let (intents, sequence) = columns!(requests);
     let queues = queues.bypass_change_detection();
+    if silences.iter().all(|silence| silence.0.is_none()) {
+        return;
+    }
     progress.waits = true;
     let mut windows = optional_columns_mut!(windows);
     let mut windows = windows.as_mut().map(ContiguousMut::bypass_change_detection);
     let links = (&mut *uplinks, &mut *silences, &mut *tlbs);
-    progress.moved += resume(control, links, windows.as_deref_mut(), (&mut *queues, (intents, sequence)));
-    invalidate_device_tlbs(control, silences, tlbs);
+    if let Some(control) = &mut control {
+        progress.moved += resume(control, links, windows.as_deref_mut(), (&mut *queues, (intents, sequence)));
+        invalidate_device_tlbs(control, silences, tlbs);
+    }
     let last_over = last_over(silences);
     if batch.exhausted && uplinks.iter().zip(&*silences).all(|(uplink, silence)| is_idle(uplink, silence)) {
         silences.iter_mut().filter_map(Silence::get).for_each(|switching| switching.close(last_over));
@@ -61,7 +66,7 @@ pub fn advance_switches(
             looked_up: uplink.sent - in_flight,
             looked_up_from: uplink.looked_up_from,
         };
-        progress.moved += u64::from(switching.advance(evidence, &link, control));
+        progress.moved += u64::from(switching.advance(evidence, &link, control.as_deref_mut()));
         progress.moved += lose_aside(uplink, switching, queues, intents);
         let aborted = core::mem::take(&mut switching.aborted);
         for switched in &aborted {
@@ -69,11 +74,18 @@ pub fn advance_switches(
             note_window(windows.as_deref_mut(), at, switching, switched);
             let_go(uplink, Some(&mut *switching), tlb, (&mut *queues, (intents, sequence)), switched);
         }
+        for stall in core::mem::take(&mut switching.stalled) {
+            progress.moved += 1;
+            let (resumed_at, vfs) = (stall.resumed_at, switching.vfs());
+            let end = GoingOn { resumed_at, free_at: resumed_at, vfs, comes: None };
+            go_on(uplink, switching, tlb, (&mut *queues, (intents, sequence)), &end);
+        }
         if let Some(ats) = tlb.get() {
             ats.invalidations.unknown_from = switching.device_invalidations_from;
         }
-        let switches = control.switches.as_mut().expect("there are some");
-        switches.over.extend(aborted);
+        if let Some(switches) = control.as_deref_mut().and_then(|control| control.switches.as_mut()) {
+            switches.over.extend(aborted);
+        }
         if uplink.halt == Halt::Horizon && switching.resumes_from > uplink.resumes_from {
             // Requests behind the horizon that was have not been looked at.
             uplink.halt = Halt::Until(uplink.frontier);
@@ -94,45 +106,36 @@ pub fn book_switches(
     mut vfs: Query<(&mut SilenceBooks, &mut ContextEntry, &mut VmBooks, &mut VfLifecycle)>,
 ) {
     let (mut control, bound) = iommu.into_inner();
-    let Some(Control { switches: Some(switches), crashes, .. }) = control.get() else { return };
-    let over = take_over(switches, crashes.as_ref(), bound);
+    let (of_adapters, silences, mut totals, mut interrupts) = columns_mut!(adapters);
+    if silences.iter().all(|silence| silence.0.is_none()) {
+        return;
+    }
+    let totals = totals.bypass_change_detection();
+    let interrupts = interrupts.bypass_change_detection();
     let (mut books, mut contexts, mut of_vms, mut lifecycles) = columns_mut!(vfs);
     let books = books.bypass_change_detection();
     let (of_vms, lifecycles) = (of_vms.bypass_change_detection(), lifecycles.bypass_change_detection());
-    for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
-        context.0 = switches.entry(vf);
-    }
-    let (of_adapters, silences, mut totals, mut interrupts) = columns_mut!(adapters);
-    let totals = totals.bypass_change_detection();
-    let interrupts = interrupts.bypass_change_detection();
-    for switched in over {
-        timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
-        timeline.lifecycle(switched.vf, &states_of(&mut lifecycles[switched.vf as usize], &switched));
-        let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
-        let at = of_adapters.iter().position(covers).expect("its adapter");
-        let switching = silences[at].0.as_deref().expect("it has switches");
-        if let (Some(of), Some(window)) = (&mut interrupts[at].0, switched.exclusive_window())
-            && switching.quiesces
-        {
-            let alone = (!switching.is_of_adapter()).then_some(switched.vf - switching.first_vf);
-            of.note_window(alone, window);
+    if let Some(Control { switches: Some(switches), crashes, .. }) = control.get() {
+        let over = take_over(switches, crashes.as_ref(), bound);
+        for (context, vf) in contexts.bypass_change_detection().iter_mut().zip(0..) {
+            context.0 = switches.entry(vf);
         }
-        if switched.from < switching.warm_up {
-            continue;
+        for switched in over {
+            let vf = switched.vf as usize;
+            timeline.switch(switched.vf, &switched.phases(switches.is_atomic));
+            timeline.lifecycle(switched.vf, &states_of(&mut lifecycles[vf], &switched));
+            let covers = |vfs: &AdapterVfs| (vfs.first..vfs.end).contains(&switched.vf);
+            let at = of_adapters.iter().position(covers).expect("its adapter");
+            let switching = silences[at].0.as_deref().expect("it has switches");
+            note_interrupts(&mut interrupts[at], switching, &switched);
+            if switched.from >= switching.warm_up {
+                of_vms[vf].add(&switched);
+                book_switch(&switched, switching, &mut totals[at], books);
+            }
         }
-        totals[at].add(&switched);
-        books[switched.vf as usize].switches += 1;
-        of_vms[switched.vf as usize].add(&switched);
-        if !switching.pauses {
-            continue;
+        for (books, of_vf) in books.iter_mut().zip(&switches.books) {
+            (books.faults, books.stale, books.breaches) = (of_vf.faults, of_vf.stale, of_vf.breaches);
         }
-        let silent = switching.silent_with(switched.vf);
-        for vf in silent.filter(|vf| switching.obeys(*vf)) {
-            books[vf as usize].silence_ps += (switched.last() - switched.from).0;
-        }
-    }
-    for (books, of_vf) in books.iter_mut().zip(&switches.books) {
-        (books.faults, books.stale, books.breaches) = (of_vf.faults, of_vf.stale, of_vf.breaches);
     }
     for ((vfs, silence), totals) in of_adapters.iter().zip(silences).zip(totals) {
         let Some(switching) = silence.0.as_deref() else { continue };
@@ -141,6 +144,34 @@ pub fn book_switches(
         for (books, held) in of_adapter.iter_mut().zip(&switching.held) {
             (books.held, books.held_ps) = (held.requests, held.held_ps);
         }
+    }
+}
+
+/// Books a switch that is over, of an adapter.
+fn book_switch(
+    switched: &Switched,
+    switching: &Switching,
+    totals: &mut SwitchTotals,
+    books: &mut [SilenceBooks],
+) {
+    totals.add(switched);
+    books[switched.vf as usize].switches += 1;
+    if !switching.pauses {
+        return;
+    }
+    let silent = switching.silent_with(switched.vf);
+    for vf in silent.filter(|vf| switching.obeys(*vf)) {
+        books[vf as usize].silence_ps += (switched.last() - switched.from).0;
+    }
+}
+
+/// Interrupts of the adapter are masked, or not, in the window of a switch that is over.
+fn note_interrupts(interrupts: &mut Interrupts, switching: &Switching, switched: &Switched) {
+    if let (Some(of), Some(window)) = (&mut interrupts.0, switched.exclusive_window())
+        && switching.quiesces
+    {
+        let alone = (!switching.is_of_adapter()).then_some(switched.vf - switching.first_vf);
+        of.note_window(alone, window);
     }
 }
 
@@ -273,14 +304,39 @@ fn let_go(
     switched: &Switched,
 ) {
     let Some(switching) = switching.filter(|switching| switching.pauses) else { return };
-    let ats = tlb.get();
-    let through_tlb = ats.is_some();
     let resumed_at = switched.resumed_at;
     // Where nobody goes on all is lost, whenever the link is free.
     let free_at = if resumed_at < Picoseconds::MAX { resumed_at } else { switched.from };
+    let vfs = switching.silent_with(switched.vf);
+    let comes = matches!(switched.due.step, Step::Attach(_)).then_some(switched.vf);
+    go_on(uplink, switching, tlb, (queues, requests), &GoingOn { resumed_at, free_at, vfs, comes });
+}
+
+/// The end of a pause.
+struct GoingOn {
+    /// When what it held back goes on, or is lost.
+    resumed_at: Picoseconds,
+    /// Others of these VFs leave then or later.
+    free_at: Picoseconds,
+    /// Those who were silent, by their indices within the world.
+    vfs: core::ops::Range<u32>,
+    /// The one of them whose VM came.
+    comes: Option<u32>,
+}
+
+fn go_on(
+    uplink: &mut Uplink,
+    switching: &mut Switching,
+    tlb: &mut DeviceTlb,
+    (queues, requests): (&mut [VfQueue], RequestColumns<'_>),
+    end: &GoingOn,
+) {
+    let &GoingOn { resumed_at, free_at, ref vfs, comes } = end;
+    let ats = tlb.get();
+    let through_tlb = ats.is_some();
     if switching.sets_aside() {
         // Those that are lost go through the gate once more, before those that are not.
-        for vf in switching.silent_with(switched.vf) {
+        for vf in vfs.clone() {
             release_aside(uplink, switching, vf, (&mut *queues, requests), resumed_at);
         }
     } else if let Some(ats) = ats {
@@ -288,8 +344,8 @@ fn let_go(
         ats.takes_up_from = ats.takes_up_from.max(free_at);
     } else {
         uplink.free_at = uplink.free_at.max(free_at);
-        if matches!(switched.due.step, Step::Attach(_)) {
-            release_aside(uplink, switching, switched.vf, (queues, requests), resumed_at);
+        if let Some(vf) = comes {
+            release_aside(uplink, switching, vf, (queues, requests), resumed_at);
         }
     }
     if through_tlb {

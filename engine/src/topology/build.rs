@@ -18,8 +18,8 @@ use crate::crash::{Crashes, HeldBack};
 use crate::device_tlb::{Ats, AtsPlan, DeviceTlb, Function, Invalidations};
 use crate::domain::{DidAllocator, Domain, Leaf, LeafSize, Mapping, Owner, OwnerMap, PageTable};
 use crate::escape::{
-    BATCH_PACKETS, ChannelBooks, ChannelOrder, DriverQueue, EscapeBatch, EscapeBooks, EscapeChannel,
-    EscapeFilter, EscapePacket, EscapeSource, EscapeTraffic, ExclusiveWindows, GuestArena, Handles, Sender,
+    ChannelBooks, ChannelOrder, DriverQueue, EscapeBatch, EscapeBooks, EscapeChannel, EscapeFilter,
+    EscapePacket, EscapeRun, EscapeSource, EscapeTraffic, ExclusiveWindows, GuestArena, Handles, Sender,
     Stalls, adapter_handle,
 };
 use crate::gate::{Candidates, Credit, HeldCredits, Refunds, Tag, Uplink, VfQueue};
@@ -34,7 +34,10 @@ use crate::memory::{
 };
 use crate::plan::{BufferPlan, FrameLayout, RunPlan, Sabotage, TenantPlan, VmPlan};
 use crate::schedule::Progress;
-use crate::silence::{AdapterPlace, DomainSwitches, Silence, SilenceBooks, SwitchTotals, Switching};
+use crate::silence::{
+    AdapterPlace, DomainSwitches, Escapes, Silence, SilenceBooks, SilenceScope, SwitchMode, SwitchTotals,
+    Switching,
+};
 use crate::slices::Slices;
 use crate::traffic::{Batch, BatchLimits, Feedback, NextIntended, Silent, Source, TrafficSource, spawn_rows};
 use crate::translation::replacement::with_iotlb;
@@ -119,12 +122,13 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
     let all_obey = !obeys.contains(&false);
     start_control(&mut world, plan, place, (streams, all_obey), &mut host_memory);
     start_switches(&mut world, plan, place, &domains, &mut host_memory);
-    spawn_adapters(&mut world, plan, place, (&kinds, &obeys));
+    let may_stall = channels.iter().any(may_stall);
+    spawn_adapters(&mut world, plan, place, (&kinds, &obeys), may_stall);
     set_functions(&mut world, plan, place, &ats, &host_memory.frames);
     if attributed {
         start_attribution(&mut world, plan, place);
     }
-    spawn_escapes(&mut world, plan, place, channels);
+    spawn_escapes(&mut world, plan, place, channels, all_obey);
     world.spawn((
         Host(place.host),
         host_memory.owners,
@@ -226,6 +230,7 @@ fn spawn_adapters(
     plan: &RunPlan,
     place: &Place,
     (kinds, obeys): (&[SourceKinds], &[bool]),
+    may_stall: bool,
 ) {
     let machine = place.machine(plan);
     let vfs = place.vfs_per_adapter;
@@ -242,18 +247,24 @@ fn spawn_adapters(
         let made = || Box::new(Ats::new(&device.tlb, slot, adapter * vfs, of_vfs, invalidations, seed));
         DeviceTlb(device.tlb.is_on().then(made))
     };
+    // Stalls alone leave nothing of the protocol out.
+    let mut protocol = machine.silence.clone();
+    if !machine.switches_domains() {
+        (protocol.mode, protocol.scope) = (SwitchMode::Silence, SilenceScope::Adapter);
+        protocol.skip.clear();
+    }
     let silence = |adapter: u32| {
         let of_host = place.first_adapter + adapter;
         let seed = seed_of_switches(plan, place, of_host);
         let at = AdapterPlace { host: place.host.0, adapter: of_host, vfs };
-        let specs = (&machine.silence, &machine.switches, &machine.failures, &machine.lifecycle);
+        let specs = (&protocol, &machine.switches, &machine.failures, &machine.lifecycle);
         let shared = machine.topology.domain_scope == DomainScope::Adapter;
         let made = || {
             let mut switching = Switching::new(specs, at, (adapter * vfs, shared), seed, plan.warm_up);
             switching.note_obedience(&obeys[(adapter * vfs) as usize..((adapter + 1) * vfs) as usize]);
             Box::new(switching)
         };
-        Silence(machine.switches_domains().then(made))
+        Silence((machine.switches_domains() || may_stall).then(made))
     };
     let present: Vec<_> = world.query::<&Vm>().iter(world).map(|vm| vm.admission.is_ok()).collect();
     let slices = |adapter: u32| {
@@ -408,7 +419,6 @@ struct DomainPlan {
 /// set aside, so that those of the others are where they would be.
 fn admitted(mut tenant: TenantPlan, admission: Result<(), Refusal>) -> TenantPlan {
     if admission.is_err() {
-        tenant.attached = false;
         tenant.streaming = None;
         tenant.source = Box::new(Silent);
         tenant.escapes = None;
@@ -437,15 +447,19 @@ fn spawn_tenants(
     for vf in place.first_vf()..place.first_vf() + place.vfs() {
         let (adapter, vf_of_adapter) = (vf / place.vfs_per_adapter, vf % place.vfs_per_adapter);
         let tenant = (plan.tenants)(place.host, VfIndex(vf));
-        let attach = if tenant.attached { Ok(()) } else { Err(AttachError::NotAttached) };
-        let admission = machine.admission.admit(tenant.vm.kind, machine.iommu.mode, attach);
+        let attached = tenant.attached;
+        let admission = machine.admission.admit(tenant.vm.kind, machine.iommu.mode, attached);
         if machine.admission.examines(tenant.vm.kind) {
             timeline.admission(vf - place.first_vf(), admission);
+        } else if let Err(error) = attached
+            && error != AttachError::NotAttached
+        {
+            timeline.attachment(vf - place.first_vf(), error);
         }
         let TenantPlan {
             class,
             vm,
-            attached,
+            attached: _,
             obeys_silence,
             buffers,
             streaming,
@@ -486,7 +500,7 @@ fn spawn_tenants(
         let part_of = |vf: u32| if shared { u64::from(vf - first_vf) << SHARED_DOMAIN_PART_SHIFT } else { 0 };
         let part = part_of(vf);
         let iova_offset = aims_at.map_or(part, |VfIndex(vf)| part_of(vf));
-        world.spawn(Vm { class, kind: vm.kind, admission });
+        world.spawn(Vm { class, kind: vm.kind, admission, attached });
         if let Some(escapes) = escapes {
             channels.push((channel(place, vf, class, vm), escapes));
         }
@@ -531,7 +545,7 @@ fn spawn_tenants(
                 sharing_end: sharing.end,
                 streams: streaming.is_some(),
             },
-            ContextEntry(attached.then_some(context)),
+            ContextEntry((attached.is_ok() && admission.is_ok()).then_some(context)),
             NextIntended(source.peek().unwrap_or(Picoseconds::MAX)),
             Feedback::new(feedback),
             TrafficSource { source, emitted: 0, intended: None, iova_offset },
@@ -591,41 +605,65 @@ fn channel(place: &Place, vf: u32, class: u32, vm: VmPlan) -> EscapeChannel {
     }
 }
 
+/// Whether an escape of a VM may stall its adapter. A secure VM's are never allowed to touch hardware.
+fn may_stall((channel, source): &(EscapeChannel, Box<dyn EscapeSource>)) -> bool {
+    channel.sender.kind != VmKind::Secure && source.may_touch_hardware()
+}
+
 /// Sets up the filter of escapes, if any VM sends some.
 fn spawn_escapes(
     world: &mut World,
     plan: &RunPlan,
     place: &Place,
     channels: Vec<(EscapeChannel, Box<dyn EscapeSource>)>,
+    all_obey: bool,
 ) {
     if channels.is_empty() {
         return;
     }
-    let spec = &place.machine(plan).escape;
-    let mut order = ChannelOrder::default();
-    for ((_, source), number) in channels.iter().zip(0..) {
-        order.0.extend(source.peek().map(|time| Reverse((time, number))));
+    let machine = place.machine(plan);
+    let spec = &machine.escape;
+    let any_may_stall = channels.iter().any(may_stall);
+    assert!(
+        !any_may_stall || machine.validate_stalls(all_obey).is_ok(),
+        "what does not go together with escapes that touch hardware is refused before"
+    );
+    let mut orders = vec![ChannelOrder::default(); place.adapters as usize];
+    for ((channel, source), number) in channels.iter().zip(0..) {
+        let next = source.peek().map(|time| Reverse((time, number)));
+        orders[channel.adapter as usize].0.extend(next);
     }
     let channels: Vec<_> = channels
         .into_iter()
         .map(|(channel, source)| (channel, EscapeTraffic(source), ChannelBooks::default()))
         .collect();
     world.spawn_batch(channels);
-    world.spawn_batch(vec![EscapePacket::default(); BATCH_PACKETS]);
     let filter = EscapeFilter { policy: spec.policy(), times: spec.times(), warm_up: plan.warm_up };
-    world.spawn((filter, order, GuestArena::default(), EscapeBooks::default()));
-    let mut adapters = world.query::<(Entity, &Silence)>();
-    let has_windows = |silence: &Silence| silence.0.as_deref().is_some_and(Switching::has_exclusive_windows);
-    let adapters: Vec<_> =
-        adapters.iter(world).map(|(adapter, silence)| (adapter, has_windows(silence))).collect();
-    for (adapter, has_windows) in adapters {
+    world.spawn((filter, EscapeBooks::default()));
+    let mut adapters = world.query::<(Entity, &mut Silence)>();
+    let mut with_windows = Vec::new();
+    for (adapter, mut silence) in adapters.iter_mut(world) {
+        let has_windows = silence.get().is_some_and(|switching| {
+            let has_windows = machine.switches.are_on() && switching.has_exclusive_windows();
+            if has_windows || any_may_stall {
+                switching.follow_escapes(Escapes::new(&filter.times, any_may_stall));
+            }
+            has_windows
+        });
+        with_windows.push((adapter, has_windows));
+    }
+    let count = with_windows.len();
+    for (((adapter, has_windows), order), number) in with_windows.into_iter().zip(orders).zip(0..) {
         world.entity_mut(adapter).insert((
+            (EscapeBatch::of_adapter(number, count), GuestArena::default(), order),
             DriverQueue::default(),
             if has_windows { ExclusiveWindows::unknown() } else { ExclusiveWindows::never() },
             Stalls::default(),
         ));
     }
-    world.insert_resource(EscapeBatch::default());
+    let rows = count * EscapeBatch::of_adapter(0, count).room;
+    world.spawn_batch(vec![EscapePacket::default(); rows]);
+    world.insert_resource(EscapeRun::default());
 }
 
 /// Sets up the control plane, if any VF has streaming mappings or domains are switched, and maps the first buffers.

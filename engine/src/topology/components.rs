@@ -3,7 +3,7 @@
 use bevy_ecs::component::Component;
 use serde::{Deserialize, Serialize};
 
-use crate::admission::Refusal;
+use crate::admission::{AttachError, Refusal};
 use crate::ids::{HostIndex, IommuIndex, RequesterId};
 
 /// A host.
@@ -103,4 +103,6 @@ pub struct Vm {
     pub kind: VmKind,
     /// Whether it got its VF, or why not.
     pub admission: Result<(), Refusal>,
+    /// Whether its VF could be attached to a domain, or why not.
+    pub attached: Result<(), AttachError>,
 }

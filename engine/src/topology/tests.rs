@@ -60,7 +60,7 @@ fn plan(iommus: u32, adapters: u32, vfs: u32) -> RunPlan {
             obeys_silence: true,
             class: 0,
             vm: VmPlan::default(),
-            attached: true,
+            attached: Ok(()),
             buffers: vec![buffer(vf.0)],
             streaming: None,
             ats: AtsPlan::default(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use portcullis_engine::crash::{HostSpec, OnFault};
 use portcullis_engine::device_tlb::{AtsPlan, DeviceTlbSpec, TlbSharing};
 use portcullis_engine::domain::{LeafSize, Permissions};
+use portcullis_engine::escape::EscapeSpec;
 use portcullis_engine::gate::SchedulerSpec;
 use portcullis_engine::ids::{IommuIndex, Iova};
 use portcullis_engine::interrupts::InterruptsSpec;
@@ -57,6 +58,15 @@ impl Loop {
     }
 }
 
+/// What an escape asks for, and whether it gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EscapeKind {
+    Denied,
+    Allowed,
+    /// It is allowed, and touches hardware.
+    Hardware,
+}
+
 /// One machine with the traffic of each VF.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -66,6 +76,8 @@ pub struct Case {
     /// Whether each VF is silent when it is to be.
     pub obeys: Vec<bool>,
     pub traffic: Vec<Vec<Intent>>,
+    /// The escapes of each VF's tenant: when they are sent, in order.
+    pub escapes: Vec<Vec<(u64, EscapeKind)>>,
     /// The loops of the VFs that have one; their requests are intended when their clients say.
     pub loops: Vec<Option<Loop>>,
     /// The streaming mappings of the VFs that have some; all of these have a loop.
@@ -224,6 +236,24 @@ impl Case {
         }
     }
 
+    /// What does not go with escapes, of those that touch hardware above all.
+    fn leave_out_what_does_not_go_with_escapes(&mut self) {
+        let machine = &self.machine;
+        let all_obey = self.obeys.iter().all(|obeys| *obeys);
+        let never_ends = machine.switches.are_on() && machine.silence.skips(ProtocolStep::End);
+        if never_ends || machine.may_crash(all_obey) {
+            // Those that wait for the end would wait for ever; what becomes of them where hosts go down is not modelled.
+            return self.escapes.iter_mut().for_each(Vec::clear);
+        }
+        if machine.validate_stalls(all_obey).is_err() {
+            for (_, kind) in
+                self.escapes.iter_mut().flatten().filter(|(_, kind)| *kind == EscapeKind::Hardware)
+            {
+                *kind = EscapeKind::Allowed;
+            }
+        }
+    }
+
     /// What does not go with bug checks.
     fn leave_out_what_does_not_go_with_crashes(&mut self) {
         let machine = &mut self.machine;
@@ -291,6 +321,7 @@ impl Case {
                 attached: self.attached[vfs.clone()].to_vec(),
                 obeys: self.obeys[vfs.clone()].to_vec(),
                 traffic: self.traffic[vfs.clone()].to_vec(),
+                escapes: self.escapes[vfs.clone()].to_vec(),
                 loops: self.loops[vfs.clone()].to_vec(),
                 first_vf: vfs.start,
                 ats: self.ats[vfs.clone()].to_vec(),
@@ -708,7 +739,7 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
     let vsync_hz = prop_oneof![1 => Just(0.0), 1 => Just(1e6), 1 => Just(333_333.0)];
     let interrupts = (vsync_hz, 0u32..4)
         .prop_map(|(vsync_hz, completions_per_msi)| InterruptsSpec { vsync_hz, completions_per_msi });
-    let switching = (silence(), switches(), failures(), (host, interrupts), lifecycle());
+    let switching = (silence(), switches(), failures(), (host, interrupts, escape_filter()), lifecycle());
     (topology, scheduler, link, device, iommu(), memory, switching).prop_map(
         |(
             topology,
@@ -717,11 +748,12 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
             device,
             iommu,
             memory,
-            (silence, switches, failures, (host, interrupts), lifecycle),
+            (silence, switches, failures, (host, interrupts, escape), lifecycle),
         )| {
             leave_out_what_does_not_go_with_slices(MachineSpec {
                 host,
                 interrupts,
+                escape,
                 silence,
                 switches,
                 failures,
@@ -835,6 +867,42 @@ fn intents() -> impl Strategy<Value = Vec<Intent>> {
     })
 }
 
+/// The escapes of each of so many VFs' tenants: none mostly, or some in the midst of things.
+fn escapes(vfs: usize) -> impl Strategy<Value = Vec<Vec<(u64, EscapeKind)>>> {
+    let kind = prop_oneof![
+        1 => Just(EscapeKind::Denied),
+        3 => Just(EscapeKind::Allowed),
+        2 => Just(EscapeKind::Hardware),
+    ];
+    let gap = prop_oneof![2 => Just(0u64), 3 => 0u64..6, 2 => 0u64..64, 1 => 0u64..600];
+    let of_vf = prop::collection::vec((gap, kind), 0..8).prop_map(|steps| {
+        let mut at = 0;
+        let sent = |(gap, kind): (u64, EscapeKind)| {
+            at += gap * GRID_NS * 1_000;
+            (at, kind)
+        };
+        steps.into_iter().map(sent).collect()
+    });
+    prop_oneof![
+        2 => Just(vec![Vec::new(); vfs]),
+        1 => prop::collection::vec(prop_oneof![1 => Just(Vec::new()), 2 => of_vf], vfs),
+    ]
+}
+
+/// How escapes are filtered, and how long they are in the driver.
+fn escape_filter() -> impl Strategy<Value = EscapeSpec> {
+    let time = || prop_oneof![1 => Just(0.0), 2 => grid_ns(0..8), 1 => grid_ns(0..60)];
+    (time(), time(), time(), 1u32..4).prop_map(|(filter_ns, driver, hardware_access, waiting_packets)| {
+        EscapeSpec {
+            filter_ns,
+            driver_us: driver / 1e3,
+            hardware_access_us: hardware_access / 1e3,
+            waiting_packets,
+            ..EscapeSpec::default()
+        }
+    })
+}
+
 /// A closed loop whose clients think for a while, or not at all.
 fn closed() -> impl Strategy<Value = Loop> {
     let think = prop_oneof![3 => Just(0u64), 3 => 0u64..6, 1 => 0u64..200];
@@ -933,9 +1001,9 @@ pub fn case() -> impl Strategy<Value = Case> {
             1 => prop::collection::vec(prop::bool::weighted(0.6), vfs),
         ];
         let ats = (prop::collection::vec(ats(), vfs), any::<bool>());
-        let attached = (attached, obeys);
+        let attached = (attached, obeys, escapes(vfs));
         (traffic, attached, loops, streams, ats).prop_map(
-            move |(mut traffic, (attached, obeys), loops, (streams, any), (ats, special))| {
+            move |(mut traffic, (attached, obeys, escapes), loops, (streams, any), (ats, special))| {
                 let streams = with_buffers(streams, &loops, any);
                 for (traffic, stream) in traffic.iter_mut().zip(&streams) {
                     stream.iter().for_each(|stream| within_buffers(traffic, stream));
@@ -946,6 +1014,7 @@ pub fn case() -> impl Strategy<Value = Case> {
                     attached,
                     obeys,
                     traffic,
+                    escapes,
                     loops,
                     streams,
                     ats: if special { ats } else { vec![AtsPlan::default(); vfs] },
@@ -974,6 +1043,7 @@ pub fn case() -> impl Strategy<Value = Case> {
                     case.leave_out_what_does_not_go_with_device_tlbs();
                 }
                 case.leave_out_what_does_not_go_with_ats();
+                case.leave_out_what_does_not_go_with_escapes();
                 case
             },
         )

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use portcullis_engine::account::{SummaryRow, TenantRow};
+use portcullis_engine::account::{EscapeRow, SummaryRow, TenantRow};
+use portcullis_engine::admission::AttachError;
 use portcullis_engine::domain::{Domain, Leaf, PageTable};
+use portcullis_engine::escape::{EscapeFlags, EscapeSource, Header, adapter_handle};
 use portcullis_engine::ids::HostIndex;
 use portcullis_engine::plan::{Audit, BatchSpec, HostClass, ReportSpec, RunPlan, TenantPlan, VmPlan};
 use portcullis_engine::request::{Address, Intended, Transfer};
@@ -14,7 +16,7 @@ use portcullis_engine::topology::{Place, Spans, build_iommu};
 use portcullis_engine::traffic::{Source, SourceRows};
 use portcullis_engine::units::Picoseconds;
 
-use crate::case::{Case, Intent, Loop};
+use crate::case::{Case, EscapeKind, Intent, Loop};
 
 /// A source that emits a given list, at the times listed or when its clients say.
 pub struct Listed {
@@ -99,6 +101,35 @@ impl Source for Listed {
     }
 }
 
+/// The escapes of a VM that are listed, by its index within the host and its adapter's.
+struct ListedEscapes {
+    sent: Vec<(u64, EscapeKind)>,
+    next: usize,
+    vm: u32,
+    adapter: u32,
+}
+
+impl EscapeSource for ListedEscapes {
+    fn peek(&self) -> Option<Picoseconds> {
+        self.sent.get(self.next).map(|(at, _)| Picoseconds(*at))
+    }
+
+    fn emit(&mut self, memory: &mut Vec<u8>) {
+        let flags = match self.sent[self.next].1 {
+            EscapeKind::Denied => 0x10,
+            EscapeKind::Allowed => EscapeFlags::DRIVER_COMMON,
+            EscapeKind::Hardware => EscapeFlags::HARDWARE_ACCESS,
+        };
+        let (adapter, sender, flags) = (adapter_handle(self.adapter), self.vm, EscapeFlags(flags));
+        memory.extend_from_slice(&Header { adapter, flags, sender, ..Header::default() }.encode());
+        self.next += 1;
+    }
+
+    fn may_touch_hardware(&self) -> bool {
+        self.sent.iter().any(|(_, kind)| *kind == EscapeKind::Hardware)
+    }
+}
+
 /// The plan of a case, cut into batches of `batch_requests`.
 pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let requests = case.traffic.iter().map(|intents| intents.len() as u64).sum::<u64>().max(1);
@@ -107,6 +138,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
     let (buffers, attached, loops) = (case.buffers.clone(), case.attached.clone(), case.loops.clone());
     let (streams, packet_dmas, ats) = (case.streams.clone(), case.packet_dmas, case.ats.clone());
     let (classes, obeys) = (case.classes.len() as u32, case.obeys.clone());
+    let (escapes, vfs_per_adapter) = (case.escapes.clone(), case.machine.topology.vfs_per_adapter);
     RunPlan {
         name: "case".to_owned(),
         seed: case.seed,
@@ -131,7 +163,7 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
         tenants: Box::new(move |_, vf| TenantPlan {
             class: vf.0 % classes,
             vm: VmPlan::default(),
-            attached: attached[vf.0 as usize],
+            attached: attached[vf.0 as usize].then_some(()).ok_or(AttachError::NotAttached),
             obeys_silence: obeys[vf.0 as usize],
             buffers: buffers.clone(),
             streaming: streams[vf.0 as usize].clone(),
@@ -139,7 +171,9 @@ pub fn plan(case: &Case, batch_requests: u32) -> RunPlan {
             ats: ats[vf.0 as usize],
             packet_dmas,
             source: Box::new(Listed::new(Arc::clone(&traffic[vf.0 as usize]), loops[vf.0 as usize].clone())),
-            escapes: None,
+            escapes: Some(escapes[vf.0 as usize].clone()).filter(|sent| !sent.is_empty()).map(|sent| {
+                Box::new(ListedEscapes { sent, next: 0, vm: vf.0, adapter: vf.0 / vfs_per_adapter }) as Box<_>
+            }),
         }),
         expected_requests: requests,
         // A closed loop takes as long as its requests do.
@@ -160,6 +194,7 @@ pub struct Outcome {
     pub timeline: Table,
     pub attribution: Table,
     pub evictions: Table,
+    pub escapes: Vec<EscapeRow>,
 }
 
 /// Runs a case to its end.
@@ -172,6 +207,7 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
     tables.extend(simulation.drain_tables());
     let result = simulation.finish();
     tables.extend(result.tables);
+    let escapes = result.escapes;
     assert_eq!(result.breach, None);
     let mut outcome = Outcome {
         summary: result.summary,
@@ -183,6 +219,7 @@ pub fn run(case: &Case, batch_requests: u32) -> Outcome {
         timeline: Table::new::<portcullis_engine::account::TimelineRow>(),
         attribution: Table::new::<portcullis_engine::account::AttributionRow>(),
         evictions: Table::new::<portcullis_engine::account::EvictionRow>(),
+        escapes,
     };
     for table in tables {
         match table.name {
@@ -219,6 +256,13 @@ pub fn numbers(table: &Table, name: &str) -> Vec<u64> {
         Column::OptionalU64(cells) => cells.iter().map(|cell| cell.unwrap_or(u64::MAX)).collect(),
         other => panic!("{name} is no column of numbers: {other:?}"),
     }
+}
+
+/// A column of a table that holds nanoseconds, in picoseconds.
+pub fn picoseconds(table: &Table, name: &str) -> Vec<u64> {
+    let at = table.fields.iter().position(|field| field.name == name).expect("a column of this name");
+    let Column::F64(cells) = &table.columns[at] else { panic!("{name} is no column of times") };
+    cells.iter().map(|ns| (ns * 1e3).round() as u64).collect()
 }
 
 /// A sum over a column of the tenants' table.

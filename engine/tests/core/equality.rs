@@ -5,11 +5,11 @@ use portcullis_engine::request::Fault;
 use portcullis_engine::table::Column;
 use proptest::prelude::*;
 
-use crate::case::{Case, case};
+use crate::case::{Case, EscapeKind, case};
 use crate::causes::{Evictions, Missed, Split};
-use crate::engine::{Outcome, domains, numbers, run, tenant_sum};
+use crate::engine::{Outcome, domains, numbers, picoseconds, run, tenant_sum};
 use crate::reference::vms::{down_ps, without_what_nobody_intends};
-use crate::reference::{Counters, Fate, Reference, Rule};
+use crate::reference::{Counters, Decided, EscapeCounts, Fate, Reference, Rule};
 
 /// What the reference says of a case, with one rule broken or none: an IOMMU at a time.
 pub fn reference(case: &Case, broken: Option<Rule>) -> (Vec<Vec<Fate>>, Counters) {
@@ -214,6 +214,7 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         blackout_ps: (summary.blackout_mean_ns * summary.vm_migrations as f64 * 1e3).round() as u64,
         blackout_max_ps: (summary.blackout_max_ns * 1e3).round() as u64,
         vm_down_ps: (summary.vm_down_ns * 1e3).round() as u64,
+        escapes: escapes(case, outcome),
         stops: Vec::new(),
         unavailable_ps: unavailable_ps(case, outcome, expected_fates),
         commands: Vec::new(),
@@ -238,6 +239,38 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         return Some("misses joined differ".to_owned());
     }
     difference_of_causes(case, outcome, expected_fates)
+}
+
+/// What escapes came to, as the engine tells.
+fn escapes(case: &Case, outcome: &Outcome) -> EscapeCounts {
+    let decided = outcome.escapes.iter().map(|row| {
+        let class = case.class_names().iter().position(|name| *name == row.class).expect("a class");
+        let kind = match (row.decision, row.escape_class) {
+            ("deny", _) => EscapeKind::Denied,
+            (_, "common") => EscapeKind::Allowed,
+            _ => EscapeKind::Hardware,
+        };
+        let decided = Decided {
+            packets: row.packets,
+            deferred: row.deferred,
+            latency_ps: (row.latency_mean_ns * row.packets as f64 * 1e3).round() as u64,
+            latency_max_ps: (row.latency_max_ns * 1e3).round() as u64,
+        };
+        ((class, kind), decided)
+    });
+    let stalls = numbers(&outcome.tenants, "escape_stalls");
+    let [own, others] =
+        ["escape_stall_ns", "escape_stalled_ns"].map(|name| picoseconds(&outcome.tenants, name));
+    assert_eq!(outcome.summary.escape_stalls, stalls.iter().sum::<u64>());
+    EscapeCounts {
+        decided: decided.collect(),
+        stalls: stalls
+            .into_iter()
+            .zip(own)
+            .zip(others)
+            .map(|((count, own), others)| (count, own, others))
+            .collect(),
+    }
 }
 
 /// The lines in which two things differ.

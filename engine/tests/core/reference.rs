@@ -27,6 +27,8 @@ use crate::plain_iotlb::{IotlbRule, PlainIotlb};
 
 #[path = "reference/crashes.rs"]
 mod crashes;
+#[path = "reference/escapes.rs"]
+mod escapes;
 #[path = "reference/failures.rs"]
 mod failures;
 #[path = "reference/slices.rs"]
@@ -36,6 +38,8 @@ mod switches;
 #[path = "reference/vms.rs"]
 pub mod vms;
 use crashes::Crashes;
+use escapes::EscapesOfAdapter;
+pub use escapes::{Decided, EscapeCounts};
 use slices::Turns;
 use switches::{Invalidated, Switches};
 use vms::Vms;
@@ -196,10 +200,18 @@ pub enum Rule {
     NothingLeavesUntilTheVmRuns,
     StartsDetachNothing,
     TheNextVmHasItsOwnMemory,
+    StallsPauseTheAdapter,
+    StallsWaitForTheDrain,
+    StallsWaitForTheDriver,
+    StallsTakeTheirTurn,
+    BeginsWaitForEscapes,
+    EscapesWaitForWindows,
+    EscapesWaitForStalls,
+    EscapesWaitForRoom,
 }
 
 impl Rule {
-    pub const ALL: [Self; 153] = [
+    pub const ALL: [Self; 161] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -353,6 +365,14 @@ impl Rule {
         Self::NothingLeavesUntilTheVmRuns,
         Self::StartsDetachNothing,
         Self::TheNextVmHasItsOwnMemory,
+        Self::StallsPauseTheAdapter,
+        Self::StallsWaitForTheDrain,
+        Self::StallsWaitForTheDriver,
+        Self::StallsTakeTheirTurn,
+        Self::BeginsWaitForEscapes,
+        Self::EscapesWaitForWindows,
+        Self::EscapesWaitForStalls,
+        Self::EscapesWaitForRoom,
     ];
 }
 
@@ -460,6 +480,8 @@ pub struct Counters {
     pub blackout_ps: u64,
     pub blackout_max_ps: u64,
     pub vm_down_ps: u64,
+    /// What escapes came to.
+    pub escapes: EscapeCounts,
 }
 
 impl Counters {
@@ -527,6 +549,7 @@ impl Counters {
         self.blackout_ps += other.blackout_ps;
         self.blackout_max_ps = self.blackout_max_ps.max(other.blackout_max_ps);
         self.vm_down_ps += other.vm_down_ps;
+        self.escapes.add(&other.escapes);
     }
 }
 
@@ -544,6 +567,11 @@ enum Event {
     SwitchDue { adapter: usize },
     SliceEnds { adapter: usize },
     SliceBegins { adapter: usize },
+    Escapes { adapter: usize },
+    EscapeLeaves { adapter: usize },
+    WindowEnds { adapter: usize },
+    StallSuspended { adapter: usize },
+    StallLeaves { adapter: usize },
     DrainTimeout { adapter: usize, unit: usize, number: u64 },
     Reset { adapter: usize, unit: usize },
     Lose { id: Id },
@@ -776,6 +804,8 @@ pub struct Reference<'a> {
     notes: BTreeMap<Id, Note>,
     book: Book,
     switches: Switches,
+    /// By adapter; nothing where nobody sends any.
+    escapes: Vec<EscapesOfAdapter>,
     crashes: Crashes,
     turns: Turns,
     vms: Vms,
@@ -960,6 +990,7 @@ impl<'a> Reference<'a> {
             notes: BTreeMap::new(),
             book: Book::new(&machine.iommu.iotlb, iommu_seed),
             switches: Switches::default(),
+            escapes: if case.escapes.iter().all(Vec::is_empty) { Vec::new() } else { escapes::of_case(case) },
             crashes: Crashes::default(),
             turns: Turns::new(case),
             vms: Vms::new(case),
@@ -1099,13 +1130,19 @@ impl<'a> Reference<'a> {
             | Event::WriteOver { .. }
             | Event::Suspended { .. }
             | Event::Quiesced { .. }
+            | Event::StallSuspended { .. }
             | Event::Credit { .. } => 0,
             Event::SwitchResume { .. }
             | Event::SwitchNext { .. }
             | Event::DrainTimeout { .. }
             | Event::GivenUp { .. }
+            | Event::EscapeLeaves { .. }
+            | Event::WindowEnds { .. }
+            | Event::StallLeaves { .. }
             | Event::InvalidateDeviceTlbs { .. } => 1,
+            // Where both are due at one instant the switch is first.
             Event::SwitchDue { .. }
+            | Event::Escapes { .. }
             | Event::SliceEnds { .. }
             | Event::SliceBegins { .. }
             | Event::VmComes { .. } => 2,
@@ -1170,9 +1207,12 @@ impl<'a> Reference<'a> {
             self.expect_switch(adapter);
         }
         self.start_slices();
-        let mut before = None;
+        self.expect_escapes();
+        let (mut before, mut handled) = (None, 0);
         while let Some(((time, _, event), ())) = self.events.pop_first() {
             assert!(time >= self.now, "time went back");
+            handled += 1;
+            assert!(handled < 10_000_000, "it comes to no end");
             self.now = time;
             if self.counted(time) == 1 {
                 before.get_or_insert((self.iotlb.evictions, self.iotlb.invalidated));
@@ -1250,6 +1290,11 @@ impl<'a> Reference<'a> {
             Event::SwitchDue { adapter } => self.switch_due(adapter),
             Event::SliceEnds { adapter } => self.slice_ends(adapter),
             Event::SliceBegins { adapter } => self.slice_begins(adapter),
+            Event::Escapes { adapter } => self.move_escapes(adapter),
+            Event::EscapeLeaves { adapter } => self.escape_leaves(adapter),
+            Event::WindowEnds { adapter } => self.window_ends(adapter),
+            Event::StallSuspended { adapter } => self.stall_suspended(adapter),
+            Event::StallLeaves { adapter } => self.stall_leaves(adapter),
             Event::SwitchNext { adapter, unit } => self.switch_next(adapter, unit),
             Event::DrainTimeout { adapter, unit, number } => self.drain_timeout(adapter, unit, number),
             Event::Reboot => self.reboot(),

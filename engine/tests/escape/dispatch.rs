@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use portcullis_engine::escape::{
-    CaptureBuffer, DriverQueue, EscapeFlags, EscapeSpec, EscapeTimes, ExclusiveWindows, Handles, Header,
-    Ruling, Span, adapter_handle, filter,
+    CaptureBuffer, Dispatch, Dispatched, DriverQueue, EscapeFlags, EscapeSpec, EscapeTimes, ExclusiveWindows,
+    Handles, Header, Ruling, Span, adapter_handle, filter,
 };
 use portcullis_engine::topology::VmKind;
 use portcullis_engine::units::Picoseconds;
@@ -115,11 +115,24 @@ fn engine(packets: &[(u64, usize)], windows: &[(u64, u64)], times: &EscapeTimes)
     let mut decided = Vec::new();
     let mut deferred = Vec::new();
     for &(time, kind) in packets {
-        let (found, stall) = loop {
+        let mut due = None;
+        let found = loop {
             let before = queue.clone();
-            match queue.dispatch(Picoseconds(time), &rulings[kind], &known, times) {
-                Some(found) => break found,
-                None => {
+            let dispatch = match due {
+                None => queue.dispatch(Picoseconds(time), &rulings[kind], &known, times),
+                // Nobody else is at the adapter: the stall begins as soon as no window is in the way.
+                Some(due) => match known.next_outside(due) {
+                    Some(begin) => {
+                        let end = begin + times.hardware_access;
+                        Dispatch::Over(queue.stalled(Span { begin, end }, &known))
+                    }
+                    None => Dispatch::NotKnown(due),
+                },
+            };
+            match dispatch {
+                Dispatch::Over(found) => break found,
+                Dispatch::Due(time) => due = Some(time),
+                Dispatch::NotKnown(_) => {
                     assert_eq!(format!("{queue:?}"), format!("{before:?}"), "nothing happens");
                     match to_come.next() {
                         Some((begin, end)) => {
@@ -130,8 +143,7 @@ fn engine(packets: &[(u64, usize)], windows: &[(u64, u64)], times: &EscapeTimes)
                 }
             }
         };
-        assert_eq!(stall.is_some(), kind == 2);
-        assert_eq!(stall.map(|stall| stall.begin), (kind == 2).then_some(found.decided));
+        assert_eq!(due.is_some(), kind == 2);
         known.forget_until(Picoseconds(time));
         decided.push(found.decided.0);
         deferred.push(found.deferred);
@@ -167,6 +179,7 @@ fn times() -> impl Strategy<Value = EscapeTimes> {
     (prop_oneof![Just(1_u64), 1_u64..6], 0_u64..30, 1_usize..4).prop_map(
         |(filter, hardware_access, waiting_max)| EscapeTimes {
             filter: Picoseconds(filter),
+            driver: Picoseconds::ZERO,
             hardware_access: Picoseconds(hardware_access),
             waiting_max,
         },
@@ -211,15 +224,22 @@ fn every_broken_rule_is_found() {
 #[test]
 fn a_window_that_is_known_late_changes_nothing() {
     let ruling = rulings()[1];
-    let times = EscapeTimes { filter: Picoseconds(5), hardware_access: Picoseconds(7), waiting_max: 8 };
+    let times = EscapeTimes {
+        filter: Picoseconds(5),
+        driver: Picoseconds(3),
+        hardware_access: Picoseconds(7),
+        waiting_max: 8,
+    };
+    let ready = Dispatch::NotKnown(Picoseconds(15));
     let mut windows = ExclusiveWindows::unknown();
     let mut queue = DriverQueue::default();
-    assert_eq!(queue.dispatch(Picoseconds(10), &ruling, &windows, &times), None, "nothing is known");
+    assert_eq!(queue.dispatch(Picoseconds(10), &ruling, &windows, &times), ready, "nothing is known");
     windows.know_until(Picoseconds(15));
-    assert_eq!(queue.dispatch(Picoseconds(10), &ruling, &windows, &times), None, "15 is not known yet");
+    assert_eq!(queue.dispatch(Picoseconds(10), &ruling, &windows, &times), ready, "15 is not known yet");
     windows.push(Span { begin: Picoseconds(15), end: Picoseconds(40) });
-    assert_eq!(queue.dispatch(Picoseconds(10), &ruling, &windows, &times), None, "nor what begins at 40");
+    assert_eq!(queue.dispatch(Picoseconds(10), &ruling, &windows, &times), ready, "nor what begins at 40");
     windows.know_until(Picoseconds(41));
-    let (dispatched, _) = queue.dispatch(Picoseconds(10), &ruling, &windows, &times).expect("it is known");
-    assert_eq!((dispatched.decided, dispatched.deferred), (Picoseconds(40), true));
+    let dispatched = queue.dispatch(Picoseconds(10), &ruling, &windows, &times);
+    assert_eq!(dispatched, Dispatch::Over(Dispatched { decided: Picoseconds(40), deferred: true }));
+    assert_eq!(queue.busy_until(), Picoseconds(43), "it is in the driver for a while");
 }

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use portcullis_engine::escape::{
-    CaptureBuffer, DriverQueue, EscapeFlags, EscapeSpec, EscapeTimes, ExclusiveWindows, FilterPolicy,
-    GuestMemory, Handles, Header, Ruling, Sender, Span, Wddm, adapter_handle, filter,
+    CaptureBuffer, Dispatch, DriverQueue, EscapeFlags, EscapeSpec, EscapeTimes, ExclusiveWindows,
+    FilterPolicy, GuestMemory, Handles, Header, Ruling, Sender, Span, Wddm, adapter_handle, filter,
 };
 use portcullis_engine::topology::VmKind;
 use portcullis_engine::units::Picoseconds;
@@ -141,13 +141,22 @@ impl Driver {
         if self.open {
             self.windows.push(Span { begin, end });
         }
-        let (dispatched, stall) =
-            self.queue.dispatch(inside, ruling, &self.windows, times).expect("windows are known");
+        let mut stalls = false;
+        let dispatched = match self.queue.dispatch(inside, ruling, &self.windows, times) {
+            Dispatch::Over(dispatched) => dispatched,
+            Dispatch::Due(due) => {
+                stalls = true;
+                let begin = self.windows.next_outside(due).expect("windows are known");
+                let end = begin + times.hardware_access;
+                self.queue.stalled(Span { begin, end }, &self.windows)
+            }
+            Dispatch::NotKnown(_) => panic!("windows are known"),
+        };
         let deferred = expected.allowed && self.open;
         assert_eq!(dispatched.deferred, deferred, "window open: {}, {expected:?}", self.open);
         let judged = inside + times.filter;
         assert_eq!(dispatched.decided, if deferred { end } else { judged }, "{expected:?}");
-        assert_eq!(stall.is_some(), expected.allowed && low_flags % 2 == 1, "{expected:?}");
+        assert_eq!(stalls, expected.allowed && low_flags % 2 == 1, "{expected:?}");
         self.now += Self::STEP;
         self.windows.forget_until(self.now);
     }

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use portcullis_engine::escape::{
-    CaptureBuffer, Dispatched, DriverQueue, EscapeFlags, ExclusiveWindows, Handles, Sender, adapter_handle,
-    filter, is_well_formed,
+    CaptureBuffer, Dispatch, Dispatched, DriverQueue, EscapeFlags, ExclusiveWindows, Handles, Sender, Span,
+    adapter_handle, filter, is_well_formed,
 };
 use portcullis_engine::ids::{HostIndex, VfIndex};
+use portcullis_engine::table::Column;
 use portcullis_engine::units::Picoseconds;
 use portcullis_workloads::Scenario;
 
-use crate::support::{Outcome, builtin, custom, names, numbers, run, texts, values};
+use crate::support::{
+    Outcome, VfPlace, assert_same, builtin, custom, log, names, numbers, optional_numbers, run, run_logged,
+    texts, values, vf_places,
+};
 
 /// Tenants of every kind that send every kind of packet.
 pub const EVERY_KIND: &str = r#"
@@ -74,6 +78,32 @@ pub struct Counts {
 /// The exclusive windows of adapters by host and adapter; of those that are not there, none.
 pub type Windows = BTreeMap<(u32, u32), ExclusiveWindows>;
 
+/// When escapes that touch hardware were in the driver, by host and adapter, in order.
+pub type Stalls = BTreeMap<(u32, u32), Vec<Span>>;
+
+/// Phases of the timeline's stalls: host, adapter and VF, name, beginning and end.
+fn stall_phases(outcome: &Outcome) -> Vec<(VfPlace, &'static str, u64, u64)> {
+    let timeline = &outcome.timeline;
+    let (kinds, details) = (names(timeline, "kind"), names(timeline, "detail"));
+    let (begins, ends) = (numbers(timeline, "time_ps"), optional_numbers(timeline, "end_ps"));
+    let places = vf_places(timeline).into_iter().enumerate().filter(|(row, _)| kinds[*row] == "escape_stall");
+    places.map(|(row, place)| (place, details[row], begins[row], ends[row].expect("it ends"))).collect()
+}
+
+/// The same, as packets one after the other need them.
+pub fn stalls_of(outcome: &Outcome) -> Stalls {
+    assert_eq!(outcome.summary.timeline_dropped, 0, "all stalls are told");
+    let mut stalls = Stalls::new();
+    for ((host, adapter, _), phase, begin, end) in stall_phases(outcome) {
+        if phase == "in_driver" {
+            let span = Span { begin: Picoseconds(begin), end: Picoseconds(end) };
+            stalls.entry((host, adapter)).or_default().push(span);
+        }
+    }
+    stalls.values_mut().for_each(|of| of.sort_by_key(|span| span.begin));
+    stalls
+}
+
 /// What became of a packet.
 pub struct Decided {
     pub host: u32,
@@ -86,7 +116,11 @@ pub struct Decided {
 }
 
 /// Every packet of the run one after the other, adapter by adapter, with no batch and no system.
-pub fn one_by_one(scenario: &Scenario, windows: &Windows, mut note: impl FnMut(Decided)) {
+pub fn one_by_one(
+    scenario: &Scenario,
+    (windows, stalls): (&Windows, &Stalls),
+    mut note: impl FnMut(Decided),
+) {
     let plan = scenario.plan();
     let machine = scenario.machine();
     let (policy, times) = (machine.escape.policy(), machine.escape.times());
@@ -116,6 +150,7 @@ pub fn one_by_one(scenario: &Scenario, windows: &Windows, mut note: impl FnMut(D
         let mut queue = DriverQueue::default();
         let none = ExclusiveWindows::never();
         let windows = windows.get(&(host, adapter)).unwrap_or(&none);
+        let mut stalls = stalls.get(&(host, adapter)).into_iter().flatten();
         for (arrived, _, class, sender, bytes) in packets {
             let memory = &&bytes[..];
             let knows = |payload: &[u8], flags: EscapeFlags| {
@@ -124,7 +159,15 @@ pub fn one_by_one(scenario: &Scenario, windows: &Windows, mut note: impl FnMut(D
             let (ruling, known) = filter(memory, &sender, &policy, &mut CaptureBuffer::default(), |handed| {
                 knows(handed.payload, handed.ruling.flags)
             });
-            let (dispatched, _) = queue.dispatch(arrived, &ruling, windows, &times).expect("all are known");
+            let dispatched = match queue.dispatch(arrived, &ruling, windows, &times) {
+                Dispatch::Over(dispatched) => dispatched,
+                Dispatch::Due(due) => {
+                    let stall = stalls.next().expect("one that touches hardware stalls the adapter");
+                    assert!(stall.begin >= due && stall.end == stall.begin + times.hardware_access);
+                    queue.stalled(*stall, windows)
+                }
+                Dispatch::NotKnown(_) => panic!("all are known"),
+            };
             let key = [
                 &plan.classes[class as usize],
                 sender.kind.name(),
@@ -136,13 +179,14 @@ pub fn one_by_one(scenario: &Scenario, windows: &Windows, mut note: impl FnMut(D
             let (bytes, exposes) = (bytes.len() as u64, known == Some(false));
             note(Decided { host, adapter, key, bytes, exposes, arrived, dispatched });
         }
+        assert_eq!(stalls.next(), None, "no other stalls an adapter");
     }
 }
 
 /// The same, counted by their keys.
-pub fn plainly(scenario: &Scenario, windows: &Windows) -> BTreeMap<Key, Counts> {
+fn plainly(scenario: &Scenario, known: (&Windows, &Stalls)) -> BTreeMap<Key, Counts> {
     let mut counts = BTreeMap::<Key, Counts>::new();
-    one_by_one(scenario, windows, |decided| {
+    one_by_one(scenario, known, |decided| {
         let Decided { key, bytes, exposes, arrived, dispatched, .. } = decided;
         let latency = (dispatched.decided - arrived).0;
         let counts = counts.entry(key).or_default();
@@ -162,7 +206,7 @@ pub fn assert_decided_one_by_one(
     windows: &Windows,
     outcome: &Outcome,
 ) -> BTreeMap<Key, Counts> {
-    let (expected, found) = (plainly(scenario, windows), by_key(outcome));
+    let (expected, found) = (plainly(scenario, (windows, &stalls_of(outcome))), by_key(outcome));
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (key, expected) in &expected {
         let (counts, mean_ns) = found[key];
@@ -200,7 +244,7 @@ fn by_key(outcome: &Outcome) -> BTreeMap<Key, (Counts, f64)> {
 
 #[test]
 fn a_run_decides_as_packets_one_after_the_other_do() {
-    let scenario = custom(EVERY_KIND, &["requests=40000"]);
+    let scenario = custom(EVERY_KIND, &["requests=40000", "report.timeline_rows_per_host=16777216"]);
     let outcome = run(&scenario);
     let expected = assert_decided_one_by_one(&scenario, &Windows::new(), &outcome);
     let total: u64 = expected.values().map(|counts| counts.packets).sum();
@@ -212,7 +256,8 @@ fn a_run_decides_as_packets_one_after_the_other_do() {
     assert_eq!(numbers(&outcome.tenants, "escapes_total").iter().sum::<u64>(), total);
     assert_eq!(numbers(&outcome.tenants, "escapes_denied").iter().sum::<u64>(), summary.escapes_denied);
     assert_eq!(numbers(&outcome.tenants, "kmd_exposed").iter().sum::<u64>(), summary.kmd_exposed);
-    assert_eq!(summary.escape_stall_ns, summary.escape_stalls as f64 * 9_000.0);
+    let stalls: u64 = stalls_of(&outcome).values().map(|of| of.len() as u64).sum();
+    assert_eq!(summary.escape_stalls, stalls);
     // Hardly a reason is missing.
     let reasons: std::collections::BTreeSet<_> = expected.keys().map(|key| &key[4]).collect();
     assert_eq!(reasons.len(), 15, "{reasons:?}");
@@ -241,10 +286,17 @@ fn a_warm_up_is_left_out() {
     assert_eq!(warm.summary.escapes_total, whole.summary.escapes_total - sent_before);
 }
 
+/// None of the packets can touch hardware.
+const HARDLESS: [&str; 3] = [
+    "tenants.normal.escapes.mix.hardware_access=0",
+    "tenants.normal.escapes.mix.spoofed_flags=0",
+    "tenants.normal.escapes.mix.random=0",
+];
+
 #[test]
-fn escapes_change_no_dma_and_dmas_no_escape() {
-    let with = run(&custom(EVERY_KIND, &[]));
-    let mut silent = custom(EVERY_KIND, &[]);
+fn escapes_that_leave_hardware_alone_change_no_dma_and_dmas_no_escape() {
+    let with = run(&custom(EVERY_KIND, &HARDLESS));
+    let mut silent = custom(EVERY_KIND, &HARDLESS);
     silent.tenants.iter_mut().for_each(|class| class.escapes = None);
     let without = run(&silent);
     for name in ["dma_translated", "latency_mean_ns", "latency_max_ns", "iotlb_hits", "walks"] {
@@ -254,7 +306,7 @@ fn escapes_change_no_dma_and_dmas_no_escape() {
     assert_eq!(with.windows, without.windows);
     assert!(without.escapes.is_empty());
     // As many adapters behind one IOMMU or two.
-    let apart = run(&custom(EVERY_KIND, &["topology.iommus_per_host=2"]));
+    let apart = run(&custom(EVERY_KIND, &[&HARDLESS[..], &["topology.iommus_per_host=2"]].concat()));
     assert_eq!(apart.escapes, with.escapes);
 }
 
@@ -319,6 +371,18 @@ fn a_secure_vm_that_is_not_isolated_gets_nothing() {
         (&["iommu.mode=off"], "no_iommu"),
         (&["iommu.mode=passthrough"], "passthrough"),
         (&["tenants.secure.attached=false"], "not_attached"),
+        (
+            &["tenants.secure.attached=false", "tenants.secure.attach_error=already_attached"],
+            "already_attached",
+        ),
+        (
+            &["tenants.secure.attached=false", "tenants.secure.attach_error=type_not_allowed"],
+            "type_not_allowed",
+        ),
+        (
+            &["tenants.secure.attached=false", "tenants.secure.attach_error=out_of_resources"],
+            "out_of_resources",
+        ),
     ] {
         let outcome = run(&builtin("secure-vms", &[&["requests=20000"], changes].concat()));
         let text = |class: &str, admission: &str| (class.to_owned(), admission.to_owned());
@@ -374,5 +438,129 @@ fn a_tenant_that_is_refused_changes_nothing_for_the_others() {
     assert_eq!(refused.windows, absent.windows);
     for column in ["latency_mean_ns", "iotlb_hits"] {
         assert_eq!(values(&refused.tenants, column)[..12], values(&absent.tenants, column)[..12]);
+    }
+}
+
+/// A VM whose VF could not be attached, and who needs no isolation, keeps it: its DMAs are blocked, and its row says why.
+#[test]
+fn who_could_not_be_attached_is_told_why() {
+    let changes = ["tenants.normal.attached=false", "tenants.normal.attach_error=out_of_resources"];
+    let outcome = run(&builtin("secure-vms", &[&["requests=20000"][..], &changes].concat()));
+    let at = outcome.tenants.fields.iter().position(|field| field.name == "attach_error").expect("a column");
+    let Column::OptionalName(errors) = &outcome.tenants.columns[at] else { panic!("errors are names") };
+    let blocked = numbers(&outcome.tenants, "dma_blocked");
+    for ((class, error), blocked) in texts(&outcome.tenants, "class").into_iter().zip(errors).zip(blocked) {
+        let expected = (class == "normal").then_some("out_of_resources");
+        assert_eq!((*error, blocked > 0), (expected, class == "normal"), "{class}");
+    }
+    let timeline = names(&outcome.timeline, "kind").into_iter().zip(names(&outcome.timeline, "detail"));
+    let told = timeline.filter(|(kind, _)| *kind == "attach").map(|(_, detail)| detail);
+    assert_eq!(told.collect::<Vec<_>>(), ["out_of_resources"; 12]);
+}
+
+/// One VM that now and then sends an escape which touches hardware, beside two that only read, one at a time, from a memory that
+/// takes forty microseconds.
+const HARDWARE: &str = r#"
+name = "hardware"
+requests = 6000
+[topology]
+vfs_per_adapter = 3
+[memory]
+read_ns = 40_000.0
+[escape]
+hardware_access_us = 70
+driver_us = 0
+[silence]
+suspend_us = 3
+resume_us = 7
+[[tenants]]
+name = "hostile"
+count = 1
+arrivals = { mops_per_vf = 0.0001 }
+escapes = { packets_per_s = 1500, mix = { hardware_access = 1 } }
+[[tenants]]
+name = "victim"
+read_share = 1.0
+sizes = 64
+arrivals = { kind = "closed", outstanding = 1, think_ns = 1_000 }
+"#;
+
+/// An allowed escape that touches hardware has the adapter for itself: nothing leaves from the first instant of its stall to the
+/// last, nothing is under way while it is in the driver, and what it cost whom is in the columns.
+#[test]
+fn an_escape_that_touches_hardware_stalls_its_adapter() {
+    let outcome = run_logged(&custom(HARDWARE, &[]));
+    let (mut stalls, mut first) = (Vec::new(), 0);
+    for (place, phase, begin, end) in stall_phases(&outcome) {
+        assert_eq!(place.2, 0, "the hostile VM's");
+        match phase {
+            "scheduler_suspended" => {
+                assert_eq!(end - begin, 3_000_000);
+                first = begin;
+            }
+            "draining" => {
+                // A read takes its time on the link and some forty microseconds of memory, and began before.
+                assert!(end - begin <= 41_000_000, "{}", end - begin);
+            }
+            "in_driver" => {
+                assert_eq!(end - begin, 70_000_000);
+                stalls.push((first, begin, end, end + 7_000_000));
+            }
+            "resuming" => assert_eq!(end - begin, 7_000_000),
+            other => assert_eq!(other, "waiting"),
+        }
+    }
+    assert!(stalls.len() > 50, "{} stalls", stalls.len());
+    let mut drained_late = 0;
+    for &(from, begin, end, resumed) in &stalls {
+        drained_late += u64::from(begin > from + 3_000_000);
+        for dma in log(&outcome) {
+            let held = dma.issued_ps >= from && dma.issued_ps < resumed;
+            assert!(!held, "a DMA left at {} in {from}..{resumed}", dma.issued_ps);
+            assert!(dma.completed_ps <= begin || dma.issued_ps >= end, "{dma:?} in {begin}..{end}");
+        }
+    }
+    assert!(drained_late > 20, "{drained_late} had to drain");
+    let total: u64 = stalls.iter().map(|(from, .., resumed)| resumed - from).sum();
+    let column = |name: &str| values(&outcome.tenants, name);
+    assert_eq!(numbers(&outcome.tenants, "escape_stalls"), [stalls.len() as u64, 0, 0]);
+    let total_ns = total as f64 / 1e3;
+    for (name, expected) in
+        [("escape_stall_ns", [total_ns, 0.0, 0.0]), ("escape_stalled_ns", [0.0, total_ns, total_ns])]
+    {
+        column(name)
+            .into_iter()
+            .zip(expected)
+            .for_each(|(found, expected)| assert_same(name, found, expected));
+    }
+    assert_same("summary", outcome.summary.escape_stall_ns, total_ns);
+    assert!(outcome.summary.dma_held > 50 && outcome.summary.silence_ns == 0.0, "{:?}", outcome.summary);
+    assert!(column("availability").iter().all(|availability| *availability < 0.95));
+    // The same packets, and none of them may touch hardware: nobody is stalled, and the reads take their time.
+    let calm = run(&custom(HARDWARE, &["tenants.hostile.vm.kind=secure"])).summary;
+    assert_eq!((calm.escape_stalls, calm.dma_held, calm.availability), (0, 0, 1.0));
+    assert!(calm.latency_max_ns < 42_000.0 && outcome.summary.latency_max_ns > 110_000.0);
+}
+
+/// What cannot go with stalls is refused, in one sentence that names the key.
+#[test]
+fn what_does_not_go_with_stalls_is_refused() {
+    let switched = "switches.schedule=periodic";
+    for (changes, key) in [
+        (&[switched, "silence.scope=vf"][..], "silence.scope"),
+        (&[switched, "silence.mode=atomic_replace"], "silence.mode"),
+        (&[switched, "silence.mode=unsafe", "silence.skip=[\"suspend\"]"], "silence.skip"),
+        (&["host.on_fault=bugcheck"], "host.on_fault"),
+    ] {
+        let refused = |mix: &[&str]| {
+            let all = [changes, mix].concat();
+            Scenario::parse("test", HARDWARE, &crate::support::overrides(&all)).err()
+        };
+        let error = refused(&[]).expect("it is refused").to_string();
+        assert!(error.contains(key) && error.contains("touch hardware"), "{error}");
+        // Where no packet may touch hardware it is not.
+        let mix = ["tenants.hostile.escapes.mix={ common = 1 }", "host.on_switch_fault=record"];
+        let other = refused(&mix).map(|error| error.to_string()).unwrap_or_default();
+        assert!(!other.contains("touch hardware"), "{other}");
     }
 }

@@ -10,7 +10,7 @@ use portcullis_workloads::Scenario;
 use proptest::prelude::*;
 
 use crate::determinism::{config, difference};
-use crate::escapes::{EVERY_KIND, Windows, assert_decided_one_by_one, one_by_one};
+use crate::escapes::{EVERY_KIND, Windows, assert_decided_one_by_one, one_by_one, stalls_of};
 use crate::support::{
     Dma, HOSTILE, Outcome, VfPlace, assert_within, builtin, custom, log, names, numbers, optional_numbers,
     run, run_logged, run_plan, vf_places,
@@ -427,7 +427,8 @@ fn escapes_wait_for_the_end_of_an_exclusive_window() {
         assert!(summary.switches > 10 && summary.escapes_total > 100, "{summary:?}");
         (summary.escapes_deferred, summary.escapes_allowed, summary.escapes_denied)
     };
-    let ((deferred, allowed, denied), at_once) = (of(&[]), of(&["silence.mode=atomic_replace"]));
+    let untold = ["silence.mode=unsafe", "silence.skip=[\"begin\"]", "host.on_switch_fault=record"];
+    let ((deferred, allowed, denied), at_once) = (of(&[]), of(&untold));
     assert!(deferred > allowed / 20, "{deferred} of {allowed}");
     // Whether they wait changes nothing of what becomes of them.
     assert_eq!(at_once, (0, allowed, denied));
@@ -435,7 +436,22 @@ fn escapes_wait_for_the_end_of_an_exclusive_window() {
 
 /// The exclusive windows that the timeline tells, by host and adapter.
 fn exclusive_windows(scenario: &Scenario, outcome: &Outcome) -> Windows {
-    let of_adapters = spans(scenario, &phases(outcome), "begin_exclusive", "end_exclusive");
+    let mut phases = phases(outcome);
+    // The host keeps escapes out as soon as the device is drained.
+    let is_first = |name: &str| matches!(name, "driver_emptying" | "begin_exclusive");
+    for of_vf in phases.values_mut() {
+        let mut told = false;
+        of_vf.retain_mut(|(name, ..)| {
+            let repeats = is_first(name) && core::mem::replace(&mut told, is_first(name));
+            if is_first(name) {
+                *name = "kept_out";
+            } else {
+                told = false;
+            }
+            !repeats
+        });
+    }
+    let of_adapters = spans(scenario, &phases, "kept_out", "end_exclusive");
     let known = of_adapters.into_iter().map(|((host, adapter, _), spans)| {
         let mut windows = ExclusiveWindows::never();
         let spans = spans.into_iter().filter(|(begin, end)| begin < end);
@@ -456,7 +472,8 @@ fn a_flood_beside_switches_is_deferred_by_the_windows_of_the_timeline() {
     let windows = exclusive_windows(&scenario, &outcome);
     assert_decided_one_by_one(&scenario, &windows, &outcome);
     let (mut allowed, mut deferred) = (0, 0);
-    one_by_one(&scenario, &windows, |packet| {
+    let stalls = stalls_of(&outcome);
+    one_by_one(&scenario, (&windows, &stalls), |packet| {
         let Dispatched { decided, deferred: waited } = packet.dispatched;
         let is_allowed = packet.key[3] == "allow";
         let outside = windows[&(packet.host, packet.adapter)].next_outside(decided) == Some(decided);
@@ -708,4 +725,38 @@ fn tables_depend_neither_on_threads_nor_on_how_the_work_is_cut() {
             }
         }
     }
+}
+
+/// The driver is told of a silence when the last escape has left it that got there before the device was drained, to the picosecond.
+#[test]
+fn begin_waits_for_the_escapes_in_the_driver() {
+    let changes =
+        ["requests=8000", "switches.schedule=poisson", "switches.every_us=400", "escape.driver_us=45", ROOM];
+    let scenario = custom(EVERY_KIND, &changes);
+    let outcome = run(&scenario);
+    let (windows, stalls) = (exclusive_windows(&scenario, &outcome), stalls_of(&outcome));
+    let mut entered = BTreeMap::<_, Vec<u64>>::new();
+    one_by_one(&scenario, (&windows, &stalls), |packet| {
+        let decided = packet.dispatched.decided;
+        let of_adapter = (packet.host, packet.adapter);
+        let stalls = stalls.get(&of_adapter).is_some_and(|of| of.iter().any(|span| span.begin == decided));
+        if packet.key[3] == "allow" && !stalls {
+            entered.entry(of_adapter).or_default().push(decided.0);
+        }
+    });
+    let (mut waited, mut at_once) = (0, 0);
+    for ((host, adapter, vf), of_vf) in phases(&outcome) {
+        for (at, &(_, begin, _)) in
+            of_vf.iter().enumerate().filter(|(_, (name, ..))| *name == "begin_exclusive")
+        {
+            let (before, drained, _) = of_vf[at - 1];
+            let drained = if before == "driver_emptying" { drained } else { begin };
+            let last = entered[&(host, adapter)].iter().filter(|time| **time < drained).max();
+            let empty = last.map_or(0, |last| last + 45_000_000);
+            assert_eq!(begin, drained.max(empty), "adapter {host}.{adapter}, VF {vf}");
+            waited += u64::from(begin > drained);
+            at_once += u64::from(begin == drained);
+        }
+    }
+    assert!(waited > 10 && at_once > 0, "{waited} waited, {at_once} did not");
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use portcullis_engine::admission::AttachError;
 use portcullis_engine::device_tlb::AtsPlan;
 use portcullis_engine::escape::KnownEscapes;
 use portcullis_engine::ids::{HostIndex, Iova, VfIndex};
@@ -150,7 +151,7 @@ struct Class {
     /// Its first VF on every adapter, and how many there are.
     first_vf: u32,
     vfs: u32,
-    attached: bool,
+    attached: Result<(), AttachError>,
     obeys_silence: bool,
     ats: AtsPlan,
     /// The class whose buffers its DMAs go to, where that is another.
@@ -288,7 +289,7 @@ impl Class {
         Self {
             first_vf,
             vfs: rate.vfs_per_adapter,
-            attached: class.attached,
+            attached: class.attachment(),
             obeys_silence: class.obeys_silence,
             ats: class.ats_plan(),
             buffers: class.memories().iter().map(buffer_of).collect(),

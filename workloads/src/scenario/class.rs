@@ -1,5 +1,6 @@
 //! A class of tenants: its memory and when it sends.
 
+use portcullis_engine::admission::AttachError;
 use portcullis_engine::device_tlb::AtsPlan;
 use portcullis_engine::domain::{LeafSize, Permissions};
 use portcullis_engine::error::SpecError;
@@ -20,6 +21,10 @@ pub struct TenantClass {
     /// Whether its VFs are attached to a domain; the DMAs of one that is not are blocked. Default true.
     #[serde(default = "yes")]
     pub attached: bool,
+    /// Why its VFs could not be attached, where `attached = false`: `already_attached`, `type_not_allowed`, `out_of_resources`, or
+    /// `not_attached`, where nobody tried. Default `not_attached`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attach_error: Option<AttachError>,
     /// Whether its VFs send nothing while a switch of a domain has their adapter silent. Where one does not, nobody waits for
     /// what it sends, and its DMAs meet its domain in the middle of a switch. Only `silence.mode = "silence"`. Default true.
     #[serde(default = "yes")]
@@ -94,6 +99,7 @@ impl TenantClass {
             name: String::from("every-key"),
             count: Some(1),
             attached: true,
+            attach_error: Some(AttachError::OutOfResources),
             obeys_silence: true,
             ats: true,
             forged_share: 0.0,
@@ -139,12 +145,24 @@ impl TenantClass {
         if let Some(streaming) = &self.streaming {
             streaming.validate(&format!("{path}.streaming"), self, path)?;
         }
+        if self.attached && self.attach_error.is_some() {
+            let problem = format!("says why VFs are not attached, which needs `{path}.attached = false`");
+            return Err(SpecError::new(format!("{path}.attach_error"), problem));
+        }
         self.validate_packet(path)?;
         self.vm.validate(&format!("{path}.vm"))?;
         if let Some(escapes) = &self.escapes {
             escapes.validate(&format!("{path}.escapes"))?;
         }
         self.validate_fit(path, &aim)
+    }
+
+    /// Whether its VFs are attached to a domain, or why not.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn attachment(&self) -> Result<(), AttachError> {
+        if self.attached { Ok(()) } else { Err(self.attach_error.unwrap_or_default()) }
     }
 
     /// What its VFs do with ATS.

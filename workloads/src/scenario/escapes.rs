@@ -1,7 +1,7 @@
 //! What a class of tenants is to its host, and the escapes it sends.
 
 use portcullis_engine::error::SpecError;
-use portcullis_engine::escape::PAYLOAD_BYTES_MAX;
+use portcullis_engine::escape::{EscapeFlags, PAYLOAD_BYTES_MAX, parse};
 use portcullis_engine::topology::VmKind;
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +135,18 @@ fn payload() -> SizeMix {
 }
 
 impl EscapesSpec {
+    /// Whether any of the packets may ask to touch hardware: those that do, and those whose flags are anything.
+    #[must_use]
+    pub fn may_touch_hardware(&self) -> bool {
+        let EscapeMix { hardware_access, spoofed_flags, random, corpus, .. } = &self.mix;
+        let asks = |packet: &PacketBytes| {
+            let parsed = parse(&packet.0, packet.0.len());
+            parsed.is_ok_and(|packet| packet.header.flags.has(EscapeFlags::HARDWARE_ACCESS))
+        };
+        [hardware_access, spoofed_flags, random].into_iter().any(|weight| *weight > 0.0)
+            || (*corpus > 0.0 && self.corpus.iter().any(asks))
+    }
+
     /// Most bytes of all packets of a corpus together.
     pub const CORPUS_BYTES_MAX: usize = 4 << 20;
 

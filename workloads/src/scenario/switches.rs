@@ -4,9 +4,10 @@ use portcullis_engine::error::SpecError;
 use portcullis_engine::lifecycle::LifecycleSchedule;
 use portcullis_engine::plan::MachineSpec;
 use portcullis_engine::silence::{ProtocolStep, SilenceScope, SwitchMode, SwitchSchedule, SwitchesSpec};
+use portcullis_engine::topology::VmKind;
 
-use super::Scenario;
 use super::validate::{carries, path_of};
+use super::{EscapesSpec, Scenario, TenantClass};
 use crate::plan::HostGroup;
 
 /// Domain IDs of an IOMMU: 16 bits, of which one is reserved.
@@ -93,6 +94,7 @@ impl Scenario {
         for (class, _) in carried().filter(|(class, _)| !class.obeys_silence) {
             self.validate_disobedience(path, &path_of(class), &group.machine)?;
         }
+        self.validate_stalls(path, group)?;
         if !group.machine.switches_domains() {
             return Ok(());
         }
@@ -112,6 +114,21 @@ impl Scenario {
             }
         }
         Ok(())
+    }
+
+    /// Where escapes may touch hardware their adapter can stall for them. A secure VM's never do.
+    fn validate_stalls(&self, path: &str, group: &HostGroup) -> Result<(), SpecError> {
+        let carried = || self.tenants.iter().zip(&group.rates).filter(|(_, rate)| carries(rate));
+        let may_stall = |class: &TenantClass| {
+            class.vm.kind != VmKind::Secure
+                && class.escapes.as_ref().is_some_and(EscapesSpec::may_touch_hardware)
+        };
+        if !carried().any(|(class, _)| may_stall(class)) {
+            return Ok(());
+        }
+        let all_obey = carried().all(|(class, _)| class.obeys_silence);
+        let at = |error: SpecError| SpecError::new(format!("{path}{}", error.key), error.problem);
+        group.machine.validate_stalls(all_obey).map_err(at)
     }
 
     /// Where a class at `class` does not obey silence there is silence, of a kind that knows about it.

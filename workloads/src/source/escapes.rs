@@ -31,6 +31,8 @@ pub struct EscapeTables {
     of_sizes: AliasTable,
     known: Vec<(u32, u32)>,
     corpus: Vec<PacketBytes>,
+    /// Whether any packet may be allowed to touch hardware.
+    may_touch_hardware: bool,
 }
 
 impl EscapeTables {
@@ -49,6 +51,7 @@ impl EscapeTables {
             of_sizes: AliasTable::new(&weights),
             known,
             corpus: spec.corpus.clone(),
+            may_touch_hardware: spec.may_touch_hardware(),
         }
     }
 }
@@ -269,6 +272,10 @@ impl EscapeSource for TenantEscapes {
             }
         }
         self.sequence += 1;
+    }
+
+    fn may_touch_hardware(&self) -> bool {
+        self.tables.may_touch_hardware
     }
 }
 

@@ -74,6 +74,7 @@ impl Reference<'_> {
         }
         self.count_failure(adapter, unit, true);
         let (_, times) = self.current(adapter, unit);
+        self.window_ends_at(adapter, self.now);
         self.at(self.now + times.of_phase(TimedPhase::Resume).0, Event::SwitchResume { adapter, unit });
     }
 
@@ -93,6 +94,7 @@ impl Reference<'_> {
         self.count_failure(adapter, unit, failure != Failure::End);
         let vfs = self.silent(adapter, unit);
         self.lose(vfs, Outage { until, starves: false });
+        self.window_ends_at(adapter, until);
         self.at(until + times.of_phase(TimedPhase::Resume).0, Event::SwitchResume { adapter, unit });
     }
 
@@ -106,6 +108,7 @@ impl Reference<'_> {
         let (_, times) = self.current(adapter, unit);
         let rest = times.of_phase(TimedPhase::End).0 + times.of_phase(TimedPhase::Resume).0;
         let reset = ps(self.case.machine.failures.reset_us);
+        self.window_ends_at(adapter, self.now + reset + times.of_phase(TimedPhase::End).0);
         self.at(self.now + reset + rest, Event::SwitchResume { adapter, unit });
         true
     }

@@ -31,6 +31,8 @@ pub enum Stage {
     Idle,
     Suspending,
     Draining,
+    /// For escapes to leave the driver.
+    Emptying,
     Beginning,
     Quiescing,
     Switching,
@@ -43,6 +45,9 @@ pub enum Stage {
 pub struct Unit {
     due: VecDeque<Due>,
     pub current: Option<(Due, PhaseTimes)>,
+    /// When the escape was due that waits for the adapter; the phases of its stall, once that is under way.
+    pub escape_due: Option<u64>,
+    pub stall: Option<PhaseTimes>,
     pub stage: Stage,
     free_at: u64,
     pub began_at: u64,
@@ -79,6 +84,12 @@ impl Unit {
     /// The pause that is under way has no end.
     pub fn pause_for_good(&mut self) {
         self.pauses.push((self.began_at, u64::MAX));
+    }
+}
+
+impl OfAdapter {
+    pub fn schedule_seed(&self) -> u64 {
+        self.schedule.seed()
     }
 }
 
@@ -161,7 +172,8 @@ impl Switches {
     /// Of a case whose domains are these, the second ones behind the first.
     pub fn new(case: &Case, domains: &[(u32, Vec<Leaf>)]) -> Self {
         let machine = &case.machine;
-        if !machine.switches_domains() {
+        let switches = machine.switches_domains();
+        if !switches && case.escapes.iter().all(Vec::is_empty) {
             return Self::default();
         }
         let vfs = machine.topology.vfs_per_adapter as usize;
@@ -169,7 +181,7 @@ impl Switches {
             let number = (case.first_vf / vfs + adapter) as u32;
             let place = AdapterPlace { host: 0, adapter: number, vfs: vfs as u32 };
             let seed = mix64(case.seed ^ mix64(u64::from(number)) ^ 1 << 61);
-            let alone = machine.silence.scope == SilenceScope::Vf;
+            let alone = switches && machine.silence.scope == SilenceScope::Vf;
             OfAdapter {
                 schedule: if machine.lifecycle.is_on() {
                     Schedule::of_vms(&machine.lifecycle, place, seed)
@@ -179,7 +191,7 @@ impl Switches {
                 units: vec![Unit::default(); if alone { vfs } else { 1 }],
             }
         };
-        let count = domains.len() / 2;
+        let count = if switches { domains.len() / 2 } else { 0 };
         let shared = machine.topology.domain_scope == DomainScope::Adapter;
         let each = if shared { vfs } else { 1 };
         let domain = |number: usize| Domain {
@@ -197,13 +209,13 @@ impl Switches {
         };
         Self {
             adapters: (0..machine.topology.adapters_per_host as usize).map(of_adapter).collect(),
-            alone: machine.silence.scope == SilenceScope::Vf,
+            alone: switches && machine.silence.scope == SilenceScope::Vf,
             vfs_per_adapter: vfs,
             obeys: case.obeys.clone(),
             outages: vec![None; case.traffic.len()],
             told_at: vec![0; case.traffic.len()],
             gone_clients: vec![0; case.traffic.len()],
-            contexts: (0..case.traffic.len()).map(context).collect(),
+            contexts: (0..if switches { case.traffic.len() } else { 0 }).map(context).collect(),
             domains: (0..count).map(domain).collect(),
             fresh: count as u32 + 1,
             remaining: case.traffic.iter().map(Vec::len).sum(),
@@ -225,8 +237,14 @@ impl Switches {
         self.remaining
     }
 
-    fn are_on(&self) -> bool {
+    /// Whether adapters may be silent: because of switches or of escapes.
+    fn follow(&self) -> bool {
         !self.adapters.is_empty()
+    }
+
+    /// Whether domains are switched.
+    fn are_on(&self) -> bool {
+        !self.contexts.is_empty()
     }
 
     fn unit_of(&mut self, vf: usize) -> &mut Unit {
@@ -375,7 +393,8 @@ impl Reference<'_> {
 
     pub(super) fn skips(&self, step: ProtocolStep) -> bool {
         let silence = &self.case.machine.silence;
-        silence.mode == SwitchMode::AtomicReplace || silence.skips(step)
+        // Stalls alone leave nothing out.
+        self.switches.are_on() && (silence.mode == SwitchMode::AtomicReplace || silence.skips(step))
     }
 
     pub(super) fn unit(&mut self, adapter: usize, unit: usize) -> &mut Unit {
@@ -436,8 +455,17 @@ impl Reference<'_> {
     pub(super) fn switch_next(&mut self, adapter: usize, unit: usize) {
         let (now, goes_on) = (self.now, self.goes_on());
         let of_unit = self.unit(adapter, unit);
-        if of_unit.current.is_none() && now >= of_unit.free_at && goes_on {
-            self.begin_switch(adapter, unit);
+        if of_unit.current.is_some() || of_unit.stall.is_some() || now < of_unit.free_at {
+            return;
+        }
+        let switch_due = of_unit.due.front().map(|due| due.time.0);
+        let escape_due = of_unit.escape_due;
+        let in_turn = self.holds(Rule::StallsTakeTheirTurn);
+        match (escape_due, switch_due.filter(|_| goes_on)) {
+            (Some(escape), Some(switch)) if in_turn && escape < switch => self.begin_stall(adapter),
+            (Some(_), None) => self.begin_stall(adapter),
+            (_, Some(_)) => self.begin_switch(adapter, unit),
+            (None, None) => {}
         }
     }
 
@@ -447,7 +475,7 @@ impl Reference<'_> {
         let Some(due) = self.unit(adapter, unit).due.pop_front() else { return };
         if self.is_gone(adapter * self.switches.vfs_per_adapter + due.vf as usize) {
             self.switches.refused += self.counted(due.time.0);
-            return self.begin_switch(adapter, unit);
+            return self.switch_next(adapter, unit);
         }
         let times = PhaseTimes::of(&self.case.machine.silence, seed, due.number);
         let now = self.now;
@@ -458,9 +486,25 @@ impl Reference<'_> {
         if self.case.machine.silence.mode == SwitchMode::AtomicReplace {
             return self.quiet(adapter, unit);
         }
+        self.unit(adapter, unit).tried = false;
+        self.suspend(adapter, unit, pauses);
+        if due.failure == Some(Failure::Preempt) {
+            return self.hang(adapter, unit);
+        }
+        let suspend = if pauses { self.phase(&times, TimedPhase::Suspend) } else { 0 };
+        self.at(self.now + suspend, Event::Suspended { adapter, unit, number: due.number });
+        if !self.skips(ProtocolStep::Drain) && self.holds(Rule::DrainsTimeOut) && !self.vms.are_on() {
+            let timeout = (self.case.machine.silence.drain_timeout_us * 1e6).round() as u64;
+            self.at(self.now + timeout, Event::DrainTimeout { adapter, unit, number: due.number });
+        }
+    }
+
+    /// A unit's scheduler is suspended, where anything `pauses`.
+    pub(super) fn suspend(&mut self, adapter: usize, unit: usize, pauses: bool) {
+        let now = self.now;
         let of_unit = self.unit(adapter, unit);
         of_unit.stage = Stage::Suspending;
-        of_unit.tried = false;
+        of_unit.began_at = now;
         of_unit.paused = pauses;
         if pauses && !self.switches.sets_aside_of(adapter) {
             self.adapters[adapter].blocked.end(now);
@@ -478,15 +522,6 @@ impl Reference<'_> {
             self.unit(adapter, unit).aside.extend(held.into_iter().map(|(_, _, id)| id));
             // Those behind them may leave.
             self.at(self.now, Event::Send { adapter });
-        }
-        if due.failure == Some(Failure::Preempt) {
-            return self.hang(adapter, unit);
-        }
-        let suspend = if pauses { self.phase(&times, TimedPhase::Suspend) } else { 0 };
-        self.at(self.now + suspend, Event::Suspended { adapter, unit, number: due.number });
-        if !self.skips(ProtocolStep::Drain) && self.holds(Rule::DrainsTimeOut) && !self.vms.are_on() {
-            let timeout = (self.case.machine.silence.drain_timeout_us * 1e6).round() as u64;
-            self.at(self.now + timeout, Event::DrainTimeout { adapter, unit, number: due.number });
         }
     }
 
@@ -518,7 +553,7 @@ impl Reference<'_> {
     }
 
     /// What a unit waits for may have happened.
-    fn go_on_waiting(&mut self, adapter: usize, unit: usize) {
+    pub(super) fn go_on_waiting(&mut self, adapter: usize, unit: usize) {
         let Unit { stage, mut reads_out, mut leaving, writes_out, to_flush, current, in_device, .. } =
             self.unit(adapter, unit).clone();
         if !self.holds(Rule::DrainsWaitForTheDevice) {
@@ -530,17 +565,35 @@ impl Reference<'_> {
         let begins = !self.skips(ProtocolStep::Begin);
         let drained = !drains || reads_out + leaving == 0;
         let flushed = to_flush.is_empty() || !self.holds(Rule::QuiescingWaitsForWrites);
+        if self.unit(adapter, unit).stall.is_some() {
+            let drained = reads_out + leaving == 0 || !self.holds(Rule::StallsWaitForTheDrain);
+            let waits = stage == Stage::Draining && drained;
+            if (waits || stage == Stage::Emptying) && !self.driver_is_in_the_way(adapter) {
+                self.run_stall(adapter);
+            } else if waits {
+                self.unit(adapter, unit).stage = Stage::Emptying;
+            }
+            return;
+        }
+        if stage == Stage::Draining && drained && begins {
+            self.unit(adapter, unit).to_flush = writes_out;
+            if self.window_begins(adapter) {
+                self.unit(adapter, unit).stage = Stage::Emptying;
+                return;
+            }
+        }
+        let is_empty = stage == Stage::Emptying && !self.is_busy(adapter);
+        let drained = drained && stage == Stage::Draining;
         match stage {
-            Stage::Draining if drained && self.fails_when_drained(adapter, unit) => {}
-            Stage::Draining if drained && begins => {
+            _ if (drained || is_empty) && self.fails_when_drained(adapter, unit) => {}
+            _ if (drained && begins) || is_empty => {
                 let (_, times) = current.expect("a switch");
                 let to_begin =
                     self.phase(&times, TimedPhase::Begin) + self.phase(&times, TimedPhase::Quiesce);
                 self.unit(adapter, unit).stage = Stage::Beginning;
-                self.unit(adapter, unit).to_flush = writes_out;
                 self.at(self.now + to_begin, Event::Quiesced { adapter, unit });
             }
-            Stage::Draining if drained => self.quiet(adapter, unit),
+            _ if drained => self.quiet(adapter, unit),
             Stage::Quiescing if flushed => self.quiet(adapter, unit),
             _ => {}
         }
@@ -559,7 +612,7 @@ impl Reference<'_> {
     }
 
     pub(super) fn note_sent(&mut self, adapter: usize, id: Id) {
-        if !self.switches.are_on() {
+        if !self.switches.follow() {
             return;
         }
         if !self.is_waited_for(id) {
@@ -577,7 +630,7 @@ impl Reference<'_> {
 
     /// A request leaves its queue: for the link, or to be looked up by its device.
     pub(super) fn note_taken_up(&mut self, id: Id) {
-        if !self.switches.are_on() {
+        if !self.switches.follow() {
             return;
         }
         let op = self.intent(id).op;
@@ -637,7 +690,7 @@ impl Reference<'_> {
 
     /// A request goes up the link as itself, until `free`.
     pub(super) fn note_leaving(&mut self, id: Id, free: u64) {
-        if !self.switches.are_on() {
+        if !self.switches.follow() {
             return;
         }
         self.switches.unit_of(id.0).in_device.remove(&id);
@@ -651,7 +704,7 @@ impl Reference<'_> {
 
     /// A request was refused the translation that its device asked for, and is over.
     pub(super) fn note_refused(&mut self, id: Id) {
-        if !self.switches.are_on() {
+        if !self.switches.follow() {
             return;
         }
         let unit = self.switches.unit_of(id.0);
@@ -664,7 +717,7 @@ impl Reference<'_> {
 
     /// A write has left the device.
     pub(super) fn note_left(&mut self, id: Id) {
-        if self.switches.are_on() && self.is_waited_for(id) {
+        if self.switches.follow() && self.is_waited_for(id) {
             self.switches.unit_of(id.0).leaving -= 1;
             self.check_unit(id.0);
         }
@@ -672,7 +725,7 @@ impl Reference<'_> {
 
     /// A transaction is over: a read's data is back, a write is in memory.
     pub(super) fn note_over(&mut self, id: Id) {
-        if !self.switches.are_on() {
+        if !self.switches.follow() {
             return;
         }
         self.switches.note_end_of_request(self.now);
@@ -850,7 +903,9 @@ impl Reference<'_> {
         }
         let (adapter, unit) = (self.adapter_of(vf), self.unit_number(vf));
         let (_, times) = self.unit(adapter, unit).current.expect("a switch");
-        let rest = self.phase(&times, TimedPhase::End) + self.phase(&times, TimedPhase::Resume);
+        let end = self.phase(&times, TimedPhase::End);
+        self.window_ends_at(adapter, self.now + end);
+        let rest = end + self.phase(&times, TimedPhase::Resume);
         self.at(self.now + rest, Event::SwitchResume { adapter, unit });
     }
 
@@ -860,13 +915,16 @@ impl Reference<'_> {
         let of_unit = self.unit(adapter, unit);
         let began_at = of_unit.began_at;
         let due = of_unit.current.take().map(|(due, _)| due);
+        let was_stall = of_unit.stall.take().is_some();
         of_unit.stage = Stage::Idle;
         of_unit.paused = false;
         if pauses {
             of_unit.pauses.push((began_at, now));
         }
         let aside: Vec<Id> = of_unit.aside.drain(..).collect();
-        self.note_switch(adapter, unit);
+        if !was_stall {
+            self.note_switch(adapter, unit);
+        }
         let of_vm = due.filter(|due| due.step != Step::Replace).map(|due| {
             let vf = adapter * self.switches.vfs_per_adapter + due.vf as usize;
             self.vm_step_over(vf, due.step, began_at)
