@@ -565,6 +565,9 @@ impl Gate<'_> {
                 || !queue.stalled.is_empty()
                 || rows.iter().any(|row| is_of_it(&intents[*row as usize]))
         };
+        // What a source holds back was intended before what is known.
+        let may_come = |vf: u32, until: Picoseconds| queues[vf as usize].lagging || waits(vf, until);
+        switching.forget_holds(processed.min(self.candidates.horizon), may_come);
         switching.note_processed((processed, self.candidates.horizon), waits);
         self.uplink.processed = processed;
         let unsent = switching.passing.iter().filter(|passing| !passing.waits);

@@ -42,11 +42,7 @@ impl Switching {
 
     /// Every request that is eligible before `processed` has left, is lost, or stands aside: what is over by then is forgotten.
     /// `waits` tells whether a VF, by its index within the world, has requests that wait and were intended before a time.
-    pub(super) fn forget_holds(
-        &mut self,
-        processed: Picoseconds,
-        mut waits: impl FnMut(u32, Picoseconds) -> bool,
-    ) {
+    pub fn forget_holds(&mut self, processed: Picoseconds, mut waits: impl FnMut(u32, Picoseconds) -> bool) {
         for (vf, (holds, stops)) in (self.first_vf..).zip(self.holds.iter_mut().zip(&mut self.stops)) {
             while holds.pop_front_if(|hold| hold.until.is_some_and(|until| until <= processed)).is_some() {}
             while stops.pop_front_if(|at| *at <= processed && !waits(vf, *at)).is_some() {}

@@ -147,7 +147,6 @@ impl Switching {
         (processed, horizon): (Picoseconds, Picoseconds),
         mut waits: impl FnMut(u32, Picoseconds) -> bool,
     ) {
-        self.forget_holds(processed.min(horizon), &mut waits);
         self.new_outage_from = Picoseconds::MAX;
         self.passing.retain_mut(|passing| {
             let until = passing.until;
