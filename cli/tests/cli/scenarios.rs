@@ -2,7 +2,7 @@
 
 use crate::support::{SHORT, Workplace, json_without_wall};
 
-const BUILT_IN: [&str; 16] = [
+const BUILT_IN: [&str; 17] = [
     "default",
     "gpu-copy-2m",
     "nic-rings",

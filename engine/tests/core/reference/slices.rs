@@ -38,7 +38,12 @@ pub struct Turns {
     since: BTreeMap<Id, u64>,
     /// Requests that have left.
     sent: usize,
+    /// Slices since the last one did.
+    in_vain: usize,
 }
+
+/// So many slices go by in vain only where a rule is broken so that nothing is ever sent any more.
+const IN_VAIN: usize = 20_000;
 
 impl Turns {
     pub fn new(case: &Case) -> Self {
@@ -119,7 +124,8 @@ impl Reference<'_> {
         let begins = now + self.world_switch();
         self.turns.of_adapters[adapter].begins = begins;
         // When all have left nobody needs slices any more, but they go on.
-        if self.turns.sent < self.case.traffic.iter().map(Vec::len).sum() {
+        self.turns.in_vain += 1;
+        if self.turns.sent < self.case.traffic.iter().map(Vec::len).sum() && self.turns.in_vain < IN_VAIN {
             self.at(begins, Event::SliceBegins { adapter });
         }
     }
@@ -161,6 +167,10 @@ impl Reference<'_> {
             self.turns.had[vf].last_mut().expect("it has one").ended = now;
             self.turns.of_adapters[adapter].serving = None;
         }
+        self.turns.in_vain += 1;
+        if self.turns.in_vain > IN_VAIN {
+            return;
+        }
         let vfs = self.vfs_per_adapter();
         let behind = last.filter(|_| self.holds(Rule::SlicesGoRound)).map_or(0, |last| last % vfs + 1);
         let round = (behind..behind + vfs).map(|vf| adapter * vfs + vf % vfs);
@@ -181,6 +191,7 @@ impl Reference<'_> {
             return;
         }
         self.turns.sent += 1;
+        self.turns.in_vain = 0;
         // Whether it has more to send at this instant decides whose slice it is.
         self.at(self.now, Event::Send { adapter });
         let now = self.now;
