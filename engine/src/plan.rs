@@ -100,9 +100,12 @@ impl MachineSpec {
     pub fn may_crash(&self, all_obey: bool) -> bool {
         let of_switches = self.switches_domains() && self.host.on_switch_fault == OnFault::Bugcheck;
         let may_fault = self.silence.mode == SwitchMode::Unsafe || !all_obey;
-        let of_hangs = self.host.on_hangs == OnFault::Bugcheck && self.failures.have(Failure::Preempt);
-        let may_hang = of_hangs || self.failures.have(Failure::Stuck);
-        self.host.on_fault == OnFault::Bugcheck || (of_switches && may_fault) || may_hang
+        self.host.on_fault == OnFault::Bugcheck || (of_switches && may_fault) || self.hangs_may_end_hosts()
+    }
+
+    fn hangs_may_end_hosts(&self) -> bool {
+        let too_many = self.host.on_hangs == OnFault::Bugcheck && self.failures.have(Failure::Preempt);
+        too_many || self.failures.have(Failure::Stuck)
     }
 
     /// What bug checks do not go together with.
@@ -310,6 +313,7 @@ impl MachineSpec {
             ),
             (skips_any, "silence.skip", "leaves out \"suspend\", \"drain\" or \"end\""),
             (self.host.on_fault == OnFault::Bugcheck, "host.on_fault", "is \"bugcheck\""),
+            (self.hangs_may_end_hosts(), "failures", "lets hangs end hosts"),
             (self.may_crash(all_obey), "host.on_switch_fault", "is \"bugcheck\""),
         ];
         for (is_refused, key, problem) in refused {

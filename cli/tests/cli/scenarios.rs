@@ -2,7 +2,7 @@
 
 use crate::support::{SHORT, Workplace, json_without_wall};
 
-const BUILT_IN: [&str; 17] = [
+const BUILT_IN: [&str; 18] = [
     "default",
     "gpu-copy-2m",
     "nic-rings",
@@ -18,6 +18,7 @@ const BUILT_IN: [&str; 17] = [
     "switch-storm",
     "silence-vs-atomic",
     "unsafe-switch",
+    "migration",
     "time-slices",
     "window-sweep",
 ];

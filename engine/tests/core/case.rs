@@ -241,7 +241,7 @@ impl Case {
         let machine = &self.machine;
         let all_obey = self.obeys.iter().all(|obeys| *obeys);
         let never_ends = machine.switches.are_on() && machine.silence.skips(ProtocolStep::End);
-        if never_ends || machine.may_crash(all_obey) {
+        if never_ends || machine.may_crash(all_obey) || machine.lifecycle.is_on() {
             // Those that wait for the end would wait for ever; what becomes of them where hosts go down is not modelled.
             return self.escapes.iter_mut().for_each(Vec::clear);
         }
