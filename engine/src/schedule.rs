@@ -79,6 +79,8 @@ pub struct Stages {
     pub escapes: Option<Schedule>,
     /// Whether the silence of adapters hangs on escapes.
     pub escapes_hold_dmas: bool,
+    /// See [`Self::have_moved`].
+    moved: bool,
 }
 
 impl Default for Stages {
@@ -125,7 +127,7 @@ impl Stages {
                 .in_set(Stage::Account),
             account::log_requests.in_set(Stage::Log),
         ));
-        Self { begin, flow, end, escapes: None, escapes_hold_dmas: false }
+        Self { begin, flow, end, escapes: None, escapes_hold_dmas: false, moved: false }
     }
 
     /// The same, with those that `world` needs beside them.
@@ -147,7 +149,7 @@ impl Stages {
     ///
     /// Where no silence hangs on them escapes wait for no DMA, so they may be ahead of it by a batch.
     pub fn run_escapes(&mut self, world: &mut World, until: Picoseconds) -> bool {
-        self.move_escapes(world, until);
+        self.moved |= self.move_escapes(world, until);
         let is_over = |batch: &EscapeBatch| batch.is_over_until(until);
         self.escapes.is_none() || world.query::<&EscapeBatch>().iter(world).all(is_over)
     }
@@ -172,16 +174,24 @@ impl Stages {
         self.escapes_hold_dmas && self.move_escapes(world, until)
     }
 
+    /// Whether anything was done behind the emission, requests or escapes moved on or bounds, since the last batch began.
+    #[must_use]
+    pub fn have_moved(&self) -> bool {
+        self.moved
+    }
+
     /// Runs one batch.
     pub fn run(&mut self, world: &mut World) {
         self.begin.run(world);
-        self.move_escapes_that_hold_dmas(world);
+        self.moved = self.move_escapes_that_hold_dmas(world);
         loop {
             *world.resource_mut::<Progress>() = Progress::default();
             self.flow.run(world);
             let Progress { moved, waits } = *world.resource::<Progress>();
+            self.moved |= moved > 0;
             if moved == 0 {
                 if self.move_escapes_that_hold_dmas(world) {
+                    self.moved = true;
                     continue;
                 }
                 break;
