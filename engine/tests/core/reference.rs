@@ -1251,7 +1251,8 @@ impl<'a> Reference<'a> {
                 if number >= self.intended[vf] {
                     self.fates[vf][number] = Fate { lost: true, never: true, ..Fate::default() };
                 }
-                if self.waits_for_good((vf, number)) {
+                // Where a rule is broken, requests may wait for good.
+                if self.broken.is_some() && self.fates[vf][number].completed == 0 {
                     self.fates[vf][number].lost = true;
                 }
                 if self.fates[vf][number].lost {

@@ -254,11 +254,6 @@ impl Reference<'_> {
         true
     }
 
-    /// Whether a request waits for a VM that never comes: where a rule is broken.
-    pub(super) fn waits_for_good(&self, (vf, number): Id) -> bool {
-        self.vms.are_on() && self.vms.waiting[vf].contains(&(vf, number))
-    }
-
     pub(super) fn abort_request(&mut self, id: Id) {
         self.leave_without_being_sent(id, false);
     }
