@@ -78,7 +78,7 @@ pub struct Batch {
     pub horizon: Picoseconds,
     /// The least horizon of any adapter when the batch began.
     pub reached: Picoseconds,
-    /// The horizons of all adapters, summed modulo 2^64: whether any has moved.
+    /// A hash of the horizons of all adapters: whether any has moved.
     pub horizons: u64,
     /// Requests emitted since the start.
     pub emitted: u64,

@@ -10,6 +10,7 @@ use crate::attribution::{GateWaits, MemoryWaits, SplitSoFar, Waits, WalkWaits};
 use crate::crash::HeldBack;
 use crate::device_tlb::DeviceTlb;
 use crate::gate::{Candidates, Halt, Uplink, VfQueue};
+use crate::hash::mix64;
 use crate::invalidation::{Control, ControlPlane};
 use crate::link::Issued;
 use crate::memory::{Completed, Downlink, MemoryTimes, Retired, Retirement};
@@ -276,7 +277,7 @@ pub fn emit(
     }
     batch.emitted += u64::from(batch.rows - before);
     let horizons = adapters.iter().map(|(_, _, candidates, ..)| candidates.horizon.0);
-    batch.horizons = horizons.fold(0, u64::wrapping_add);
+    batch.horizons = horizons.fold(0, |all, horizon| mix64(all ^ horizon));
 }
 
 /// Tells the sources of an adapter's VFs with streaming mappings which unmaps have returned.
