@@ -127,6 +127,15 @@ impl Switching {
         }
     }
 
+    /// The first stop that is known of the VM that intended a request of a VF, by its index within the world; `Picoseconds::MAX` where
+    /// none is.
+    #[must_use]
+    pub fn stops_after(&self, vf: u32, intended: Picoseconds) -> Picoseconds {
+        let stops = self.stops.get((vf - self.first_vf) as usize);
+        let after = stops.and_then(|stops| stops.iter().find(|stopped_at| **stopped_at > intended));
+        after.copied().unwrap_or(Picoseconds::MAX)
+    }
+
     /// When a request is lost that stands aside or that a pause holds back until `resumed_at`, if it is: of a VF, by its index
     /// within the world.
     pub fn lost_before(

@@ -56,7 +56,7 @@ pub fn advance_switches(
     if batch.exhausted && uplinks.iter().zip(&*silences).all(|(uplink, silence)| is_idle(uplink, silence)) {
         silences.iter_mut().filter_map(Silence::get).for_each(|switching| switching.close(last_over));
     }
-    let evidence = evidence(uplinks, silences, tlbs, (candidates, intents));
+    let evidence = evidence(uplinks, silences, tlbs, (candidates, queues, intents));
     for (at, ((uplink, silence), tlb)) in uplinks.iter_mut().zip(&mut *silences).zip(tlbs).enumerate() {
         let Some(switching) = silence.get() else { continue };
         let in_flight = uplink.in_flight.waiting().len() as u64;
@@ -437,12 +437,34 @@ fn over_from(uplink: &Uplink, silence: &Silence) -> Picoseconds {
     uplink.frontier.min(switching.loses_from().max(next.unwrap_or_default())).min(known)
 }
 
+/// Where VMs stop: some request of an adapter that has not left is not lost to a known stop before this time.
+fn stops_from(
+    uplink: &Uplink,
+    candidates: &Candidates,
+    switching: &Switching,
+    (queues, intents): (&[VfQueue], &[Intent]),
+) -> Picoseconds {
+    let of_gate = uplink.next.iter().chain(uplink.released.waiting()).chain(uplink.ready.waiting());
+    let of_queues = switching.vfs().flat_map(|vf| {
+        let queue = &queues[vf as usize];
+        let eligible = queue.held.iter().chain(&queue.aside).map(|request| request.row);
+        eligible.chain(queue.stalled.iter().copied())
+    });
+    let rows = of_gate.map(|request| request.row).chain(of_queues);
+    let rows = rows.chain(candidates.rows[candidates.admitted..].iter().copied());
+    let stops = rows.map(|row| {
+        let Intent { vf, time, .. } = intents[row as usize];
+        switching.stops_after(vf, time)
+    });
+    stops.max().unwrap_or(Picoseconds::MAX)
+}
+
 /// A request of the IOMMU will be over at this time or later: a switch that is due until then takes place.
 fn evidence(
     uplinks: &[Uplink],
     silences: &[Silence],
     tlbs: &[DeviceTlb],
-    (candidates, intents): (&[Candidates], &[Intent]),
+    (candidates, queues, intents): (&[Candidates], &[VfQueue], &[Intent]),
 ) -> Picoseconds {
     let of_adapter =
         |(((uplink, silence), tlb), candidates): (((&Uplink, &Silence), &DeviceTlb), &Candidates)| {
@@ -456,7 +478,10 @@ fn evidence(
                 Some(ats) => uplink.emitted.wrapping_sub_signed(ats.more_tlps) > ats.taken_up,
             };
             let waits = waits && uplink.frontier < Picoseconds::MAX;
-            let to_leave = if waits { over_from(uplink, silence) } else { Picoseconds::ZERO };
+            let mut to_leave = if waits { over_from(uplink, silence) } else { Picoseconds::ZERO };
+            if waits && let Some(switching) = silence.0.as_deref().filter(|of| !of.stops.is_empty()) {
+                to_leave = to_leave.min(stops_from(uplink, candidates, switching, (queues, intents)));
+            }
             left.max(looked_up).max(intended).max(to_leave)
         };
     uplinks.iter().zip(silences).zip(tlbs).zip(candidates).map(of_adapter).max().unwrap_or_default()
