@@ -1,6 +1,7 @@
 //! Where time goes, why look-ups miss and who evicts whom: everything adds up, and nothing else changes.
 
 use portcullis_engine::attribution::Cause;
+use portcullis_engine::plan::ReportSpec;
 use portcullis_workloads::Scenario;
 
 use crate::determinism::difference;
@@ -42,13 +43,17 @@ fn cliffs() -> Vec<(&'static str, Scenario)> {
     ]
 }
 
-/// All of them: every scenario that is built in, and those that are hard on the machine.
+/// All of which it can be told: every scenario that is built in, and those that are hard on the machine.
 fn every_scenario() -> impl Iterator<Item = (&'static str, Scenario)> {
     let builtins = portcullis_workloads::builtins().iter().map(|of| {
         let short = ["requests=20000", "topology.hosts=1"];
         (of.name, builtin(of.name, if of.name == "mixed-fleet" { &short[..1] } else { &short }))
     });
-    builtins.chain(cliffs()).chain(scenarios()).chain(warm_scenarios())
+    let asked = ReportSpec { attribution: true, miss_causes: true, ..ReportSpec::default() };
+    let can_tell = move |(_, scenario): &(&str, Scenario)| {
+        scenario.plan().host_classes.iter().all(|class| asked.validate_on(&class.machine).is_ok())
+    };
+    builtins.chain(cliffs()).chain(scenarios()).chain(warm_scenarios()).filter(can_tell)
 }
 
 /// Misses of each VF by cause.

@@ -61,14 +61,14 @@ fn whereabouts(host: &mut IommuSimulation) -> Vec<Whereabouts> {
         assert!(queue.waiting <= queue.entries, "{queue:?}");
         waiting.push(u64::from(queue.waiting));
         places.extend(&queue.stalled);
-        places.extend(queue.held.iter().map(|held| held.row));
+        places.extend(queue.held.iter().chain(&queue.aside).map(|held| held.row));
         vfs.push(Whereabouts {
             emitted: source.emitted,
             warm_up: incidents.warm_up,
             translated: books.translated.iter().sum(),
             blocked: incidents.blocked.iter().sum(),
             stalled: queue.stalled.len() as u64,
-            queued: queue.held.len() as u64,
+            queued: (queue.held.len() + queue.aside.len()) as u64,
             ..Whereabouts::default()
         });
     }

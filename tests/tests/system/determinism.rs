@@ -368,7 +368,7 @@ fn digest(outcome: &Outcome) -> u64 {
 }
 
 /// What [`HOSTILE`] leaves, in one number.
-const GOLDEN: u64 = 0x8c5b_8bfc_7140_1c13;
+const GOLDEN: u64 = 0xf3cb_ae2c_e5ba_1a35;
 
 #[test]
 fn results_are_those_of_the_last_version() {
