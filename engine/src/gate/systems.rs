@@ -110,7 +110,7 @@ pub fn issue_requests(
             }
         };
         progress.moved += sent;
-        progress.waits |= uplink.waits_for_returns();
+        progress.waits |= uplink.takes_turns || uplink.waits_for_returns();
         if was_free_at < uplink.warm_up {
             uplink.note_warm_up(sent, columns.issued);
         }
