@@ -18,110 +18,151 @@ use crate::memory::{Completed, CompletedRows};
 use crate::request::{Intent, Sequence, Transfer};
 use crate::topology::{TenantOf, columns, columns_mut};
 use crate::traffic::{Batch, Live};
-use crate::translation::{Arrivals, LookedUp, Reached, Segment, Translation};
+use crate::translation::{Arrivals, LookedUp, Reached, ReachedPiece, Segment, Translation};
 use crate::units::Picoseconds;
 
 /// The owner map judges every piece that the translations of this batch reached, and, whatever the policy, what was
 /// forged: that no translation made, so that it is no breach.
 pub fn audit(
-    iommu: Single<(&AuditPolicy, &mut LookedUp, &mut Reached)>,
+    iommu: Single<(&AuditPolicy, &ControlPlane, &mut LookedUp, &mut Reached)>,
     host: Single<(&OwnerMap, &mut Audited, &WarmUp)>,
     mut vfs: Query<(&TenantOf, &mut VfIncidents)>,
     requests: Query<(&Intent, &Sequence, &Translation)>,
 ) {
-    let (policy, mut looked_up, mut reached) = iommu.into_inner();
+    let (policy, control, mut looked_up, mut reached) = iommu.into_inner();
     let (owners, mut audited, warm_up) = host.into_inner();
     let (tenants, mut incidents) = columns_mut!(vfs);
-    let incidents = incidents.bypass_change_detection();
     let (intents, sequence, translations) = columns!(requests);
     let (intents, sequence) = (&intents[..translations.len()], &sequence[..translations.len()]);
-    let judge = |vf: u32, segment: Segment| {
-        let tenant = &tenants[vf as usize];
-        match owners.judge(segment.pa, segment.length_bytes, Owner(tenant.vm)) {
-            Ok(()) => Verdict::Own,
-            // The IOMMU guards the host, not one guest from another, where they share a domain.
-            Err(Some(other)) if tenant.shares_domain_with(other.0) => Verdict::CrossTenant,
-            Err(_) => Verdict::Breach,
-        }
-    };
-    // A DMA of several pieces counts once, as the worst of them.
-    for pieces in reached.0.chunk_by(|piece, next| piece.row == next.row) {
-        if translations[pieces[0].row as usize].stale {
-            // What it reaches is explained already.
-            continue;
-        }
-        let vf = intents[pieces[0].row as usize].vf;
-        let worst = pieces.iter().map(|piece| judge(vf, piece.segment)).max();
-        let worst = worst.unwrap_or_default();
-        incidents[vf as usize].note(worst);
-        if worst == Verdict::Breach {
-            let known_at = translations[pieces[0].row as usize].known_at;
-            for piece in pieces.iter().filter(|piece| judge(vf, piece.segment) == Verdict::Breach) {
-                note_breach(&mut audited, owners, &tenants[vf as usize], (known_at, vf), piece.segment);
-            }
-        }
-    }
+    let incidents = incidents.bypass_change_detection();
+    let first_breach = &mut audited.first_breach;
+    let mut auditor = Auditor { owners, tenants, incidents, intents, sequence, translations, first_breach };
+    auditor.pieces(&reached.0);
     reached.0.clear();
-    let mut judged = 0;
-    for &row in &looked_up.rows {
-        let at = row as usize;
-        let Translation { address, fault, lookups, route, stale, .. } = translations[at];
-        // What the device translated reaches memory by one leaf, whatever was looked up for it. Nothing was looked up
-        // for what is forged.
-        let pieces = if route == Route::Translated { 1 } else { lookups.hits + lookups.misses };
-        // Without an IOMMU nothing is guarded; streaming mappings were judged at their look-ups.
-        let guarded = pieces > 0 && !tenants[intents[at].vf as usize].streams;
-        if fault.is_some() || !guarded || !policy.judges(sequence[at].0) {
-            continue;
-        }
-        judged += 1;
-        // What has several pieces was judged piece by piece.
-        if pieces == 1 && !stale {
-            let Intent { transfer, vf, .. } = intents[at];
-            let length_bytes = u64::from(transfer.length_bytes);
-            let segment = Segment { pa: PhysAddr(address), length_bytes };
-            let verdict = judge(vf, segment);
-            if verdict != Verdict::Own {
-                incidents[vf as usize].note(verdict);
-                if verdict == Verdict::Breach {
-                    let when = (translations[at].known_at, vf);
-                    note_breach(&mut audited, owners, &tenants[vf as usize], when, segment);
-                }
-            }
-        }
-    }
+    let explained = control.0.is_some() || looked_up.with_answers.is_some();
+    let judged = if explained {
+        auditor.rows::<true>(*policy, &looked_up.rows)
+    } else {
+        auditor.rows::<false>(*policy, &looked_up.rows)
+    };
     if looked_up.any_forged {
-        for &row in &looked_up.rows {
-            let (at, Intent { time, transfer, vf, .. }) = (row as usize, intents[row as usize]);
-            let Translation { address, fault, route, .. } = translations[at];
-            if route == Route::Forged && time >= warm_up.until {
-                let (pa, length_bytes) = (PhysAddr(address), u64::from(transfer.length_bytes));
-                let owner = Owner(tenants[vf as usize].vm);
-                let foreign = fault.is_none() && owners.judge(pa, length_bytes, owner).is_err();
-                let incidents = &mut incidents[vf as usize];
-                incidents.forged += 1;
-                incidents.forged_foreign += u64::from(foreign);
-            }
-        }
+        auditor.forged(warm_up, &looked_up.rows);
     }
     looked_up.rows.clear();
     audited.translations += judged;
 }
 
-/// Keeps the breach, if none was earlier.
-#[cold]
-#[inline(never)]
-fn note_breach(
-    audited: &mut Audited,
-    owners: &OwnerMap,
-    tenant: &TenantOf,
-    (known_at, vf): (Picoseconds, u32),
-    Segment { pa, length_bytes }: Segment,
-) {
-    let owner = owners.judge(pa, length_bytes, Owner(tenant.vm)).err().flatten();
-    let cause = owner.map_or(BreachCause::NoTenantsFrame, |Owner(vm)| BreachCause::OthersFrame(vm));
-    let breach = Breach::new(known_at, vf, pa, cause);
-    audited.first_breach = Some(breach.or_earlier(audited.first_breach));
+/// Judges what was reached.
+struct Auditor<'a> {
+    owners: &'a OwnerMap,
+    tenants: &'a [TenantOf],
+    incidents: &'a mut [VfIncidents],
+    intents: &'a [Intent],
+    sequence: &'a [Sequence],
+    translations: &'a [Translation],
+    first_breach: &'a mut Option<Breach>,
+}
+
+impl Auditor<'_> {
+    /// Whether a VF may reach this.
+    #[inline]
+    fn judge(&self, vf: u32, segment: Segment) -> Verdict {
+        let tenant = &self.tenants[vf as usize];
+        match self.owners.judge(segment.pa, segment.length_bytes, Owner(tenant.vm)) {
+            Ok(()) => Verdict::Own,
+            // The IOMMU guards the host, not one guest from another, where they share a domain.
+            Err(Some(other)) if tenant.shares_domain_with(other.0) => Verdict::CrossTenant,
+            Err(_) => Verdict::Breach,
+        }
+    }
+
+    /// Judges DMAs of several pieces. Such a one counts once, as the worst of them.
+    fn pieces(&mut self, reached: &[ReachedPiece]) {
+        for pieces in reached.chunk_by(|piece, next| piece.row == next.row) {
+            let at = pieces[0].row as usize;
+            if self.translations[at].stale {
+                // What it reaches is explained already.
+                continue;
+            }
+            let vf = self.intents[at].vf;
+            let worst = pieces.iter().map(|piece| self.judge(vf, piece.segment)).max().unwrap_or_default();
+            self.incidents[vf as usize].note(worst);
+            for piece in pieces.iter().filter(|_| worst == Verdict::Breach) {
+                if self.judge(vf, piece.segment) == Verdict::Breach {
+                    self.note_breach(at, piece.segment);
+                }
+            }
+        }
+    }
+
+    /// Judges DMAs of one piece; returns how many DMAs there were to be judged, whatever their pieces. Without
+    /// `EXPLAINED` nothing is stale, and no device has translated anything itself.
+    #[inline(always)]
+    fn rows<const EXPLAINED: bool>(&mut self, policy: AuditPolicy, rows: &[u32]) -> u64 {
+        let mut judged = 0;
+        for &row in rows {
+            let at = row as usize;
+            let Translation { address, fault, lookups, route, stale, .. } = self.translations[at];
+            // What the device translated reaches memory by one leaf, whatever was looked up for it. Nothing was looked
+            // up for what is forged.
+            let translated = EXPLAINED && route == Route::Translated;
+            let pieces = if translated { 1 } else { lookups.hits + lookups.misses };
+            // Without an IOMMU nothing is guarded; streaming mappings were judged at their look-ups.
+            let guarded = pieces > 0 && !self.tenants[self.intents[at].vf as usize].streams;
+            if fault.is_some() || !guarded || !policy.judges(self.sequence[at].0) {
+                continue;
+            }
+            judged += 1;
+            // What has several pieces was judged piece by piece.
+            if pieces == 1 && !(EXPLAINED && stale) {
+                let Intent { transfer, vf, .. } = self.intents[at];
+                let length_bytes = u64::from(transfer.length_bytes);
+                let segment = Segment { pa: PhysAddr(address), length_bytes };
+                let verdict = self.judge(vf, segment);
+                if verdict != Verdict::Own {
+                    self.note(at, verdict, segment);
+                }
+            }
+        }
+        judged
+    }
+
+    /// A DMA of one piece reached what is not its tenant's own.
+    #[cold]
+    #[inline(never)]
+    fn note(&mut self, at: usize, verdict: Verdict, segment: Segment) {
+        self.incidents[self.intents[at].vf as usize].note(verdict);
+        if verdict == Verdict::Breach {
+            self.note_breach(at, segment);
+        }
+    }
+
+    /// Keeps what the DMA of a row broke by reaching this, if nothing was broken earlier.
+    #[cold]
+    fn note_breach(&mut self, at: usize, Segment { pa, length_bytes }: Segment) {
+        let vf = self.intents[at].vf;
+        let owner = Owner(self.tenants[vf as usize].vm);
+        let other = self.owners.judge(pa, length_bytes, owner).err().flatten();
+        let cause = other.map_or(BreachCause::NoTenantsFrame, |Owner(vm)| BreachCause::OthersFrame(vm));
+        let breach = Breach::new(self.translations[at].known_at, vf, pa, cause);
+        *self.first_breach = Some(breach.or_earlier(*self.first_breach));
+    }
+
+    /// Counts what was forged, and what of it reached others.
+    fn forged(&mut self, warm_up: &WarmUp, rows: &[u32]) {
+        for &row in rows {
+            let (at, Intent { time, transfer, vf, .. }) = (row as usize, self.intents[row as usize]);
+            let Translation { address, fault, route, .. } = self.translations[at];
+            if route == Route::Forged && time >= warm_up.until {
+                let (pa, length_bytes) = (PhysAddr(address), u64::from(transfer.length_bytes));
+                let owner = Owner(self.tenants[vf as usize].vm);
+                let foreign = fault.is_none() && self.owners.judge(pa, length_bytes, owner).is_err();
+                let incidents = &mut self.incidents[vf as usize];
+                incidents.forged += 1;
+                incidents.forged_foreign += u64::from(foreign);
+            }
+        }
+    }
 }
 
 /// Rows that are booked together: what they touch is asked for before the first is booked.

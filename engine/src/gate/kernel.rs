@@ -80,12 +80,17 @@ impl Gate<'_> {
         let before = self.uplink.sent;
         let Uplink { woken, undecided, .. } = &mut *self.uplink;
         woken.append(undecided);
+        let retires = self.retirement.is_watched() || self.retirement.slots.are_limited();
         self.uplink.halt = loop {
             self.wake();
             if !PAUSES
                 && !TURNS
                 && self.queues_are_idle(columns.intents)
-                && let Some(halt) = self.issue_unqueued(columns)
+                && let Some(halt) = if retires {
+                    self.issue_unqueued::<true>(columns)
+                } else {
+                    self.issue_unqueued::<false>(columns)
+                }
             {
                 break halt;
             }
@@ -144,6 +149,16 @@ impl Gate<'_> {
     /// When a request eligible since `eligible` can start, or what it waits for.
     #[inline(always)]
     pub(super) fn earliest_start(&self, eligible: Picoseconds, op: Op) -> Result<Picoseconds, Halt> {
+        self.earliest_start_of::<true>(eligible, op)
+    }
+
+    /// The same; the places of requests under way are looked at only with `RETIRES`.
+    #[inline(always)]
+    fn earliest_start_of<const RETIRES: bool>(
+        &self,
+        eligible: Picoseconds,
+        op: Op,
+    ) -> Result<Picoseconds, Halt> {
         let mut start = eligible.max(self.uplink.free_at).max(self.uplink.limits.earliest(op));
         match self.limits.credits.grant(self.uplink.sent) {
             Grant::From(time) => start = start.max(time),
@@ -155,7 +170,7 @@ impl Gate<'_> {
                 Grant::Unknown => return Err(Halt::Returns),
             }
         }
-        if self.retirement.slots.are_limited() {
+        if RETIRES && self.retirement.slots.are_limited() {
             match self.retirement.slots.grant(self.returns_from) {
                 Grant::From(time) => start = start.max(time),
                 Grant::Unknown => return Err(Halt::Returns),
@@ -178,7 +193,9 @@ impl Gate<'_> {
     /// Issues candidates one after the other while the queues are as good as empty: fewer requests wait
     /// than one queue holds, so none can be full, and the order is that of the candidates. Returns why
     /// it issued no more, or `None` where queues must be looked at.
-    fn issue_unqueued(&mut self, columns: &mut Columns<'_>) -> Option<Halt> {
+    ///
+    /// Without `RETIRES` the adapter neither limits the requests under way nor does anything depend on when they retire.
+    fn issue_unqueued<const RETIRES: bool>(&mut self, columns: &mut Columns<'_>) -> Option<Halt> {
         let (issued, intents) = (&mut *columns.issued, columns.intents);
         let intents = &intents[..issued.len()];
         let first = self.candidates.admitted;
@@ -192,7 +209,7 @@ impl Gate<'_> {
             if time >= horizon {
                 break Some(Halt::Horizon);
             }
-            let start = match self.earliest_start(time, transfer.op) {
+            let start = match self.earliest_start_of::<RETIRES>(time, transfer.op) {
                 Ok(start) => start,
                 Err(halt) => break Some(halt),
             };
@@ -205,7 +222,7 @@ impl Gate<'_> {
             at += 1;
             issued[row as usize] = Issued(start);
             self.uplink.send(start, transfer, row);
-            if self.retirement.is_watched() {
+            if RETIRES && self.retirement.is_watched() {
                 let sent = Eligible { time, vacated: false, vf, row };
                 self.note_under_way(sent, columns.intents, columns.sequence);
             }

@@ -118,10 +118,12 @@ pub struct Iotlb<P> {
 /// How a leaf chooses its set.
 #[derive(Clone, Copy)]
 enum Index {
-    Iova,
     Hash,
-    /// Among the sets of its domain's class.
-    OfClass(IotlbIndex),
+    Iova,
+    /// By hash among the sets of its domain's class.
+    HashOfClass,
+    /// By IOVA among them.
+    IovaOfClass,
 }
 
 /// Each of the lanes of a word of fingerprints.
@@ -301,7 +303,11 @@ impl<P: Replacement> Iotlb<P> {
         }
         let divided = IotlbParts::new(spec.sharing, parts);
         if spec.sharing == IotlbSharing::Sets {
-            (iotlb.index, iotlb.sets_divided) = (Index::OfClass(spec.index), 1);
+            iotlb.sets_divided = 1;
+            iotlb.index = match spec.index {
+                IotlbIndex::Iova => Index::IovaOfClass,
+                IotlbIndex::Hash => Index::HashOfClass,
+            };
         }
         if let Some(wide) = &mut iotlb.wide
             && spec.sharing == IotlbSharing::Ways
@@ -345,26 +351,19 @@ impl<P: Replacement> Iotlb<P> {
         match self.index {
             Index::Hash => reduce(hash, self.sets),
             Index::Iova => (iova.0 >> size.shift()) as u32 & (self.sets - 1),
-            Index::OfClass(index) => self.set_of_class(index, domain, hash, iova, size),
+            Index::HashOfClass | Index::IovaOfClass => self.set_of_class(domain, hash, iova, size),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn set_of_class(
-        &self,
-        index: IotlbIndex,
-        domain: DomainId,
-        hash: u64,
-        iova: Iova,
-        size: LeafSize,
-    ) -> u32 {
+    fn set_of_class(&self, domain: DomainId, hash: u64, iova: Iova, size: LeafSize) -> u32 {
         let parts = self.parts.as_ref().expect("sets are divided");
         let Part { first, count } = parts.parts[parts.classes.of(domain)];
         first
-            + match index {
-                IotlbIndex::Hash => reduce(hash, count),
-                IotlbIndex::Iova => (iova.0 >> size.shift()) as u32 & (count - 1),
+            + match self.index {
+                Index::Hash | Index::HashOfClass => reduce(hash, count),
+                Index::Iova | Index::IovaOfClass => (iova.0 >> size.shift()) as u32 & (count - 1),
             }
     }
 
@@ -375,15 +374,27 @@ impl<P: Replacement> Iotlb<P> {
     pub fn set_of_page(&self, hash: u64, iova: Iova) -> u32 {
         match self.index {
             Index::Iova => (iova.0 >> LeafSize::Size4K.shift()) as u32 & (self.sets - 1),
-            Index::Hash | Index::OfClass(_) => reduce(hash, self.sets),
+            _ => reduce(hash, self.sets),
         }
     }
 
     /// Set and way of exactly this leaf.
     fn find(&self, domain: DomainId, iova: Iova, size: LeafSize) -> Option<(u32, u32)> {
         let tag = Tag::new(domain, iova, size);
-        let set = self.set(domain, tag.hash, iova, size);
+        let set = match self.index {
+            Index::Hash => reduce(tag.hash, self.sets),
+            Index::Iova => (iova.0 >> size.shift()) as u32 & (self.sets - 1),
+            // The last thing it does: a call in between would make every look-up save registers.
+            Index::HashOfClass | Index::IovaOfClass => return self.find_of_class(&tag, iova, size),
+        };
         self.find_in(set, &tag).map(|way| (set, way))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_of_class(&self, tag: &Tag, iova: Iova, size: LeafSize) -> Option<(u32, u32)> {
+        let set = self.set_of_class(tag.domain, tag.hash, iova, size);
+        self.find_in(set, tag).map(|way| (set, way))
     }
 
     /// The words of a set.
