@@ -329,8 +329,13 @@ fn run_switches(row: &SummaryRow, lines: &mut Lines) {
         ),
     ));
     if row.dma_held > 0 {
-        let [held, others] = [row.disturbed_mean_ns, row.undisturbed_mean_ns].map(nanoseconds);
-        lines.push(("disturbed", format!("latency of those held back {held}, of the others {others}")));
+        let [held, recovering, others] =
+            [row.disturbed_mean_ns, row.recovering_mean_ns, row.undisturbed_mean_ns].map(nanoseconds);
+        let after = format!("of {} behind them {recovering}", count(row.dma_recovering));
+        lines.push((
+            "disturbed",
+            format!("latency of those held back {held}, {after}, of the others {others}"),
+        ));
     }
     if row.switch_faults > 0 {
         lines.push(("mid-switch", format!("{} met no domain", counted(row.switch_faults, "DMA"))));

@@ -119,7 +119,7 @@ impl Stages {
             (
                 crash::hold_back,
                 attribution::attribute,
-                silence::book_held,
+                silence::book_disturbed,
                 interrupts::raise,
                 account::account,
             )

@@ -23,7 +23,7 @@ use crate::link::time_before;
 use crate::memory::Downlink;
 use crate::plan::ReportSpec;
 use crate::request::{Fault, Op};
-use crate::silence::{Recoveries, Silence, SilenceBooks, SwitchTotals};
+use crate::silence::{Latencies, Recoveries, Silence, SilenceBooks, SwitchTotals};
 use crate::slices::{SliceBooks, Slices};
 use crate::table::Table;
 use crate::topology::{AdapterOfVf, AdapterVfs, Host, Iommu, Vf, Vm};
@@ -80,8 +80,8 @@ pub struct Totals {
     start_ps: u128,
     blackout_ps: u128,
     held_ps: u128,
-    held_latency_ps: u128,
-    held_over: u64,
+    held_over: Latencies,
+    recovering: Latencies,
     recoveries: Recoveries,
     /// Availabilities, summed over VFs.
     availability: f64,
@@ -153,8 +153,8 @@ impl Totals {
             start_ps: 0,
             blackout_ps: 0,
             held_ps: 0,
-            held_latency_ps: 0,
-            held_over: 0,
+            held_over: Latencies::default(),
+            recovering: Latencies::default(),
             recoveries: Recoveries::default(),
             availability: 0.0,
             slices: SliceBooks::default(),
@@ -214,6 +214,8 @@ impl Totals {
             let over: u64 = books.translated.iter().chain(&incidents.blocked).sum();
             let lost = silence.aborted + silence.starved;
             let availability = availabilities[number as usize];
+            let all = Latencies { requests: over, total_ps: books.latency_sum_ps };
+            let undisturbed = silence.recovering.others_of(&silence.held_over.others_of(&all));
             let of_slices = slices[number as usize];
             assert_eq!(
                 over + lost + incidents.aborted + incidents.warm_up,
@@ -251,11 +253,10 @@ impl Totals {
                 silence_ns: silence.silence_ps as f64 / 1e3,
                 dma_held: silence.held,
                 held_mean_ns: ratio(silence.held_ps as f64 / 1e3, silence.held as f64),
-                disturbed_mean_ns: ratio(silence.held_latency_ps as f64 / 1e3, silence.held_over as f64),
-                undisturbed_mean_ns: ratio(
-                    (books.latency_sum_ps - silence.held_latency_ps) as f64 / 1e3,
-                    (over - silence.held_over) as f64,
-                ),
+                disturbed_mean_ns: silence.held_over.mean_ns(),
+                dma_recovering: silence.recovering.requests,
+                recovering_mean_ns: silence.recovering.mean_ns(),
+                undisturbed_mean_ns: undisturbed.mean_ns(),
                 availability,
                 switch_faults: silence.faults,
                 vm_starts: of_vms.starts,
@@ -280,8 +281,8 @@ impl Totals {
             self.start_ps += of_vms.start_ps;
             self.blackout_ps += of_vms.blackout_ps;
             self.held_ps += silence.held_ps;
-            self.held_latency_ps += silence.held_latency_ps;
-            self.held_over += silence.held_over;
+            self.held_over.add(&silence.held_over);
+            self.recovering.add(&silence.recovering);
             self.availability += availability;
             self.slices.add(&of_slices);
             self.lost_ps += silence.lost_ps;
@@ -385,7 +386,7 @@ impl Totals {
             self.switch_ps += totals.total_ps;
         }
         for switching in world.query::<&Silence>().iter(world).filter_map(|silence| silence.0.as_deref()) {
-            assert!(switching.held_open.is_empty(), "what left is over");
+            assert!(switching.disturbed.is_empty(), "what left is over");
             self.recoveries.add(&switching.recoveries());
         }
         let mut iommus = world.query::<(&IotlbState, &WalkCaches, &Walkers, &FaultQueue)>();
@@ -589,6 +590,8 @@ impl Totals {
         let lost = summary.dma_aborted + summary.dma_starved;
         let over = summary.dma_total - lost;
         let mean_ns = |sum: u128| ratio(sum as f64 / 1e3, over as f64);
+        let of_all = Latencies { requests: over, total_ps: self.latency_sum_ps };
+        let undisturbed = self.recovering.others_of(&self.held_over.others_of(&of_all));
         let summary = SummaryRow {
             simulated_ns: simulated.as_ns_f64(),
             read_gbps: gbps(summary.read_bytes),
@@ -616,11 +619,10 @@ impl Totals {
             vm_start_mean_ns: ratio(self.start_ps as f64 / 1e3, summary.vm_starts as f64),
             blackout_mean_ns: ratio(self.blackout_ps as f64 / 1e3, summary.vm_migrations as f64),
             held_mean_ns: ratio(self.held_ps as f64 / 1e3, summary.dma_held as f64),
-            disturbed_mean_ns: ratio(self.held_latency_ps as f64 / 1e3, self.held_over as f64),
-            undisturbed_mean_ns: ratio(
-                (self.latency_sum_ps - self.held_latency_ps) as f64 / 1e3,
-                (over - self.held_over) as f64,
-            ),
+            disturbed_mean_ns: self.held_over.mean_ns(),
+            dma_recovering: self.recovering.requests,
+            recovering_mean_ns: self.recovering.mean_ns(),
+            undisturbed_mean_ns: undisturbed.mean_ns(),
             recovery_mean_ns: ratio(self.recoveries.total_ps as f64 / 1e3, self.recoveries.pauses as f64),
             recovery_max_ns: self.recoveries.max.as_ns_f64(),
             availability: ratio(self.availability, summary.vfs as f64),

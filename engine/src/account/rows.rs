@@ -221,6 +221,10 @@ row! {
         held_mean_ns: f64,
         /// Mean latency of DMAs that a pause held back, ns.
         disturbed_mean_ns: f64,
+        /// DMAs that no pause held back, intended after one and before the last that it held back had left.
+        dma_recovering: u64,
+        /// Their mean latency, ns.
+        recovering_mean_ns: f64,
         /// Mean latency of the others, ns.
         undisturbed_mean_ns: f64,
         /// Mean time from the end of a switch until all DMAs that it held back had left, over switches that held back some
@@ -421,6 +425,10 @@ row! {
         held_mean_ns: f64,
         /// Mean latency of DMAs that a pause held back, ns.
         disturbed_mean_ns: f64,
+        /// DMAs that no pause held back, intended after one and before the last that it held back had left.
+        dma_recovering: u64,
+        /// Their mean latency, ns.
+        recovering_mean_ns: f64,
         /// Mean latency of the others, ns.
         undisturbed_mean_ns: f64,
         /// Share of the time that counts, up to the run's last completion, in which it could send as far as switches go: not in

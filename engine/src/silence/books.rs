@@ -9,6 +9,49 @@ use crate::escape::Span;
 use crate::lifecycle::Step;
 use crate::units::Picoseconds;
 
+/// What a pause does to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disturbance {
+    /// It holds it back.
+    Held,
+    /// It is over, but not all that it held back has left when the request is intended.
+    Recovery,
+}
+
+/// From the intentions of requests to their completions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latencies {
+    /// Requests.
+    pub requests: u64,
+    /// How long they took, summed.
+    pub total_ps: u128,
+}
+
+impl Latencies {
+    /// One more.
+    pub fn note(&mut self, latency: Picoseconds) {
+        self.add(&Self { requests: 1, total_ps: u128::from(latency.0) });
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.total_ps += other.total_ps;
+    }
+
+    /// Those of `all` that are none of these.
+    #[must_use]
+    pub fn others_of(&self, all: &Self) -> Self {
+        Self { requests: all.requests - self.requests, total_ps: all.total_ps - self.total_ps }
+    }
+
+    /// The mean, in nanoseconds; 0 for none.
+    #[must_use]
+    pub fn mean_ns(&self) -> f64 {
+        if self.requests == 0 { 0.0 } else { self.total_ps as f64 / 1e3 / self.requests as f64 }
+    }
+}
+
 /// What switches did to a VF; those of the warm-up are left out.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SilenceBooks {
@@ -21,9 +64,9 @@ pub struct SilenceBooks {
     /// How long, summed.
     pub held_ps: u128,
     /// Of these, those that are over and were not aborted.
-    pub held_over: u64,
-    /// From their intentions to their completions, summed.
-    pub held_latency_ps: u128,
+    pub held_over: Latencies,
+    /// Of those that no pause held back, and that were intended before the last that one held back left, the same.
+    pub recovering: Latencies,
     /// Requests that were aborted: their function was reset, or in quarantine.
     pub aborted: u64,
     /// Requests that never left, since nobody let them go.

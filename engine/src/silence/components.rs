@@ -1,9 +1,10 @@
 //! The state of an adapter whose domains are switched.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bevy_ecs::component::Component;
 
+use super::books::Disturbance;
 use super::failures::{Failure, FailureTimes, FailuresSpec};
 use super::history::{PauseHistory, Recoveries};
 use super::holds::Hold;
@@ -277,8 +278,8 @@ pub struct Switching {
     pub gap: Picoseconds,
     /// What each VF lost.
     pub held: Vec<HeldBooks>,
-    /// Requests that were held back, count, and are not over, by VF and sequence.
-    pub held_open: BTreeSet<(u32, u64)>,
+    /// Requests that pauses disturbed, that count, and that are not over, by VF and sequence.
+    pub disturbed: BTreeMap<(u32, u64), Disturbance>,
     /// No control event of a switch that is not known comes before this time.
     pub controls_from: Picoseconds,
     /// No invalidation of a device TLB by a switch that is not known comes before this time.
@@ -372,7 +373,7 @@ impl Switching {
             closed_at: None,
             gap: Picoseconds::from_ns_f64(switches.gap_us * 1e3),
             held: vec![HeldBooks::default(); place.vfs as usize],
-            held_open: BTreeSet::new(),
+            disturbed: BTreeMap::new(),
             controls_from: Picoseconds::ZERO,
             device_invalidations_from: Picoseconds::ZERO,
             resumes_from: Picoseconds::MAX,
@@ -606,7 +607,8 @@ impl Switching {
         &self.units[self.unit_of(vf)].history
     }
 
-    /// A request, by its VF and sequence, that was intended at `intended` leaves at `start`: how long pauses held it back.
+    /// A request, by its VF and sequence, that was intended at `intended` leaves at `start`: whether pauses held it
+    /// back, and how long, or what they held back is before it.
     pub fn note_held(&mut self, (vf, sequence): (u32, u64), intended: Picoseconds, start: Picoseconds) {
         if !self.obeys(vf) {
             return;
@@ -614,22 +616,26 @@ impl Switching {
         let unit = self.unit_of(vf);
         let history = &mut self.units[unit].history;
         let held = history.between(intended, start);
+        let counts = intended >= self.warm_up;
         if held == Picoseconds::ZERO {
+            if counts && history.is_recovering(intended) {
+                self.disturbed.insert((vf, sequence), Disturbance::Recovery);
+            }
             return;
         }
         history.note_left(intended, start);
-        if intended < self.warm_up {
+        if !counts {
             return;
         }
         let books = &mut self.held[(vf - self.first_vf) as usize];
         books.requests += 1;
         books.held_ps += u128::from(held.0);
-        self.held_open.insert((vf, sequence));
+        self.disturbed.insert((vf, sequence), Disturbance::Held);
     }
 
-    /// A request, by its VF and sequence, is over: whether it was held back, and counts.
-    pub fn take_held(&mut self, request: (u32, u64)) -> bool {
-        self.held_open.remove(&request)
+    /// A request, by its VF and sequence, is over: what pauses did to it, if it counts.
+    pub fn take_disturbed(&mut self, request: (u32, u64)) -> Option<Disturbance> {
+        self.disturbed.remove(&request)
     }
 
     /// How long it took after switches until all that they held back had left.

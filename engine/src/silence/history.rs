@@ -55,6 +55,8 @@ pub struct PauseHistory {
     in_warm_up_ps: u64,
     /// Of those that are not kept any more.
     recoveries: Recoveries,
+    /// When the last request left that any held back, as far as is known.
+    held_until: Picoseconds,
 }
 
 impl PauseHistory {
@@ -82,10 +84,18 @@ impl PauseHistory {
     /// A request that was intended at `intended`, and that pauses held back, leaves at `start`: none that has been noted
     /// left later.
     pub fn note_left(&mut self, intended: Picoseconds, start: Picoseconds) {
+        self.held_until = self.held_until.max(start);
         let first = self.pauses.partition_point(|past| past.until <= intended);
         if let Some(past) = self.pauses.get_mut(first) {
             past.left_at = past.left_at.max(start);
         }
+    }
+
+    /// Whether a request that none held back, and that leaves behind all that have been noted, was intended before the
+    /// last that was held back left.
+    #[must_use]
+    pub fn is_recovering(&self, intended: Picoseconds) -> bool {
+        intended < self.held_until
     }
 
     /// How long it took after pauses that began after the warm-up until all that they held back had left.

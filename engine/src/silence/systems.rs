@@ -3,7 +3,7 @@
 use bevy_ecs::change_detection::ContiguousMut;
 use bevy_ecs::prelude::*;
 
-use super::books::{SilenceBooks, SwitchTotals};
+use super::books::{Disturbance, SilenceBooks, SwitchTotals};
 use super::components::{Silence, Switched, Switching};
 use super::kernel::LinkState;
 use super::operations::DomainSwitches;
@@ -175,8 +175,8 @@ fn note_interrupts(interrupts: &mut Interrupts, switching: &Switching, switched:
     }
 }
 
-/// Books the latencies of the requests that switches held back and that are over.
-pub fn book_held(
+/// Books the latencies of the requests that pauses disturbed and that are over.
+pub fn book_disturbed(
     iommu: Single<(&CompletedRows, &ControlPlane)>,
     mut adapters: Query<(&AdapterVfs, &mut Silence)>,
     mut vfs: Query<&mut SilenceBooks>,
@@ -184,8 +184,8 @@ pub fn book_held(
 ) {
     let (of_adapters, mut silences) = columns_mut!(adapters);
     let silences = silences.bypass_change_detection();
-    let has_held = |silence: &Silence| silence.0.as_deref().is_some_and(|of| !of.held_open.is_empty());
-    if !silences.iter().any(has_held) {
+    let has_any = |silence: &Silence| silence.0.as_deref().is_some_and(|of| !of.disturbed.is_empty());
+    if !silences.iter().any(has_any) {
         return;
     }
     let mut books = columns_mut!(vfs);
@@ -197,11 +197,16 @@ pub fn book_held(
         let Intent { time, vf, .. } = intents[row as usize];
         let at = of_adapters.partition_point(|vfs| vfs.end <= vf);
         let request = (vf, sequence[row as usize].0);
-        let was_held = silences[at].get().is_some_and(|switching| switching.take_held(request));
+        let disturbance = silences[at].get().and_then(|switching| switching.take_disturbed(request));
         let completed = completed[row as usize].0;
-        if was_held && !crashes.is_some_and(|crashes| crashes.aborts(time, completed)) {
-            books[vf as usize].held_over += 1;
-            books[vf as usize].held_latency_ps += u128::from((completed - time).0);
+        let Some(disturbance) = disturbance else { continue };
+        if crashes.is_some_and(|crashes| crashes.aborts(time, completed)) {
+            continue;
+        }
+        let books = &mut books[vf as usize];
+        match disturbance {
+            Disturbance::Held => books.held_over.note(completed - time),
+            Disturbance::Recovery => books.recovering.note(completed - time),
         }
     }
 }

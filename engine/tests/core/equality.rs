@@ -197,6 +197,8 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
         held_latency_ps: (summary.disturbed_mean_ns * expected_counters.held_over as f64 * 1e3).round()
             as u64,
         held_over: expected_counters.held_over,
+        recovering: summary.dma_recovering,
+        recovering_ps: (summary.recovering_mean_ns * summary.dma_recovering as f64 * 1e3).round() as u64,
         // How many they are is not told: it follows from the mean, where there is one.
         recoveries: expected_counters.recoveries,
         recovery_ps: (summary.recovery_mean_ns * expected_counters.recoveries as f64 * 1e3).round() as u64,

@@ -170,6 +170,7 @@ pub enum Rule {
     PendingIsOfTheDeviceTlb,
     CreditsAreNotTheLink,
     DrainsWaitForTheDevice,
+    WhatLeavesBehindTheHeldRecovers,
     DeviceTlbsAreInvalidated,
     CancelledRequestsFillNoDeviceTlb,
     NobodyJoinsACancelledRequest,
@@ -211,7 +212,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 161] = [
+    pub const ALL: [Self; 162] = [
         Self::FillAtTheEndOfTheWalk,
         Self::JoinAWalkUnderWay,
         Self::AFaultFillsNothing,
@@ -335,6 +336,7 @@ impl Rule {
         Self::PendingIsOfTheDeviceTlb,
         Self::CreditsAreNotTheLink,
         Self::DrainsWaitForTheDevice,
+        Self::WhatLeavesBehindTheHeldRecovers,
         Self::DeviceTlbsAreInvalidated,
         Self::CancelledRequestsFillNoDeviceTlb,
         Self::NobodyJoinsACancelledRequest,
@@ -456,6 +458,9 @@ pub struct Counters {
     pub held_latency_ps: u64,
     /// Of these, those that were not aborted.
     pub held_over: u64,
+    /// Requests that left behind those, intended before the last of those had left, and their latencies.
+    pub recovering: u64,
+    pub recovering_ps: u64,
     /// From the ends of switches until the last request that each held back left; the sum, the number, the longest.
     pub recovery_ps: u64,
     pub recoveries: u64,
@@ -532,6 +537,8 @@ impl Counters {
         self.held_ps += other.held_ps;
         self.held_latency_ps += other.held_latency_ps;
         self.held_over += other.held_over;
+        self.recovering += other.recovering;
+        self.recovering_ps += other.recovering_ps;
         self.recovery_ps += other.recovery_ps;
         self.recoveries += other.recoveries;
         self.recovery_max_ps = self.recovery_max_ps.max(other.recovery_max_ps);

@@ -642,6 +642,31 @@ fn a_saturated_adapter_loses_the_share_of_time_that_pauses_take() {
     }
 }
 
+/// What is intended behind a pause P, before the last that it held back has left, finds the u P of work that came in the pause,
+/// less what time has done of it since: (1 - u) of each moment. That goes on for u P, so the mean wait is u P (1 + u) / 2, but
+/// that more of it is met where there is more: with n writes in a pause on average, by 1 + 1 / n.
+#[test]
+fn what_is_intended_in_the_recovery_waits_for_what_was_held_back() {
+    for share in [0.25, 0.5] {
+        let summary = run(&writes(share, &[])).summary;
+        let base = run(&writes(share, &["switches.schedule=none"])).summary;
+        assert_eq!((base.dma_recovering, base.recovering_mean_ns), (0, 0.0));
+        let backlog_ns =
+            share * summary.switch_mean_ns * (1.0 + write_ns() / (share * summary.switch_mean_ns));
+        let least_ns = base.latency_mean_ns - share * write_ns() / (2.0 * (1.0 - share));
+        let expected = least_ns + backlog_ns * (1.0 + share) / 2.0;
+        assert_within(&format!("{share}: recovering"), summary.recovering_mean_ns, expected, 0.02);
+        let met = summary.dma_recovering as f64 / summary.dma_held as f64;
+        assert_within(&format!("{share}: how many"), met, share, 0.02);
+        let [held, behind] = [summary.dma_held, summary.dma_recovering].map(|dmas| dmas as f64);
+        let others = summary.dma_total as f64 - held - behind;
+        let of_all = held * summary.disturbed_mean_ns
+            + behind * summary.recovering_mean_ns
+            + others * summary.undisturbed_mean_ns;
+        assert_within("all of them", of_all / summary.dma_total as f64, summary.latency_mean_ns, 1e-9);
+    }
+}
+
 /// Behind a pause P a link that is busy for a share u of the time has u P of work before it, which the last that came in
 /// the pause waits for. As long as 1 - r P > u the work is done before long, and throughput is what it was; beyond, it falls
 /// to the share 1 - r P of what the link can do.

@@ -164,6 +164,8 @@ pub struct Switches {
     pub held_ps: u64,
     /// Those of them that count.
     held_ids: Vec<Id>,
+    /// Those that count and that were intended before the last of them had left, behind which they left.
+    recovering_ids: Vec<Id>,
     /// When the requests of VFs were lost, by VF.
     pub lost_spans: Vec<(usize, (u64, u64))>,
 }
@@ -652,6 +654,14 @@ impl Reference<'_> {
                 unit.last_held.insert(number, now);
             }
         }
+        let is_behind = unit.last_held.values().any(|left| intended < *left);
+        if self.counted(intended) == 1
+            && held == 0
+            && is_behind
+            && self.holds(Rule::WhatLeavesBehindTheHeldRecovers)
+        {
+            self.switches.recovering_ids.push(id);
+        }
         if held > 0 && self.counted(intended) == 1 {
             self.switches.held_ids.push(id);
             self.switches.held += 1;
@@ -665,6 +675,9 @@ impl Reference<'_> {
         let over = self.switches.held_ids.iter().filter(|id| !self.fates[id.0][id.1].aborted);
         let (held_over, held_latency_ps) = (over.clone().count() as u64, over.map(latency).sum());
         (self.counters.held_over, self.counters.held_latency_ps) = (held_over, held_latency_ps);
+        let over = self.switches.recovering_ids.iter().filter(|id| !self.fates[id.0][id.1].aborted);
+        let (recovering, recovering_ps) = (over.clone().count() as u64, over.map(latency).sum());
+        (self.counters.recovering, self.counters.recovering_ps) = (recovering, recovering_ps);
         for unit in self.switches.adapters.iter().flat_map(|adapter| &adapter.units) {
             for (number, left) in &unit.last_held {
                 let (from, until) = unit.pauses[*number];
