@@ -98,7 +98,8 @@ pub struct RunArguments {
     #[arg(long)]
     pub log_requests: bool,
 
-    /// Write the timeline also as trace events, for Perfetto and Chrome's tracing; FILE must not exist
+    /// Write the timeline also as trace events, for Perfetto and Chrome's tracing, with counters of what waits and is under way,
+    /// at 2,000 instants if `report.levels` does not say otherwise; FILE must not exist
     #[arg(long, value_name = "FILE")]
     pub trace_events: Option<PathBuf>,
 

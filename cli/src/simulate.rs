@@ -31,6 +31,7 @@ impl Task {
         Extras {
             requests: self.log_requests,
             tenant_windows: self.scenario.report.tenant_windows,
+            levels: self.scenario.report.levels > 0,
             escapes: self.scenario.tenants.iter().any(|class| class.escapes.is_some()),
             slowdown: false,
             attribution: self.scenario.report.attribution,

@@ -1,7 +1,8 @@
 //! `--trace-events`: the timeline as trace events, which Perfetto and Chrome's tracing draw.
 //!
 //! Adapters are processes and VFs are their threads. A phase of a switch is a complete event, what waits for the switch before it
-//! an asynchronous span, since it lies across that one's phases, as the time in which a host is down; faults and admissions are instants. Times are in microseconds
+//! an asynchronous span, since it lies across that one's phases, as the time in which a host is down; faults and admissions are instants; what waits
+//! and is under way are counters of an adapter. Times are in microseconds
 //! with six digits behind the point: picoseconds. Rows are written as they come, so memory does not grow with them.
 
 use std::collections::BTreeSet;
@@ -9,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use portcullis_engine::account::TimelineRow;
+use portcullis_engine::account::{LevelRow, TimelineRow};
 use portcullis_engine::table::{Column, Row, Table};
 use serde_json::{Value, json};
 
@@ -62,13 +63,14 @@ impl TraceEvents {
         Ok(trace)
     }
 
-    /// Writes the rows of the timeline that are among `tables`.
+    /// Writes the rows of the timeline and of levels that are among `tables`.
     ///
     /// # Errors
     /// The disk is full, or fails.
     pub fn write(&mut self, tables: &[Table]) -> Result<(), Failure> {
-        let timelines = tables.iter().filter(|table| table.name == TimelineRow::NAME);
-        timelines.flat_map(rows).try_for_each(|row| self.row(&row))
+        let named = |name| tables.iter().filter(move |table| table.name == name);
+        named(TimelineRow::NAME).flat_map(rows).try_for_each(|row| self.row(&row))?;
+        named(LevelRow::NAME).flat_map(levels).try_for_each(|row| self.level(&row))
     }
 
     /// Ends the file, and puts it in its place.
@@ -81,15 +83,33 @@ impl TraceEvents {
         fs::rename(&self.partial, &self.path).map_err(|error| failed(&self.path, &error))
     }
 
+    /// Names an adapter, and a VF of it, where they have no names yet; the process that the adapter is.
+    fn name(&mut self, host: u32, adapter: u32, vf: Option<u32>) -> Result<u64, Failure> {
+        let pid = u64::from(host) << 16 | u64::from(adapter);
+        let tid = vf.unwrap_or(0);
+        let name = |what: &str, name: String| json!({ "name": what, "ph": "M", "pid": pid, "tid": tid, "args": { "name": name } });
+        if self.named.insert((host, adapter, None)) {
+            self.event(&name("process_name", format!("host {host} adapter {adapter}")))?;
+        }
+        if let Some(vf) = vf
+            && self.named.insert((host, adapter, Some(vf)))
+        {
+            self.event(&name("thread_name", format!("VF {vf}")))?;
+        }
+        Ok(pid)
+    }
+
+    fn level(&mut self, row: &LevelRow) -> Result<(), Failure> {
+        let pid = self.name(row.host, row.adapter, None)?;
+        for (name, dmas) in [("backlog", row.backlog), ("in flight", row.in_flight)] {
+            let ts = microseconds(row.time_ps);
+            self.event(&json!({ "name": name, "ph": "C", "ts": ts, "pid": pid, "args": { "DMAs": dmas } }))?;
+        }
+        Ok(())
+    }
+
     fn row(&mut self, row: &TimelineRow) -> Result<(), Failure> {
-        let pid = u64::from(row.host) << 16 | u64::from(row.adapter);
-        let name = |what: &str, name: String| json!({ "name": what, "ph": "M", "pid": pid, "tid": row.vf, "args": { "name": name } });
-        if self.named.insert((row.host, row.adapter, None)) {
-            self.event(&name("process_name", format!("host {} adapter {}", row.host, row.adapter)))?;
-        }
-        if self.named.insert((row.host, row.adapter, Some(row.vf))) {
-            self.event(&name("thread_name", format!("VF {}", row.vf)))?;
-        }
+        let pid = self.name(row.host, row.adapter, Some(row.vf))?;
         let mut event = json!({
             "name": row.detail,
             "cat": row.kind,
@@ -161,12 +181,37 @@ fn arguments(row: &TimelineRow) -> Value {
     arguments
 }
 
+/// The rows of levels.
+fn levels(table: &Table) -> impl Iterator<Item = LevelRow> {
+    let [Column::U64(time_ps), Column::U64(backlog), Column::U64(in_flight)] =
+        ["time_ps", "backlog", "in_flight"].map(|name| column(table, name))
+    else {
+        unreachable!("times and levels are whole numbers")
+    };
+    let [Column::U32(host), Column::U32(iommu), Column::U32(adapter)] =
+        ["host", "iommu", "adapter"].map(|name| column(table, name))
+    else {
+        unreachable!("places are small numbers")
+    };
+    (0..table.len()).map(move |at| LevelRow {
+        time_ps: time_ps[at],
+        host: host[at],
+        iommu: iommu[at],
+        adapter: adapter[at],
+        backlog: backlog[at],
+        in_flight: in_flight[at],
+    })
+}
+
+/// A column that its table has.
+fn column<'a>(table: &'a Table, name: &str) -> &'a Column {
+    let at = table.fields.iter().position(|field| field.name == name);
+    &table.columns[at.expect("a column of its table")]
+}
+
 /// The rows of a timeline.
 fn rows(table: &Table) -> impl Iterator<Item = TimelineRow> {
-    let column = |name: &str| {
-        let at = table.fields.iter().position(|field| field.name == name);
-        &table.columns[at.expect("a column of the timeline")]
-    };
+    let column = |name: &str| column(table, name);
     let [Column::U64(time_ps), Column::OptionalU64(end_ps), Column::OptionalU64(iova)] =
         ["time_ps", "end_ps", "iova"].map(column)
     else {

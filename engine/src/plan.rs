@@ -462,6 +462,9 @@ pub struct ReportSpec {
     pub windows: u32,
     /// Whether each VF has a row of its own in each of these windows. Default false.
     pub tenant_windows: bool,
+    /// Instants of the expected duration at which it is counted how many DMAs of each adapter wait and are under way: a run
+    /// that takes longer gets more. Default 0: none.
+    pub levels: u32,
     /// Rows of the timeline a host may write; the rest are counted. Default 10,000.
     pub timeline_rows_per_host: u32,
     /// Whether latencies are split by cause. Default false.
@@ -475,6 +478,7 @@ impl Default for ReportSpec {
         Self {
             windows: 100,
             tenant_windows: false,
+            levels: 0,
             timeline_rows_per_host: 10_000,
             attribution: false,
             miss_causes: false,
@@ -529,6 +533,7 @@ impl ReportSpec {
     /// The first key whose value cannot be built.
     pub fn validate(&self) -> Result<(), SpecError> {
         SpecError::in_range("report.windows", self.windows, 1, 100_000)?;
+        SpecError::in_range("report.levels", self.levels, 0, 1_000_000)?;
         SpecError::in_range("report.timeline_rows_per_host", self.timeline_rows_per_host, 0, 1 << 24)
     }
 }

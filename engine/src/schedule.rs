@@ -3,6 +3,7 @@
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor};
 
+use crate::account::Levels;
 use crate::escape::{EscapeBatch, EscapeRun};
 use crate::silence::Silence;
 use crate::traffic::Batch;
@@ -141,7 +142,16 @@ impl Stages {
             batch.add_systems((escape::receive, escape::judge, escape::dispatch, escape::book).chain());
             batch
         });
-        Self { escapes, escapes_hold_dmas, ..Self::new() }
+        let mut stages = Self { escapes, escapes_hold_dmas, ..Self::new() };
+        if world.query::<&Levels>().iter(world).next().is_some() {
+            let over = account::count_levels.in_set(Stage::Account);
+            let lost = account::count_lost_levels.in_set(Stage::Faults);
+            stages.end.add_systems((
+                over.after(crash::hold_back).before(account::account),
+                lost.after(silence::book_switches).before(silence::book_lost),
+            ));
+        }
+        stages
     }
 
     /// Runs batches of escapes until every one sent before `until` is over, as far as their adapters' windows and stalls are

@@ -6,8 +6,8 @@ use bevy_ecs::prelude::*;
 use rayon::prelude::*;
 
 use crate::account::{
-    EscapeRow, Figures, RequestLog, Results, SummaryRow, TenantWindow, TenantWindowRow, TenantWindows,
-    Timeline, TimelineRow, Totals, Window, WindowRow, Windows, last_completed, ratio,
+    EscapeRow, Figures, LevelRow, Levels, RequestLog, Results, SummaryRow, TenantWindow, TenantWindowRow,
+    TenantWindows, Timeline, TimelineRow, Totals, Window, WindowRow, Windows, last_completed, ratio,
 };
 use crate::attribution::Attributed;
 use crate::crash::bug_checks;
@@ -471,11 +471,15 @@ impl Simulation {
         let counted = (self.plan.warm_up, end);
         let mut totals = Totals::new(self.plan.name.clone(), self.plan.seed, counted, &self.plan.report);
         let mut timeline = Table::new::<TimelineRow>();
+        let mut levels = Table::new::<LevelRow>();
         let room = self.plan.report.timeline_rows_per_host as usize;
         for of_host in self.worlds.chunk_by_mut(|one, next| one.place.host == next.place.host) {
             let mut rows: Vec<TimelineRow> = Vec::new();
             for IommuSimulation { place, world, .. } in of_host {
                 totals.add_iommu(world, &self.plan.classes, &self.plan.host_classes[place.class].name);
+                let mut of_world = world.query::<&Levels>();
+                let of_world = of_world.iter(world).flat_map(|of_world| of_world.rows(place));
+                of_world.for_each(|row| levels.push(row));
                 let bug_checks = bug_checks(world);
                 let mut of_iommu = world.query::<&mut Timeline>();
                 let mut of_iommu = of_iommu.single_mut(world).expect("one host");
@@ -489,6 +493,7 @@ impl Simulation {
             rows.into_iter().take(room).for_each(|row| timeline.push(row));
         }
         self.hand_over(timeline);
+        self.hand_over(levels);
         let escapes = totals.escapes(&self.plan.classes);
         let Results { summary, tenants, latency, figures, attributed, attribution, breach } =
             totals.finish(adapters, walkers, &self.plan.classes);

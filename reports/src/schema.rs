@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use portcullis_engine::account::{
-    AttributionRow, EscapeRow, EvictionRow, LatencyRow, RequestRow, SlowdownRow, SummaryRow, TenantRow,
-    TenantWindowRow, TimelineRow, WindowRow,
+    AttributionRow, EscapeRow, EvictionRow, LatencyRow, LevelRow, RequestRow, SlowdownRow, SummaryRow,
+    TenantRow, TenantWindowRow, TimelineRow, WindowRow,
 };
 use portcullis_engine::replay::{RefusedRow, ReplayRequestRow, ReplaySummaryRow};
 use portcullis_engine::table::{Column, Field, Table};
@@ -25,6 +25,8 @@ pub struct Extras {
     pub requests: bool,
     /// A row a VF and window.
     pub tenant_windows: bool,
+    /// A row an adapter and instant at which what waits or is under way changes.
+    pub levels: bool,
     /// A row a kind of escape and what became of it.
     pub escapes: bool,
     /// A row a class that also ran alone, and a row a VF of it.
@@ -40,6 +42,7 @@ impl Extras {
     pub const ALL: Self = Self {
         requests: true,
         tenant_windows: true,
+        levels: true,
         escapes: true,
         slowdown: true,
         attribution: true,
@@ -59,6 +62,9 @@ pub fn run_tables(extras: Extras) -> Vec<Table> {
     ];
     if extras.tenant_windows {
         tables.push(Table::new::<TenantWindowRow>());
+    }
+    if extras.levels {
+        tables.push(Table::new::<LevelRow>());
     }
     if extras.attribution {
         tables.push(Table::new::<AttributionRow>());

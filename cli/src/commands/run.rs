@@ -32,7 +32,10 @@ const INTERRUPT_CHECK: Duration = Duration::from_millis(50);
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     interrupt::install()?;
     let overrides = overrides(&arguments.settings, arguments.seed, arguments.audit)?;
-    let scenario = scenario::load(&arguments.scenario, &overrides)?;
+    let mut scenario = scenario::load(&arguments.scenario, &overrides)?;
+    if arguments.trace_events.is_some() && scenario.report.levels == 0 {
+        scenario.report.levels = TRACED_LEVELS;
+    }
     let comparisons = comparisons(&scenario, arguments)?;
     let threads = arguments.threads.unwrap_or_else(host::default_threads);
     let pool = Arc::new(threads::pool(threads, "simulate")?);
@@ -97,6 +100,9 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     stdout::write(text.as_bytes())?;
     breach.map_or(Ok(()), |breach| Err(Failure::failed(breach)))
 }
+
+/// Instants at which `--trace-events` has it counted what waits and is under way, where the scenario does not say.
+const TRACED_LEVELS: u32 = 2_000;
 
 /// A simulation of the same scenario in which some classes intend nothing, to compare the others with.
 struct Comparison {

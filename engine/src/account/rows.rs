@@ -556,6 +556,25 @@ row! {
 }
 
 row! {
+    /// What waits and what is under way at an instant, an adapter; instants at which both are as at the one before are
+    /// left out, and before the first row both are 0. Those of the warm-up count. Only with `report.levels`.
+    LevelRow => "levels" {
+        /// The instant, ps.
+        time_ps: u64,
+        /// Host.
+        host: u32,
+        /// IOMMU within the host.
+        iommu: u32,
+        /// Adapter within the host.
+        adapter: u32,
+        /// DMAs that are intended, and neither on the link yet nor asked about there by a device with a TLB.
+        backlog: u64,
+        /// The others that are not complete yet.
+        in_flight: u64,
+    }
+}
+
+row! {
     /// One cause of one VF's latencies: the sums of a VF's causes are the sum of its latencies, to the picosecond. Only
     /// with `report.attribution`.
     AttributionRow => "attribution" {

@@ -85,7 +85,15 @@ impl Crashes {
     #[inline]
     #[must_use]
     pub fn aborts(&self, intended: Picoseconds, completed: Picoseconds) -> bool {
-        self.bug_checks.iter().any(|BugCheck { down, .. }| intended < down.end && completed > down.begin)
+        self.aborted_at(intended, completed).is_some()
+    }
+
+    /// When the host goes down that aborts it, if any does.
+    #[inline]
+    #[must_use]
+    pub fn aborted_at(&self, intended: Picoseconds, completed: Picoseconds) -> Option<Picoseconds> {
+        let mut downs = self.bug_checks.iter().map(|bug_check| &bug_check.down);
+        downs.find(|down| intended < down.end && completed > down.begin).map(|down| down.begin)
     }
 
     /// The bug checks until `last`: a device may hang after all is over.

@@ -9,7 +9,7 @@ use super::dense::columns_mut;
 use super::place::Place;
 use super::spec::DomainScope;
 use crate::account::{
-    AuditPolicy, Audited, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
+    AuditPolicy, Audited, Levels, RequestLog, ServiceTimes, TenantWindows, Timeline, VfBooks, VfIncidents,
     VfLatencies, WarmUp, Windows,
 };
 use crate::admission::{AttachError, Refusal};
@@ -69,6 +69,8 @@ const DOMAIN_IDS: u32 = 1 << 16;
 pub struct Spans {
     /// One window of the time series.
     pub window: Picoseconds,
+    /// From one instant at which levels are counted to the next, where they are asked for.
+    pub levels: Option<Picoseconds>,
     /// One slice of the request log.
     pub log_slice: Picoseconds,
 }
@@ -82,9 +84,11 @@ impl Spans {
     pub fn new(plan: &RunPlan) -> Self {
         let duration = u128::from(plan.expected_duration.0.max(1));
         let requests = u128::from(plan.expected_requests.max(1));
+        let cut = |spans: u32| Picoseconds(plan.expected_duration.0.div_ceil(u64::from(spans)).max(1));
         let slice = duration * u128::from(LOG_SLICE_REQUESTS) / requests;
         Self {
-            window: Picoseconds(plan.expected_duration.0.div_ceil(u64::from(plan.report.windows)).max(1)),
+            window: cut(plan.report.windows),
+            levels: (plan.report.levels > 0).then(|| cut(plan.report.levels)),
             log_slice: within_a_run(slice),
         }
     }
@@ -145,6 +149,11 @@ pub fn build_iommu(plan: &RunPlan, spans: &Spans, place: &Place) -> World {
         TenantWindows::new(spans.window, if plan.report.tenant_windows { place.vfs() } else { 0 }),
         Attribution::new(plan.report.attribution, plan.report.miss_causes, place.vfs()),
     ));
+    if let Some(step) = spans.levels {
+        let mut host = world.query_filtered::<Entity, With<Host>>();
+        let host = host.single(&world).expect("one host");
+        world.entity_mut(host).insert(Levels::new(step));
+    }
     world
 }
 

@@ -1,5 +1,7 @@
 //! The engine equals the reference, and does not depend on how its work is cut.
 
+use std::collections::BTreeSet;
+
 use portcullis_engine::attribution::Cause;
 use portcullis_engine::request::Fault;
 use portcullis_engine::table::Column;
@@ -7,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::case::{Case, EscapeKind, case};
 use crate::causes::{Evictions, Missed, Split};
-use crate::engine::{Outcome, domains, numbers, picoseconds, run, tenant_sum};
+use crate::engine::{Outcome, domains, numbers, picoseconds, plan, run, tenant_sum};
 use crate::reference::vms::{down_ps, without_what_nobody_intends};
 use crate::reference::{Counters, Decided, EscapeCounts, Fate, Reference, Rule};
 
@@ -96,6 +98,7 @@ fn fates(case: &Case, outcome: &Outcome) -> Vec<Vec<Option<Fate>>> {
             lost: false,
             never: false,
             aborted: aborted[row],
+            over: 0,
         };
         let place = &mut fates[index as usize][sequence[row] as usize];
         assert_eq!(*place, None, "a request is logged once");
@@ -114,8 +117,9 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     let differing =
         expected_fates.iter().zip(fates(case, outcome)).enumerate().flat_map(|(vf, (there, here))| {
             // What never left was never looked up, and is not in the log.
-            let told =
-                |fate: &Fate| (!fate.lost).then_some(Fate { joined: 0, missed: Missed::default(), ..*fate });
+            let told = |fate: &Fate| {
+                (!fate.lost).then_some(Fate { joined: 0, missed: Missed::default(), over: 0, ..*fate })
+            };
             let pairs = there.iter().map(told).zip(here).enumerate();
             pairs.map(move |(number, (there, here))| (vf, number, there, here)).collect::<Vec<_>>()
         });
@@ -240,7 +244,8 @@ pub fn difference(case: &Case, outcome: &Outcome, expected: &(Vec<Vec<Fate>>, Co
     if tenant_sum(outcome, "iotlb_misses_joined") != joined {
         return Some("misses joined differ".to_owned());
     }
-    difference_of_causes(case, outcome, expected_fates)
+    difference_of_levels(case, outcome, expected_fates)
+        .or_else(|| difference_of_causes(case, outcome, expected_fates))
 }
 
 /// What escapes came to, as the engine tells.
@@ -273,6 +278,41 @@ fn escapes(case: &Case, outcome: &Outcome) -> EscapeCounts {
             .map(|((count, own), others)| (count, own, others))
             .collect(),
     }
+}
+
+/// Whether the levels at all instants are those of the requests, counted one by one.
+fn difference_of_levels(case: &Case, outcome: &Outcome, fates: &[Vec<Fate>]) -> Option<String> {
+    let plan = plan(case, 1);
+    let step = plan.expected_duration.0.div_ceil(u64::from(plan.report.levels)).max(1);
+    let spans = |fate: &Fate| {
+        [fate.intended, if fate.lost { fate.over } else { fate.issued.min(fate.over) }, fate.over]
+    };
+    let mut expected = Vec::new();
+    let each = case.machine.topology.vfs_per_adapter as usize;
+    for (of_adapter, adapter) in fates.chunks(each).zip(0_u64..) {
+        let spans: Vec<_> = of_adapter.iter().flatten().filter(|fate| !fate.never).map(spans).collect();
+        let instants: BTreeSet<_> = spans.iter().flatten().map(|time| time.div_ceil(step)).collect();
+        let mut before = (0, 0);
+        for time in instants.into_iter().map(|instant| instant * step) {
+            let at_time = |from: usize| {
+                spans.iter().filter(|of| of[from] <= time && time < of[from + 1]).count() as u64
+            };
+            let now = (at_time(0), at_time(1));
+            if now != before {
+                expected.push((adapter, time, now.0, now.1));
+            }
+            before = now;
+        }
+    }
+    let column = |name: &str| numbers(&outcome.levels, name);
+    let [adapters, times, backlogs, in_flight] = ["adapter", "time_ps", "backlog", "in_flight"].map(column);
+    let found = adapters.into_iter().zip(times).zip(backlogs).zip(in_flight);
+    let found: Vec<_> =
+        found.map(|(((adapter, time), backlog), flight)| (adapter, time, backlog, flight)).collect();
+    let differs = (0..found.len().max(expected.len())).find(|at| found.get(*at) != expected.get(*at));
+    differs.map(|at| {
+        format!("levels from row {at} on: reference {:?}, engine {:?}", expected.get(at), found.get(at))
+    })
 }
 
 /// The lines in which two things differ.

@@ -404,6 +404,8 @@ pub struct Fate {
     pub never: bool,
     /// Whether its host went down before it was over.
     pub aborted: bool,
+    /// When it was over: complete, lost, or aborted with its host.
+    pub over: u64,
 }
 
 /// What the hardware counted after the warm-up.

@@ -24,7 +24,13 @@ impl Crashes {
 
     /// Whether something that goes on from one time to another is cut off.
     pub fn cuts(&self, from: u64, to: u64) -> bool {
-        self.down.iter().any(|(down, up)| from < *up && to > *down)
+        self.cut(from, to).is_some()
+    }
+
+    /// When it is.
+    fn cut(&self, from: u64, to: u64) -> Option<u64> {
+        let cuts = |&&(down, up): &&(u64, u64)| from < up && to > down;
+        self.down.iter().find(cuts).map(|(down, _)| from.max(*down))
     }
 }
 
@@ -115,9 +121,12 @@ impl Reference<'_> {
     /// What becomes of requests because of bug checks.
     pub(super) fn abort(&mut self) {
         let (crashes, warm_up) = (self.crashes.clone(), self.case.warm_up_ps);
-        for fate in self.fates.iter_mut().flatten().filter(|fate| !fate.lost) {
-            let Fate { intended, completed, .. } = *fate;
-            if crashes.cuts(intended, completed) {
+        for fate in self.fates.iter_mut().flatten() {
+            let Fate { intended, completed, lost, .. } = *fate;
+            let over = if lost { fate.over } else { completed };
+            let cut = crashes.cut(intended, over);
+            fate.over = cut.unwrap_or(over);
+            if cut.is_some() && !lost {
                 fate.aborted = true;
                 self.counters.aborted += u64::from(intended >= warm_up);
             }

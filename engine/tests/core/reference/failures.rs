@@ -240,7 +240,7 @@ impl Reference<'_> {
     pub(super) fn leave_without_being_sent(&mut self, id: Id, starves: bool) {
         let (vf, number) = id;
         let intended = self.fates[vf][number].intended;
-        self.fates[vf][number].lost = true;
+        (self.fates[vf][number].lost, self.fates[vf][number].over) = (true, self.now);
         self.switches.note_end_of_request(self.now);
         let counts = &mut self.switches.lost;
         if intended < self.case.warm_up_ps {
