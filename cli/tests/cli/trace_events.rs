@@ -1,4 +1,4 @@
-//! `run --trace-events`: the timeline for Perfetto and Chrome's tracing.
+//! `run --trace-events`: timeline and levels for Perfetto and Chrome's tracing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -101,7 +101,58 @@ fn of_trace(events: &[Value]) -> Vec<Event> {
         let [kind, detail] = ["cat", "name"].map(|key| text(&event[key]).expect("a name"));
         (host, adapter, vf, kind, detail, begin, end, iova, text(&event["args"]["op"]))
     };
-    events.iter().filter(|event| event["ph"] != "M" && event["ph"] != "e").map(read).collect()
+    let told = |event: &&Value| !["M", "e", "C"].contains(&event["ph"].as_str().expect("a phase"));
+    events.iter().filter(told).map(read).collect()
+}
+
+/// A counter as the report tells it: adapter as a process, time, and value.
+fn counters_of_trace(events: &[Value], name: &str) -> Vec<(u64, u64, u64)> {
+    let counters = events.iter().filter(|event| event["ph"] == "C" && event["name"] == name);
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let read =
+        |event: &Value| (number(&event["pid"]), picoseconds(&event["ts"]), number(&event["args"]["DMAs"]));
+    counters.map(read).collect()
+}
+
+fn counters_of_report(table: &StoredTable, name: &str) -> Vec<(u64, u64, u64)> {
+    let [host, adapter, time, level] = ["host", "adapter", "time_ps", name].map(|name| numbers(table, name));
+    let at = |cells: &[Option<u64>], row: usize| cells[row].expect("a number");
+    (0..time.len())
+        .map(|row| (at(&host, row) << 16 | at(&adapter, row), at(&time, row), at(&level, row)))
+        .collect()
+}
+
+/// Both counters of each adapter are the levels of the report; what comes goes, and while adapters are silent it piles up.
+#[test]
+fn counters_are_the_levels() {
+    let place = Workplace::new();
+    let run = [
+        "run",
+        "switch-storm",
+        "--set",
+        "requests=100000",
+        "--trace-events",
+        "trace.json",
+        "--out",
+        "report",
+    ];
+    place.succeed(&run);
+    let text = fs::read_to_string(place.path("trace.json")).expect("a trace");
+    let trace: Value = serde_json::from_str(&text).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("a list of events");
+    let table = StoredTable::read(&place.path("report/levels.parquet")).expect("levels");
+    for (counter, column) in [("backlog", "backlog"), ("in flight", "in_flight")] {
+        let expected = counters_of_report(&table, column);
+        assert_eq!(counters_of_trace(events, counter), expected);
+        let last: BTreeMap<_, _> = expected.iter().map(|(adapter, _, level)| (adapter, level)).collect();
+        assert!(last.values().all(|level| **level == 0), "{counter}: {last:?}");
+        let greatest = expected.iter().map(|(.., level)| level).max();
+        assert!(greatest > Some(&10), "{counter}: {greatest:?}");
+    }
+    let names = events.iter().filter(|event| event["name"] == "process_name").count();
+    let adapters: std::collections::BTreeSet<_> =
+        counters_of_report(&table, "backlog").into_iter().map(|(adapter, ..)| adapter).collect();
+    assert_eq!(names, adapters.len(), "an adapter has one name");
 }
 
 #[test]
@@ -184,8 +235,10 @@ fn a_file_is_replaced_when_told_and_by_a_whole_one_only() {
     place.succeed(&short);
     let text = fs::read_to_string(place.path("trace.json")).expect("a trace");
     let trace: Value = serde_json::from_str(&text).expect("JSON");
-    // Nothing happened to this run's host.
-    assert_eq!(trace["traceEvents"], Value::Array(Vec::new()));
+    // Nothing happened to this run's host: there are counters and the names of their adapters.
+    let events = trace["traceEvents"].as_array().expect("a list of events");
+    assert!(!events.is_empty());
+    assert!(events.iter().all(|event| event["ph"] == "C" || event["name"] == "process_name"), "{events:?}");
     let names = crate::support::file_names(&place.path(""));
     assert_eq!(names, ["report", "trace.json"], "nothing half done is left");
 }

@@ -16,6 +16,7 @@ fn run_cut(scenario: &Scenario, threads: usize, (batch, visit): (u32, u32)) -> O
     let mut plan = scenario.plan();
     plan.log_requests = true;
     plan.report.tenant_windows = true;
+    plan.report.levels = 1_000;
     (plan.report.attribution, plan.report.miss_causes) = (true, true);
     let can_tell = |class: &HostClass| plan.report.validate_on(&class.machine).is_ok();
     plan.report.miss_causes = plan.host_classes.iter().all(can_tell);
@@ -368,7 +369,7 @@ fn digest(outcome: &Outcome) -> u64 {
 }
 
 /// What [`HOSTILE`] leaves, in one number.
-const GOLDEN: u64 = 0xf3cb_ae2c_e5ba_1a35;
+const GOLDEN: u64 = 0x7ec8_0fe0_4779_ce5f;
 
 #[test]
 fn results_are_those_of_the_last_version() {

@@ -34,6 +34,7 @@ fn a_report_holds_what_the_run_left() {
     let mut plan = scenario.plan();
     plan.log_requests = true;
     (plan.report.tenant_windows, plan.report.attribution, plan.report.miss_causes) = (true, true, true);
+    plan.report.levels = 500;
     let outcome = run_plan(plan);
     for thread in [WriterThread::Own, WriterThread::Callers] {
         let root = tempfile::tempdir().expect("a temporary directory");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use portcullis_engine::account::{
-    AttributionRow, EvictionRow, RequestRow, SummaryRow, TenantWindowRow, TimelineRow, WindowRow,
+    AttributionRow, EvictionRow, LevelRow, RequestRow, SummaryRow, TenantWindowRow, TimelineRow, WindowRow,
 };
 use portcullis_engine::plan::RunPlan;
 use portcullis_engine::simulation::Simulation;
@@ -284,6 +284,8 @@ pub struct Outcome {
     pub windows: Table,
     /// Empty unless asked for.
     pub tenant_windows: Table,
+    /// Empty unless asked for.
+    pub levels: Table,
     pub timeline: Table,
     /// Empty where nobody sends any.
     pub escapes: Table,
@@ -298,10 +300,10 @@ pub struct Outcome {
 
 impl Outcome {
     /// Every table, the summary's among them.
-    pub fn tables(&self) -> [Table; 10] {
+    pub fn tables(&self) -> [Table; 11] {
         let Self { summary, tenants, latency, windows, tenant_windows, timeline, escapes, requests, .. } =
             self.clone();
-        let Self { attribution, evictions, .. } = self.clone();
+        let Self { attribution, evictions, levels, .. } = self.clone();
         let summary = std::iter::once(summary).collect();
         [
             summary,
@@ -309,6 +311,7 @@ impl Outcome {
             latency,
             windows,
             tenant_windows,
+            levels,
             timeline,
             escapes,
             requests,
@@ -334,6 +337,7 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
         latency: result.latency,
         windows: Table::new::<WindowRow>(),
         tenant_windows: Table::new::<TenantWindowRow>(),
+        levels: Table::new::<LevelRow>(),
         timeline: Table::new::<TimelineRow>(),
         escapes: result.escapes.into_iter().collect(),
         requests: Table::new::<RequestRow>(),
@@ -345,6 +349,7 @@ pub fn run_plan(plan: RunPlan) -> Outcome {
         match table.name {
             "windows" => outcome.windows.extend(table),
             "tenant_windows" => outcome.tenant_windows.extend(table),
+            "levels" => outcome.levels.extend(table),
             "timeline" => outcome.timeline.extend(table),
             "requests" => outcome.requests.extend(table),
             "attribution" => outcome.attribution.extend(table),
